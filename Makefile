@@ -1,0 +1,152 @@
+# Everything built goes under build/.  `make help` lists the targets.
+
+VERSION := 0.1.0
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+BUILD    ?= build
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla \
+            -Werror
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WARNINGS) \
+              $(CFLAGS) $(EXTRA_CFLAGS) -MMD -MP
+# libev is linked in whole: one shared library less to load at every start.
+LIBEV   ?= -Wl,-Bstatic -lev -Wl,-Bdynamic -lm
+
+CORE   := $(wildcard src/core/*.c)
+PLAN   := $(wildcard src/plan/*.c)
+REPORT := $(wildcard src/report/*.c)
+DRIVER := $(wildcard src/posix/*.c)
+PROGRAM := $(CORE) $(PLAN) $(REPORT) $(DRIVER) src/supervisor.c cmd/aiorun.c
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+.PHONY: all help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
+        tidy cover install uninstall dist clean demo docs-check
+
+all: $(BUILD)/aiorun
+
+help:
+	@echo 'all       build/aiorun (the default)'
+	@echo 'demo      watch it serve, and end, in ten seconds'
+	@echo 'check     every check there is; the last line counts them'
+	@echo '          unit sim e2e fuzz asan valgrind mutants layers docs-check format-check:'
+	@echo '          each of them by itself'
+	@echo 'format    lay out the sources; tidy: clang-tidy; cover: line coverage'
+	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); uninstall; dist; clean'
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/aiorun: $(call objects,$(PROGRAM))
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^ $(LDFLAGS) $(LIBEV)
+
+# ---- tests ---------------------------------------------------------------------------------
+
+PURE := $(CORE) $(PLAN) $(REPORT)
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^
+
+$(BUILD)/e2e/victim: tests/e2e/victim.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -o $@ $<
+
+check:
+	tests/check
+
+unit: $(addprefix $(BUILD)/unit/,$(UNIT_TESTS))
+	@tests/count.sh $(addprefix $(BUILD)/unit/,$(UNIT_TESTS))
+
+sim: $(BUILD)/sim
+	$(BUILD)/sim
+
+mutants:
+	tests/sim/mutants.py
+
+e2e: $(BUILD)/aiorun $(BUILD)/e2e/victim
+	python3 tests/e2e/run.py -j 3 --binary $(BUILD)/aiorun
+
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# The sanitizers' build of everything, and the end-to-end tests that a sanitizer can run under.
+asan:
+	$(MAKE) BUILD=build/asan EXTRA_CFLAGS='$(SANITIZERS)' CFLAGS='-O1 -g' unit \
+	        build/asan/aiorun build/asan/sim build/e2e/victim
+	build/asan/sim --schedules 20000
+	python3 tests/e2e/run.py -j 3 --binary build/asan/aiorun --sanitized
+
+valgrind: $(BUILD)/aiorun $(BUILD)/e2e/victim
+	python3 tests/e2e/run.py --binary $(BUILD)/aiorun --valgrind
+
+FUZZ_SECONDS ?= 20
+build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
+	@mkdir -p $(@D)
+	clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
+	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE)
+
+# New inputs go to build/fuzz/found; the committed corpus only grows on purpose.
+fuzz: $(addprefix build/fuzz/,$(FUZZERS))
+	@for fuzzer in $(FUZZERS); do \
+	    mkdir -p build/fuzz/found/$$fuzzer; \
+	    build/fuzz/$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+	        -artifact_prefix=build/fuzz/ build/fuzz/found/$$fuzzer \
+	        tests/fuzz/corpus/$${fuzzer#fuzz_} || exit 1; \
+	done; echo '$(words $(FUZZERS)) passed, 0 failed'
+
+layers: $(BUILD)/aiorun
+	python3 tests/layers.py $(BUILD)/obj
+
+docs-check: $(BUILD)/aiorun
+	python3 tests/docs.py $(BUILD)/aiorun
+
+# ---- the sources -----------------------------------------------------------------------------
+
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+	@echo '1 passed, 0 failed'
+
+tidy:
+	clang-tidy --quiet $(PROGRAM) -- -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"'
+
+# aiorun leaves by _exit(2) or a signal, so it writes its own counts first: see stderr.c.
+cover:
+	$(MAKE) BUILD=build/cover CFLAGS='-O0 -g --coverage -DAIORUN_COVERAGE' unit \
+	        build/cover/aiorun build/cover/sim build/e2e/victim
+	build/cover/sim --schedules 20000
+	-python3 tests/e2e/run.py -j 3 --binary build/cover/aiorun
+	cd build/cover && gcov -n $$(find . -name '*.gcda' -path '*/src/*') 2>/dev/null | \
+	    python3 ../../tests/cover.py
+
+# ---- what is shipped ---------------------------------------------------------------------------
+
+install: $(BUILD)/aiorun
+	install -D -m 755 $(BUILD)/aiorun $(DESTDIR)$(PREFIX)/bin/aiorun
+	install -D -m 644 man/aiorun.1 $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1
+
+dist:
+	@mkdir -p build
+	git archive --prefix=aiorun-$(VERSION)/ -o build/aiorun-$(VERSION).tar.gz HEAD
+
+clean:
+	rm -rf build
+
+demo: $(BUILD)/aiorun
+	conf/examples/demo.sh $(BUILD)/aiorun
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,75 @@
+/* aiorun.c - main(): from argv to a plan, from a plan to an end. */
+
+#include "plan/check.h"
+#include "plan/cli.h"
+#include "plan/option_table.h"
+#include "platform.h"
+#include "supervisor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+extern char **environ;
+
+/* Too large for the stack of main(), and there is only one of each. */
+static struct plan plan;
+static struct faults faults;
+
+static int refuse(void)
+{
+    for (size_t i = 0; i < faults.count; i++)
+        fprintf(stderr, "aiorun: %s\n", faults.items[i].text);
+    if (faults.dropped > 0)
+        fprintf(stderr, "aiorun: and %zu more faults\n", faults.dropped);
+    return STATUS_OWN_FAILURE;
+}
+
+static size_t write_text(char *buffer, size_t size)
+{
+    switch (plan.mode) {
+    case MODE_HELP:
+        return cli_help(buffer, size);
+    case MODE_LIST_OPTIONS:
+        return cli_list_options(buffer, size);
+    case MODE_PRINT_CONFIG:
+        return cli_print_config(&plan, buffer, size);
+    case MODE_VERSION:
+        return (size_t)snprintf(buffer, size, "aiorun %s\n", AIORUN_VERSION);
+    case MODE_LAUNCH:
+    case MODE_FOREVER:
+        break;
+    }
+    return 0;
+}
+
+/* The modes that only print. */
+static int print(void)
+{
+    size_t length = write_text(NULL, 0);
+    char *text = malloc(length + 1);
+    if (text == NULL)
+        return STATUS_OWN_FAILURE;
+    write_text(text, length + 1);
+    bool printed = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    free(text);
+    if (!printed)
+        perror("aiorun: cannot write to standard output");
+    return printed ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    platform_begin();
+    plan_init(&plan);
+    cli_parse(&plan, argv, environ, &faults);
+    check_plan(&plan, &faults);
+    if (faults.count > 0)
+        return refuse();
+    if (plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER)
+        return print();
+    platform_prepare(&plan, &faults);
+    if (faults.count > 0)
+        return refuse();
+    platform_leave(supervisor_run(&plan));
+}

@@ -1,0 +1,154 @@
+#include "core/core_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SLOTS_MAX 1000000
+
+/* ---- the block of memory ----------------------------------------------------------------- */
+
+static size_t aligned(size_t size)
+{
+    return (size + 15) & ~(size_t)15;
+}
+
+/* Counts and offsets, the same for core_size() and core_init().  False when out of range. */
+static bool lay_out(struct core *core, const struct core_config *config)
+{
+    uint64_t instances = 0;
+    uint32_t wave_count = 1;
+    for (uint32_t i = 0; i < config->worker_count; i++) {
+        const struct core_worker *worker = &config->workers[i];
+        bool ordered = i == 0 || worker[-1].wave <= worker->wave;
+        if (!ordered || worker->wave >= SLOTS_MAX || worker->rung_count < 1 ||
+            worker->rung_count > CORE_RUNGS_MAX)
+            return false;
+        instances += worker->instances;
+        wave_count = worker->wave + 1;
+    }
+    uint64_t total = SLOT_ERRORS + (uint64_t)config->error_hooks + instances + config->job_capacity;
+    if (total > SLOTS_MAX || config->shield_capacity > SLOTS_MAX)
+        return false;
+    core->first_instance = SLOT_ERRORS + config->error_hooks;
+    core->first_job = core->first_instance + (uint32_t)instances;
+    core->slot_count = (uint32_t)total;
+    core->wave_count = wave_count;
+    core->waves_at = aligned(sizeof *core + total * sizeof(struct core_slot));
+    core->shields_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
+    core->deadlines_at = aligned(core->shields_at + shield_size(config->shield_capacity));
+    core->size = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
+    return true;
+}
+
+size_t core_size(const struct core_config *config)
+{
+    struct core core;
+    return lay_out(&core, config) ? core.size : 0;
+}
+
+static void init_slot(struct core_slot *slot, enum core_kind kind, uint32_t owner)
+{
+    slot->kind = kind;
+    slot->owner = owner;
+    slot->shields = SHIELD_NONE;
+    slot->kill_at = NEVER;
+    slot->next_dirty = NONE;
+    slot->next_job = NONE;
+}
+
+static void init_hooks(struct core *core)
+{
+    init_slot(&core->slots[SLOT_ORPHANS], CORE_ORPHANS, 0);
+    init_slot(&core->slots[SLOT_HANDLER], CORE_HOOK, HOOK_HANDLER);
+    init_slot(&core->slots[SLOT_CALLBACK], CORE_HOOK, HOOK_CALLBACK);
+    for (uint32_t i = SLOT_ERRORS; i < core->first_instance; i++)
+        init_slot(&core->slots[i], CORE_HOOK, HOOK_ERROR);
+}
+
+static void init_instances(struct core *core)
+{
+    uint32_t next = core->first_instance;
+    for (uint32_t i = 0; i < core->config.worker_count; i++) {
+        struct core_wave *wave = &core_waves(core)[core->config.workers[i].wave];
+        if (wave->first == 0)
+            wave->first = next;
+        for (uint32_t n = 0; n < core->config.workers[i].instances; n++)
+            init_slot(&core->slots[next++], CORE_WORKER, i);
+        wave->end = next;
+    }
+}
+
+static void init_jobs(struct core *core)
+{
+    core->queue_first = core->queue_last = NONE;
+    core->job_free = core->config.job_capacity ? core->first_job : NONE;
+    for (uint32_t i = core->first_job; i < core->slot_count; i++) {
+        init_slot(&core->slots[i], CORE_JOB, 0);
+        core->slots[i].next_job = i + 1 < core->slot_count ? i + 1 : NONE;
+    }
+}
+
+struct core *core_init(void *memory, const struct core_config *config, msec now)
+{
+    struct core layout;
+    struct core *core = memory;
+    memset(&layout, 0, sizeof layout);
+    bool in_range = lay_out(&layout, config);
+    assert(in_range);
+    memset(memory, 0, layout.size);
+    memcpy(core, &layout, sizeof layout);
+    core->config = *config;
+    core->now = core->effect_at = now;
+    core->cap = core->drained_at = core->notice_at = NEVER;
+    core->reserve = policy_reserve(config->timeout, core->wave_count);
+    core->wave_open = core->wave_count;
+    core->dirty_first = core->dirty_last = NONE;
+    core->outcome.launcher = config->launcher && !config->forever;
+    shield_init(core_shields(core), config->shield_capacity);
+    deadline_init(core_deadlines(core), core->slot_count + 1);
+    init_hooks(core);
+    init_instances(core);
+    init_jobs(core);
+    return core;
+}
+
+/* ---- questions from outside -------------------------------------------------------------- */
+
+msec core_deadline(const struct core *core)
+{
+    return core->phase == PHASE_CLOSED ? NEVER : deadline_first(core_deadlines(core));
+}
+
+struct run_id core_submitted(const struct core *core)
+{
+    return core_run(core, core->submitted);
+}
+
+uint32_t core_instance(const struct core *core, uint32_t worker, uint32_t n)
+{
+    uint32_t slot = core->first_instance + n;
+    for (uint32_t i = 0; i < worker; i++)
+        slot += core->config.workers[i].instances;
+    return slot;
+}
+
+struct run_id core_run(const struct core *core, uint32_t slot)
+{
+    return (struct run_id){slot, core->slots[slot].generation};
+}
+
+bool core_present(const struct core *core, uint32_t slot)
+{
+    return core_is_present(&core->slots[slot]);
+}
+
+msec core_shielded_until(const struct core *core, uint32_t slot)
+{
+    const struct core_slot *held = &core->slots[slot];
+    return held->shields == SHIELD_NONE ? 0 : held->shielded_until;
+}
+
+msec core_kill_time(const struct core *core, uint32_t slot)
+{
+    return core_slot_kill_time(core, &core->slots[slot]);
+}

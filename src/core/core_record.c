@@ -1,0 +1,434 @@
+/* Facts: what has happened is written down here, and nothing is done about it. */
+
+#include "core/core_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- triggers ---------------------------------------------------------------------------- */
+
+static void force_slot(const struct core *core, struct core_slot *slot)
+{
+    if (!core_is_present(slot) || slot->killed)
+        return;
+    bool tree = slot->life == CORE_TREE;
+    bool asked = tree ? slot->tree_asked : slot->rungs_sent > 0;
+    bool last_rung = slot->rungs_sent == core_worker_of(core, slot)->rung_count;
+    if (slot->kind == CORE_HOOK || (asked && tree))
+        slot->kill_at = core->now;
+    else if (asked && last_rung && !core_is_shielded(core, slot))
+        slot->kill_at = core->now;
+    else if (asked && !last_rung)
+        slot->rung_until = core->now;
+    slot->shields_overruled = true;
+    slot->extended_until = 0;
+    slot->spared_until = core->now;
+}
+
+/* Everything goes on by one step: who was shielded is asked, who was asked is asked harder, and
+ * killed at last. */
+static void force(struct core *core)
+{
+    core->forced = core->forced_untold = true;
+    core->effect_at = core->now;
+    for (uint32_t i = 0; i < core->slot_count; i++)
+        force_slot(core, &core->slots[i]);
+    core_touch_range(core, 0, core->slot_count);
+}
+
+static void forward(struct core *core, int cause)
+{
+    core->causes |= (uint64_t)1 << cause;
+    core->effect_at = core->now;
+    for (uint32_t i = core->first_instance; i < core->first_job; i++) {
+        struct core_slot *slot = &core->slots[i];
+        if (slot->life != CORE_UP || core_is_shielded(core, slot))
+            continue;
+        slot->forwards |= (uint64_t)1 << cause;
+        core_touch(core, slot);
+    }
+}
+
+/* Does a repeated shutdown signal have an effect now? */
+static bool escalates(const struct core *core, const struct core_event *event)
+{
+    bool counts = core->config.repeat == CORE_REPEAT_ESCALATE ||
+                  (core->config.repeat == CORE_REPEAT_KEYBOARD && event->keyboard);
+    return counts && core->now >= core->effect_at + REPEAT_AFTER;
+}
+
+/* A shutdown signal goes to the handler first, where there is one. */
+static void ask_handler(struct core *core, const struct core_event *event)
+{
+    struct core_slot *handler = &core->slots[SLOT_HANDLER];
+    if (!core_is_busy(handler)) {
+        core->cause = event->cause;
+        core->keyboard = event->keyboard;
+        core->effect_at = core->now;
+        core_set_wanted(core, handler, true);
+    } else if (escalates(core, event)) {
+        core->effect_at = core->now;
+        handler->kill_at = core->now;
+        core_touch(core, handler);
+    }
+}
+
+static void record_trigger(struct core *core, const struct core_event *event)
+{
+    bool is_signal = event->trigger == TRIGGER_SIGNAL;
+    assert(event->cause >= 0 && event->cause < 64);
+    if (event->status_given && !core->outcome.status_given) {
+        core->outcome.status_given = true;
+        core->outcome.status = event->status;
+    }
+    if (!core_is_shutdown(core)) {
+        if (is_signal && core->config.has_handler) {
+            ask_handler(core, event);
+            return;
+        }
+        core->keyboard = event->keyboard;
+        core_enter_shutdown(core, event->trigger, event->cause);
+        return;
+    }
+    bool seen = core->causes >> event->cause & 1;
+    if (is_signal && !seen && core->workers_up > 0)
+        forward(core, event->cause);
+    else if (is_signal && escalates(core, event))
+        force(core);
+}
+
+/* ---- ends -------------------------------------------------------------------------------- */
+
+static void record_error(struct core *core, struct core_slot *slot, struct ending end)
+{
+    slot->error_untold = true;
+    slot->end = end;
+    if (core->outcome.first_error.kind != ENDING_NONE)
+        return;
+    slot->error_first = true;
+    core->outcome.first_error = end;
+}
+
+static void record_hook_end(struct core *core, struct core_slot *slot, struct ending end)
+{
+    bool success = end.kind == ENDING_EXITED && end.value == 0;
+    if (slot->owner == HOOK_CALLBACK && !success)
+        record_error(core, slot, end);
+    bool goes_on = success || end.kind == ENDING_NOT_STARTED;
+    if (slot->owner == HOOK_HANDLER && goes_on && !core_is_shutdown(core))
+        core_enter_shutdown(core, TRIGGER_SIGNAL, core->cause);
+}
+
+/* Will the instance start again?  When it was stopped and is wanted again by now, at once. */
+static bool record_restart(struct core *core, struct core_slot *slot, bool success)
+{
+    const struct core_worker *worker = core_worker_of(core, slot);
+    if (core_is_shutdown(core) || !slot->wanted)
+        return false;
+    if (slot->requested)
+        return true;
+    if (!policy_wants_restart(worker->restart, success))
+        return false;
+    msec uptime = core->now - slot->up_since;
+    msec start_at = policy_next_start(&worker->backoff, &slot->history, core->now, uptime);
+    if (start_at == NEVER)
+        return false;
+    slot->start_at = start_at;
+    slot->retry_untold = true;
+    return true;
+}
+
+static void record_worker_end(struct core *core, struct core_slot *slot, struct ending end,
+                              bool requested)
+{
+    bool success = policy_is_success(&core_worker_of(core, slot)->success, end, requested);
+    core->outcome.command = end;
+    slot->end = end;
+    if (record_restart(core, slot, success))
+        return;
+    core_set_wanted(core, slot, false);
+    bool stopped = slot->requested && !core_is_shutdown(core);
+    if (!success && !requested && !stopped)
+        record_error(core, slot, end);
+}
+
+static void record_end(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    msec planned = core_slot_kill_time(core, slot);
+    shield_drop(core_shields(core), &slot->shields);
+    switch (slot->kind) {
+    case CORE_ORPHANS:
+        break;
+    case CORE_HOOK:
+        record_hook_end(core, slot, event->end);
+        break;
+    case CORE_JOB:
+        slot->end = event->end;
+        break;
+    case CORE_WORKER:
+        record_worker_end(core, slot, event->end, event->requested);
+        break;
+    }
+    core_set_life(core, slot, event->left ? CORE_TREE : CORE_DOWN);
+    if (!event->left)
+        return;
+    bool dated = slot->killed || slot->tree_asked;
+    slot->kill_at = dated ? planned : NEVER; /* NEVER: until it is asked */
+    slot->killed = false;                    /* who is left gets a KILL of its own */
+}
+
+/* ---- other reports of runs --------------------------------------------------------------- */
+
+static bool record_started(struct core *core, struct core_slot *slot)
+{
+    if (slot->life != CORE_STARTING)
+        return false;
+    slot->up_since = core->now;
+    core_set_life(core, slot, CORE_UP);
+    if (slot->kind == CORE_WORKER)
+        core->outcome.never_started = (struct ending){ENDING_NONE, 0};
+    return true;
+}
+
+static bool record_not_started(struct core *core, struct core_slot *slot,
+                               const struct core_event *event)
+{
+    if (slot->life != CORE_STARTING)
+        return false;
+    slot->up_since = core->now;
+    if (slot->kind == CORE_WORKER && core->outcome.command.kind == ENDING_NONE)
+        core->outcome.never_started = event->end;
+    record_end(core, slot, event);
+    return true;
+}
+
+static bool record_exited(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    if (!core_is_up(slot))
+        return false;
+    record_end(core, slot, event);
+    return true;
+}
+
+static void record_orphans(struct core *core, struct core_slot *slot,
+                           const struct core_event *event)
+{
+    /* Orphans come from everywhere: after those that were killed, others start anew. */
+    bool anew = slot->life == CORE_DOWN || (event->fresh && slot->killed);
+    core->orphans_known = true;
+    if (!event->left || !anew)
+        return;
+    slot->tree_asked = slot->killed = slot->abandoned = false;
+    slot->kill_at = NEVER;
+    core_set_life(core, slot, CORE_TREE);
+}
+
+static bool record_tree(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    if (slot->kind == CORE_ORPHANS)
+        record_orphans(core, slot, event);
+    else if (slot->life != CORE_TREE)
+        return false;
+    if (!event->left)
+        core_set_life(core, slot, CORE_DOWN);
+    else if (event->fresh)
+        slot->tree_asked = slot->killed = false;
+    return true;
+}
+
+static bool record_hold(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    struct shield_table *table = core_shields(core);
+    bool up = slot->kind == CORE_WORKER && slot->life == CORE_UP && !slot->killed;
+    if (!up || core->now >= core->cap)
+        return false;
+    msec undated = core_undated(core, slot);
+    bool held = shield_hold(table, &slot->shields, event->name, event->until);
+    if (!held && shield_expire(table, &slot->shields, undated, core->now))
+        held = shield_hold(table, &slot->shields, event->name, event->until);
+    if (held)
+        slot->shielded_until =
+            msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
+    return held;
+}
+
+static bool record_release(struct core *core, struct core_slot *slot,
+                           const struct core_event *event)
+{
+    struct shield_table *table = core_shields(core);
+    if (!shield_release(table, &slot->shields, event->name))
+        return false;
+    /* A shield that was over before this ended when it was over. */
+    if (slot->shielded_until > core->now)
+        slot->shielded_until =
+            msec_max(core->now, shield_until(table, slot->shields, core_undated(core, slot)));
+    return true;
+}
+
+static bool record_extend(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    bool asked = core_is_shutdown(core) || slot->requested;
+    if (slot->kind != CORE_WORKER || slot->life != CORE_UP || !asked || slot->killed)
+        return false;
+    slot->extended_until = msec_max(slot->extended_until, event->until);
+    return true;
+}
+
+static bool record_run(struct core *core, struct core_slot *slot, const struct core_event *event)
+{
+    switch (event->kind) {
+    case EVENT_STARTED:
+        return record_started(core, slot);
+    case EVENT_NOT_STARTED:
+        return record_not_started(core, slot, event);
+    case EVENT_EXITED:
+        return record_exited(core, slot, event);
+    case EVENT_TREE:
+        return record_tree(core, slot, event);
+    case EVENT_HOLD:
+        return record_hold(core, slot, event);
+    case EVENT_RELEASE:
+        return record_release(core, slot, event);
+    case EVENT_EXTEND:
+        return record_extend(core, slot, event);
+    case EVENT_ERROR:
+        if (slot->life != CORE_UP)
+            return false;
+        record_error(core, slot, (struct ending){ENDING_EXITED, 1});
+        return true;
+    case EVENT_BEGIN:
+    case EVENT_REAPED:
+    case EVENT_TRIGGER:
+    case EVENT_SUBMIT:
+    case EVENT_JOIN:
+    case EVENT_WANT:
+    case EVENT_TIME:
+        break;
+    }
+    return false;
+}
+
+/* ---- reports of no run ------------------------------------------------------------------- */
+
+static bool is_instance(const struct core *core, uint32_t slot)
+{
+    return slot >= core->first_instance && slot < core->first_job;
+}
+
+static void enqueue(struct core *core, uint32_t index)
+{
+    if (core->queue_first == NONE)
+        core->queue_first = index;
+    else
+        core->slots[core->queue_last].next_job = index;
+    core->queue_last = index;
+}
+
+static bool record_job(struct core *core, const struct core_event *event, bool runs)
+{
+    if (core->job_free == NONE || (core_is_shutdown(core) && !runs) || core->now >= core->cap)
+        return false;
+    uint32_t index = core->job_free;
+    struct core_slot *slot = &core->slots[index];
+    uint32_t submitter = event->run.slot;
+    core->job_free = slot->next_job;
+    core->submitted = index;
+    core->jobs_present++;
+    slot->next_job = NONE;
+    slot->owner = is_instance(core, submitter) ? core->slots[submitter].owner : 0;
+    core_renew(core, slot);
+    if (runs) {
+        slot->joined = true;
+        slot->spared_until = event->until;
+        core_set_life(core, slot, CORE_UP);
+    } else {
+        enqueue(core, index);
+    }
+    return true;
+}
+
+static bool record_want(struct core *core, const struct core_event *event)
+{
+    if (!is_instance(core, event->run.slot) || core_is_shutdown(core))
+        return false;
+    struct core_slot *slot = &core->slots[event->run.slot];
+    slot->start_at = core->now;
+    slot->retry_untold = false;
+    memset(&slot->history, 0, sizeof slot->history);
+    core_set_wanted(core, slot, event->wanted);
+    return true;
+}
+
+static void record_begin(struct core *core)
+{
+    core->begun = true;
+    for (uint32_t i = core->first_instance; i < core->first_job; i++) {
+        core->slots[i].start_at = core->now;
+        core_set_wanted(core, &core->slots[i], true);
+    }
+}
+
+static void record_time(struct core *core)
+{
+    uint32_t index;
+    while (deadline_expired(core_deadlines(core), core->now, &index))
+        if (index < core->slot_count)
+            core_touch(core, &core->slots[index]);
+}
+
+/* A report about a run names the run: a slot that has gone on to another one is another matter. */
+static struct core_slot *find_run(struct core *core, struct run_id run)
+{
+    if (run.slot >= core->slot_count || core->slots[run.slot].generation != run.generation)
+        return NULL;
+    return &core->slots[run.slot];
+}
+
+static bool record(struct core *core, const struct core_event *event)
+{
+    switch (event->kind) {
+    case EVENT_BEGIN:
+        record_begin(core);
+        return true;
+    case EVENT_TIME:
+        return true;
+    case EVENT_REAPED:
+        core->census_due = core->census_due || core->trees > 0 || core->late;
+        return true;
+    case EVENT_TRIGGER:
+        record_trigger(core, event);
+        return true;
+    case EVENT_SUBMIT:
+        return record_job(core, event, false);
+    case EVENT_JOIN:
+        return record_job(core, event, true);
+    case EVENT_WANT:
+        return record_want(core, event);
+    case EVENT_STARTED:
+    case EVENT_NOT_STARTED:
+    case EVENT_EXITED:
+    case EVENT_TREE:
+    case EVENT_HOLD:
+    case EVENT_RELEASE:
+    case EVENT_EXTEND:
+    case EVENT_ERROR:
+        break;
+    }
+    struct core_slot *slot = find_run(core, event->run);
+    if (slot == NULL || !record_run(core, slot, event))
+        return false;
+    core_touch(core, slot);
+    return true;
+}
+
+bool core_step(struct core *core, msec now, const struct core_event *event)
+{
+    core->now = msec_max(core->now, now);
+    record_time(core);
+    if (core->phase == PHASE_CLOSED || !record(core, event))
+        return false;
+    /* Orphans come unreported: what a census found holds until something else happens. */
+    if (event->kind != EVENT_TREE && event->kind != EVENT_TIME)
+        core->orphans_known = false;
+    return true;
+}

@@ -1,0 +1,436 @@
+/* What follows: facts are compared with wishes, slot by slot and for the whole, and each difference
+ * is one action.  Read settle_slot() and settle_steps() first. */
+
+#include "core/core_private.h"
+
+#include <string.h>
+
+static bool act(struct core *core, const struct core_slot *slot, enum core_action_kind kind,
+                struct core_action *action)
+{
+    memset(action, 0, sizeof *action);
+    action->kind = kind;
+    action->phase = core->phase;
+    action->trigger = core->trigger;
+    action->cause = core->cause;
+    if (slot != NULL) {
+        action->run = core_run(core, core_index(core, slot));
+        action->end = slot->end;
+    }
+    return true;
+}
+
+/* ---- one slot ---------------------------------------------------------------------------- */
+
+/* Gives the error to a hook that is free; false when there is one to be, and none is. */
+static bool tell_hook(struct core *core, const struct core_slot *slot)
+{
+    if (!core->config.has_on_error || slot->kind == CORE_HOOK)
+        return true;
+    for (uint32_t i = SLOT_ERRORS; i < core->first_instance; i++) {
+        struct core_slot *hook = &core->slots[i];
+        if (hook->life != CORE_DOWN || hook->wanted)
+            continue;
+        hook->about = core_index(core, slot);
+        hook->end = slot->end;
+        core_set_wanted(core, hook, true);
+        return true;
+    }
+    return false;
+}
+
+static bool tell_error(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    act(core, slot, ACTION_ERROR, action);
+    action->first = slot->error_first;
+    slot->error_untold = slot->error_first = false;
+    action->hookless = !tell_hook(core, slot);
+    if (core->config.stop_on_unhandled_errors && !core_is_shutdown(core))
+        core_enter_shutdown(core, TRIGGER_ERROR, 0);
+    return true;
+}
+
+static bool start(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (slot->kind != CORE_JOB) /* a job was named when it was submitted */
+        core_renew(core, slot);
+    if (slot->kind == CORE_HOOK) /* once */
+        core_set_wanted(core, slot, false);
+    core_set_life(core, slot, CORE_STARTING);
+    return act(core, slot, ACTION_START, action);
+}
+
+static bool settle_down(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (!core_may_start(core, slot))
+        return false;
+    if (slot->retry_untold) {
+        slot->retry_untold = false;
+        act(core, slot, ACTION_RETRY, action);
+        action->until = msec_max(slot->start_at, core->now);
+        return true;
+    }
+    return core->now >= slot->start_at && start(core, slot, action);
+}
+
+static bool kill_slot(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    slot->killed = true;
+    slot->kill_at = core->now; /* what it leaves behind is as late as it is */
+    slot->killed_at = core->now;
+    /* A handler that does not answer must not make the supervisor deaf to its signals. */
+    bool mute = core_index(core, slot) == SLOT_HANDLER && slot->life == CORE_UP;
+    if (mute && !core_is_shutdown(core))
+        core_enter_shutdown(core, TRIGGER_SIGNAL, core->cause);
+    return act(core, slot, ACTION_KILL, action);
+}
+
+static bool request(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    slot->requested = true;
+    slot->asked_at = core->now;
+    /* Now shields that named no deadline have one. */
+    msec until = shield_until(core_shields(core), slot->shields, core_undated(core, slot));
+    slot->shielded_until = msec_min(slot->shielded_until, until);
+    return act(core, slot, ACTION_REQUEST, action);
+}
+
+static bool stop_tree(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    slot->tree_asked = true;
+    if (slot->life == CORE_TREE && slot->kill_at == NEVER)
+        slot->kill_at = msec_add(core->now, core_tree_length(core, slot));
+    return act(core, slot, ACTION_STOP_TREE, action);
+}
+
+static bool has_rung(const struct core *core, const struct core_slot *slot)
+{
+    return slot->rungs_sent < core_worker_of(core, slot)->rung_count;
+}
+
+static bool send_rung(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    act(core, slot, ACTION_SIGNAL, action);
+    action->rung = slot->rungs_sent;
+    slot->rung_until = msec_add(core->now, core_rung_time(core, slot, slot->rungs_sent));
+    slot->rungs_sent++;
+    return true;
+}
+
+static bool pass_on(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    act(core, slot, ACTION_FORWARD, action);
+    action->cause = 0;
+    while (!(slot->forwards >> action->cause & 1))
+        action->cause++;
+    slot->forwards &= slot->forwards - 1;
+    return true;
+}
+
+/* Is this left alone, whatever it does? */
+static bool is_left_alone(const struct core *core, const struct core_slot *slot)
+{
+    return slot->kind == CORE_ORPHANS && (core_orphans_stay(core) || !core_is_stopping(core, slot));
+}
+
+static bool settle_killed(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (!core_is_shutdown(core) || slot->abandoned || core->now < core_abandon_time(core, slot))
+        return false;
+    core_set_abandoned(core, slot);
+    return act(core, slot, ACTION_ABANDON, action);
+}
+
+static bool settle_up(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (!slot->requested)
+        return request(core, slot, action);
+    if (has_rung(core, slot) && core->now >= core_rung_end(core, slot))
+        return send_rung(core, slot, action);
+    if (slot->forwards != 0 && !core_is_shielded(core, slot))
+        return pass_on(core, slot, action);
+    return !slot->tree_asked && core->now >= core_tree_time(core, slot) &&
+           stop_tree(core, slot, action);
+}
+
+static bool settle_present(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (slot->killed)
+        return settle_killed(core, slot, action);
+    if (is_left_alone(core, slot))
+        return false;
+    if (core->now >= core_slot_kill_time(core, slot))
+        return kill_slot(core, slot, action);
+    if (!core_is_stopping(core, slot))
+        return false;
+    if (slot->life == CORE_TREE)
+        return !slot->tree_asked && stop_tree(core, slot, action);
+    return settle_up(core, slot, action);
+}
+
+static bool settle_slot(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (slot->error_untold)
+        return tell_error(core, slot, action);
+    switch (slot->life) {
+    case CORE_DOWN:
+        return settle_down(core, slot, action);
+    case CORE_STARTING:
+        return false;
+    case CORE_UP:
+    case CORE_TREE:
+        return settle_present(core, slot, action);
+    }
+    return false;
+}
+
+static msec present_deadline(const struct core *core, const struct core_slot *slot)
+{
+    if (slot->killed)
+        return core_is_shutdown(core) && !slot->abandoned ? core_abandon_time(core, slot) : NEVER;
+    if (is_left_alone(core, slot))
+        return NEVER;
+    msec when = core_slot_kill_time(core, slot);
+    if (slot->life == CORE_TREE)
+        return when;
+    if (!core_is_stopping(core, slot))
+        return slot->kind == CORE_JOB ? msec_min(when, core_spared_until(core, slot)) : when;
+    if (!slot->tree_asked)
+        when = msec_min(when, core_tree_time(core, slot));
+    if (has_rung(core, slot))
+        when = msec_min(when, core_rung_end(core, slot));
+    if (slot->forwards != 0)
+        when = msec_min(when, slot->shielded_until);
+    return when;
+}
+
+/* When a slot in which nothing is to be done now is to be looked at again. */
+static msec slot_deadline(const struct core *core, const struct core_slot *slot)
+{
+    switch (slot->life) {
+    case CORE_DOWN:
+        return core_may_start(core, slot) ? slot->start_at : NEVER;
+    case CORE_STARTING:
+        return NEVER;
+    case CORE_UP:
+    case CORE_TREE:
+        return present_deadline(core, slot);
+    }
+    return NEVER;
+}
+
+/* ---- the whole --------------------------------------------------------------------------- */
+
+/* Starts the next queued job, or drops it when its turn will not come any more. */
+static bool settle_queue(struct core *core, struct core_action *action)
+{
+    uint32_t index = core->queue_first;
+    bool over = core->now >= core->cap;
+    if (index == NONE || (!over && core->jobs_running >= core->config.job_workers))
+        return false;
+    struct core_slot *slot = &core->slots[index];
+    core->queue_first = slot->next_job;
+    slot->next_job = NONE;
+    if (!over)
+        return start(core, slot, action);
+    core_free_job(core, slot);
+    return act(core, slot, ACTION_DROP, action);
+}
+
+/* Asks the next wave when those above it are gone or out of time. */
+static bool settle_waves(struct core *core)
+{
+    uint32_t open = core->wave_open;
+    if (open == 0)
+        return false;
+    bool first = open == core->wave_count;
+    bool gone = !first && core_waves(core)[open].present == 0;
+    bool over = !first && core->now >= core_wave_limit(core, open);
+    if (!first && !gone && !over && !core->forced)
+        return false;
+    core->wave_open = open - 1;
+    struct core_wave *next = &core_waves(core)[open - 1];
+    core_touch_range(core, next->first, next->end);
+    return true;
+}
+
+/* Nobody runs, and nobody will. */
+static bool is_work_done(const struct core *core)
+{
+    return core->begun && core->workers_wanted == 0 && core->workers_up == 0 &&
+           (core->config.launcher || core->jobs_present == 0);
+}
+
+static bool is_all_gone(const struct core *core)
+{
+    return core->workers_present == 0 && core->jobs_present == 0 && core->hooks_present == 0 &&
+           core->dirty_first == NONE;
+}
+
+static bool is_drain_over(const struct core *core)
+{
+    bool hurried = core->forced || (core->trigger == TRIGGER_SIGNAL && core->keyboard);
+    return hurried || core->workers_present == 0 || core->now >= core->drained_at;
+}
+
+/* Asks for a census when who is left is not known. */
+static bool are_orphans_gone(struct core *core)
+{
+    core->census_due = core->census_due || !core->orphans_known;
+    return !core->census_due && !core_is_present(&core->slots[SLOT_ORPHANS]);
+}
+
+static void begin_orphans(struct core *core)
+{
+    core->phase = core_orphans_stay(core) ? PHASE_CLOSED : PHASE_ORPHANS;
+    core->orphans_known = false;
+    core_touch(core, &core->slots[SLOT_ORPHANS]);
+}
+
+static msec late_time(const struct core *core)
+{
+    return msec_before(core->cap, core->reserve);
+}
+
+/* From now on orphans have no more than the reserve, runs or no runs. */
+static void begin_late(struct core *core)
+{
+    core->late = core->census_due = true;
+    core_touch(core, &core->slots[SLOT_ORPHANS]);
+}
+
+static bool settle_running(struct core *core)
+{
+    if (core->config.forever || !is_work_done(core))
+        return false;
+    if (core->config.orphans == CORE_ORPHANS_WAIT && !are_orphans_gone(core))
+        return false;
+    core_enter_shutdown(core, TRIGGER_NOTHING_LEFT, 0);
+    return true;
+}
+
+static bool settle_cancel(struct core *core)
+{
+    if (settle_waves(core))
+        return true;
+    if (core->wave_open > 0 || !is_all_gone(core))
+        return false;
+    begin_orphans(core);
+    return true;
+}
+
+/* Takes the shutdown on by one step; false when it has to wait. */
+static bool settle_steps(struct core *core)
+{
+    if (!core->late && core->now >= late_time(core)) {
+        begin_late(core);
+        return true;
+    }
+    switch (core->phase) {
+    case PHASE_RUNNING:
+        return settle_running(core);
+    case PHASE_ENTERED:
+        if (core_is_busy(&core->slots[SLOT_CALLBACK]))
+            return false;
+        core->phase = PHASE_DRAIN;
+        core->drained_at = msec_add(core->now, core->config.drain_delay);
+        return true;
+    case PHASE_DRAIN:
+        if (!is_drain_over(core))
+            return false;
+        core->phase = PHASE_CANCEL;
+        core->notice_at = core->now + NOTICE_AFTER;
+        core_touch_range(core, 0, core->slot_count);
+        return true;
+    case PHASE_CANCEL:
+        return settle_cancel(core);
+    case PHASE_ORPHANS:
+        if (!is_all_gone(core) || !are_orphans_gone(core))
+            return false;
+        core->phase = PHASE_CLOSED;
+        return true;
+    case PHASE_CLOSED:
+        return false;
+    }
+    return false;
+}
+
+/* What is to be said of the whole, and was not said yet. */
+static bool settle_phase(struct core *core, struct core_action *action)
+{
+    if (core->phase_told < core->phase) {
+        core->phase_told++;
+        act(core, NULL, ACTION_PHASE, action);
+        action->phase = core->phase_told;
+        return true;
+    }
+    if (core->phase == PHASE_CLOSED) {
+        if (core->exit_told)
+            return false;
+        core->exit_told = true;
+        act(core, NULL, ACTION_EXIT, action);
+        action->end = policy_outcome(&core->outcome);
+        return true;
+    }
+    if (core->forced_untold) {
+        core->forced_untold = false;
+        return act(core, NULL, ACTION_FORCED, action);
+    }
+    if (core->census_due) {
+        core->census_due = false;
+        return act(core, NULL, ACTION_CENSUS, action);
+    }
+    if (core->now >= core->notice_at) {
+        core->notice_at = NEVER;
+        return act(core, NULL, ACTION_WAITING, action);
+    }
+    return false;
+}
+
+/* When the shutdown's own clocks are to be looked at again. */
+static msec phase_deadline(const struct core *core)
+{
+    msec when = core->notice_at;
+    if (core->phase == PHASE_DRAIN)
+        when = msec_min(when, core->drained_at);
+    if (!core->late)
+        when = msec_min(when, late_time(core));
+    if (core->phase == PHASE_CANCEL && core->wave_open > 0)
+        when = msec_min(when, core_wave_limit(core, core->wave_open));
+    if (core->queue_first != NONE)
+        when = msec_min(when, core->cap);
+    return when;
+}
+
+/* Looks at the next slot that may have something to do. */
+static bool settle_next(struct core *core, struct core_action *action)
+{
+    uint32_t index = core->dirty_first;
+    struct core_slot *slot = &core->slots[index];
+    if (settle_slot(core, slot, action))
+        return true; /* and looked at again: there may be more */
+    core->dirty_first = slot->next_dirty;
+    slot->dirty = false;
+    deadline_set(core_deadlines(core), index, slot_deadline(core, slot));
+    return false;
+}
+
+bool core_next(struct core *core, struct core_action *action)
+{
+    for (;;) {
+        if (settle_phase(core, action))
+            return true;
+        if (core->phase == PHASE_CLOSED)
+            return false;
+        if (settle_queue(core, action))
+            return true;
+        if (settle_steps(core) || core->census_due)
+            continue;
+        if (core->dirty_first == NONE)
+            break;
+        if (settle_next(core, action))
+            return true;
+    }
+    deadline_set(core_deadlines(core), core->slot_count, phase_deadline(core));
+    return false;
+}

@@ -1,0 +1,101 @@
+#include "core/shield.h"
+
+#include <string.h>
+
+size_t shield_size(uint32_t capacity)
+{
+    return sizeof(struct shield_table) + capacity * sizeof(struct shield);
+}
+
+void shield_init(struct shield_table *table, uint32_t capacity)
+{
+    table->capacity = capacity;
+    table->free = capacity ? 0 : SHIELD_NONE;
+    for (uint32_t i = 0; i < capacity; i++)
+        table->cells[i].next = i + 1 < capacity ? i + 1 : SHIELD_NONE;
+}
+
+/* The link that points to the shield called `name`, or the one that ends the list. */
+static uint32_t *find(struct shield_table *table, uint32_t *list, const char *name)
+{
+    uint32_t *link = list;
+    while (*link != SHIELD_NONE && strcmp(table->cells[*link].name, name) != 0)
+        link = &table->cells[*link].next;
+    return link;
+}
+
+static void drop(struct shield_table *table, uint32_t *link)
+{
+    uint32_t index = *link;
+    *link = table->cells[index].next;
+    table->cells[index].next = table->free;
+    table->free = index;
+}
+
+bool shield_hold(struct shield_table *table, uint32_t *list, const char *name, msec until)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > SHIELD_NAME_MAX)
+        return false;
+    uint32_t index = *find(table, list, name);
+    if (index == SHIELD_NONE) {
+        index = table->free;
+        if (index == SHIELD_NONE)
+            return false;
+        struct shield *fresh = &table->cells[index];
+        table->free = fresh->next;
+        memset(fresh, 0, sizeof *fresh);
+        memcpy(fresh->name, name, length + 1);
+        fresh->next = *list;
+        *list = index;
+    }
+    struct shield *shield = &table->cells[index];
+    shield->holds++;
+    shield->undated = shield->undated || until == SHIELD_UNDATED;
+    shield->until = msec_max(shield->until, until);
+    return true;
+}
+
+bool shield_release(struct shield_table *table, uint32_t *list, const char *name)
+{
+    uint32_t *link = find(table, list, name);
+    if (*link == SHIELD_NONE)
+        return false;
+    if (--table->cells[*link].holds == 0)
+        drop(table, link);
+    return true;
+}
+
+void shield_drop(struct shield_table *table, uint32_t *list)
+{
+    while (*list != SHIELD_NONE)
+        drop(table, list);
+}
+
+static msec end_of(const struct shield *shield, msec undated)
+{
+    return shield->undated ? msec_max(shield->until, undated) : shield->until;
+}
+
+bool shield_expire(struct shield_table *table, uint32_t *list, msec undated, msec now)
+{
+    bool dropped = false;
+    uint32_t *link = list;
+    while (*link != SHIELD_NONE) {
+        if (end_of(&table->cells[*link], undated) > now) {
+            link = &table->cells[*link].next;
+            continue;
+        }
+        drop(table, link);
+        dropped = true;
+    }
+    return dropped;
+}
+
+msec shield_until(const struct shield_table *table, uint32_t list, msec undated)
+{
+    msec until = 0;
+    for (uint32_t i = list; i != SHIELD_NONE; i = table->cells[i].next)
+        until = msec_max(until, end_of(&table->cells[i], undated));
+    return until;
+}

@@ -1,0 +1,364 @@
+#include "plan/cli.h"
+
+#include "plan/option_table.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define VARIABLE_PREFIX "AIORUN_OPT_"
+#define NAME_SHOWN      40 /* how much of an unknown name its fault repeats */
+
+struct reader {
+    struct plan *plan;
+    struct faults *faults;
+    bool as_init;       /* started as tini or its like: the command needs no `--` */
+    bool lost;          /* an option made no sense: what follows it may not be what it seems */
+    bool wants_command; /* nothing has said so far what to run */
+};
+
+/* ---- unknown names ---- */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many letters must be put in, left out or replaced to make `b` of `a` (Levenshtein's distance,
+ * with one row of the table kept). */
+static size_t distance(const char *a, size_t a_length, const char *b)
+{
+    size_t row[NAME_SHOWN + 1];
+    size_t b_length = strlen(b);
+    assert(b_length <= NAME_SHOWN);
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+/* The option whose name is begun by, or all but spelled like, `name`; NULL when none is near. */
+static const struct option *find_nearest(const char *name, size_t length)
+{
+    if (length >= 3 && length <= NAME_SHOWN) {
+        for (size_t i = 0; i < option_count; i++) {
+            if (strncmp(option_table[i].name, name, length) == 0)
+                return &option_table[i];
+        }
+    }
+    const struct option *nearest = NULL;
+    size_t nearer_than = length > NAME_SHOWN ? 0 : least(length / 3, 3) + 1;
+    for (size_t i = 0; i < option_count && nearer_than > 1; i++) {
+        size_t steps = distance(name, length, option_table[i].name);
+        if (steps < nearer_than) {
+            nearest = &option_table[i];
+            nearer_than = steps;
+        }
+    }
+    return nearest;
+}
+
+/* `dashes` is what stood before the name on the command line. */
+static void refuse_unknown(struct reader *reader, const char *dashes, const char *name,
+                           size_t length)
+{
+    const struct option *nearest = find_nearest(name, length);
+    int shown = (int)least(length, NAME_SHOWN);
+    const char *rest = length > NAME_SHOWN ? "..." : "";
+    if (nearest != NULL)
+        fault_add(reader->faults, NULL,
+                  "option %s%.*s%s: there is no such option, did you mean --%s?", dashes, shown,
+                  name, rest, nearest->name);
+    else
+        fault_add(reader->faults, NULL,
+                  "option %s%.*s%s: there is no such option, 'aiorun --help' shows all", dashes,
+                  shown, name, rest);
+    reader->lost = true;
+}
+
+/* ---- the command line ---- */
+
+static void take(struct reader *reader, const struct option *option, const char *value)
+{
+    char place[OPTION_PLACE_MAX];
+    option_place(option, SOURCE_COMMAND_LINE, place);
+    reader->plan->source[option - option_table] = SOURCE_COMMAND_LINE;
+    option_set(option, reader->plan, value, place, reader->faults);
+}
+
+/* Takes the next word as the option's argument; returns what follows. */
+static char **take_next(struct reader *reader, const struct option *option, char **next)
+{
+    if (*next != NULL) {
+        take(reader, option, *next);
+        return next + 1;
+    }
+    char argument[OPTION_PLACE_MAX];
+    struct text text = {.buffer = argument, .size = sizeof argument};
+    option_add_argument(option, &text);
+    fault_add(reader->faults, NULL, "option --%s: its argument %s is missing", option->name,
+              argument);
+    reader->plan->source[option - option_table] = SOURCE_COMMAND_LINE;
+    reader->lost = true;
+    return next;
+}
+
+/* `--no-NAME`; NULL when there is no such switch. */
+static const struct option *find_negated(const char *name, size_t length)
+{
+    if (length <= 3 || memcmp(name, "no-", 3) != 0)
+        return NULL;
+    const struct option *option = option_find(name + 3, length - 3);
+    return option != NULL && option->negatable ? option : NULL;
+}
+
+/* Reads `--NAME`, `--NAME=VALUE` or `--NAME VALUE`; returns what follows. */
+static char **read_long(struct reader *reader, const char *name, char **next)
+{
+    size_t length = strcspn(name, "=");
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+    const struct option *option = option_find(name, length);
+    const char *implied = "yes";
+    if (option == NULL) {
+        option = find_negated(name, length);
+        implied = "no";
+    } else if (option->type == TYPE_COUNT) {
+        implied = "1";
+    }
+
+    if (option == NULL) {
+        refuse_unknown(reader, "--", name, length);
+    } else if (option_takes_argument(option)) {
+        if (value == NULL)
+            return take_next(reader, option, next);
+        take(reader, option, value);
+    } else if (value != NULL) {
+        fault_add(reader->faults, NULL,
+                  "option --%.*s: it takes no argument, but was given '%.80s'", (int)length, name,
+                  value);
+        reader->lost = true;
+    } else {
+        take(reader, option, implied);
+    }
+    return next;
+}
+
+/* Reads `-g`, `-vvg`, `-pSIG` or `-p SIG`; returns what follows. */
+static char **read_letters(struct reader *reader, const char *letters, char **next)
+{
+    for (const char *letter = letters; *letter != '\0'; letter++) {
+        const struct option *option = option_find_letter(*letter);
+        if (option == NULL) {
+            /* `-timeout` is a long option with a dash too few; else the letter alone is told. */
+            size_t all = strcspn(letters, "=");
+            refuse_unknown(reader, "-", find_nearest(letters, all) != NULL ? letters : letter,
+                           find_nearest(letters, all) != NULL ? all : 1);
+            return next;
+        }
+        if (option_takes_argument(option)) {
+            if (letter[1] == '\0')
+                return take_next(reader, option, next);
+            take(reader, option, letter + 1);
+            return next;
+        }
+        take(reader, option, option->type == TYPE_COUNT ? "1" : "yes");
+    }
+    return next;
+}
+
+static void read_command(struct reader *reader, char **command)
+{
+    reader->wants_command = false;
+    if (*command == NULL)
+        fault_add(reader->faults, NULL,
+                  "a command must follow '--', as in 'aiorun [OPTION...] -- COMMAND [ARG...]'");
+    else
+        reader->plan->worker.argv = command;
+}
+
+/* The verbs that need no running supervisor are other spellings of options. */
+static void read_word(struct reader *reader, const char *word, char **next)
+{
+    static const struct {
+        const char *name;
+        enum plan_mode mode;
+    } verbs[] = {{"help", MODE_HELP}, {"version", MODE_VERSION}};
+
+    reader->wants_command = false;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(word, verbs[i].name) != 0)
+            continue;
+        reader->plan->mode = verbs[i].mode;
+        if (*next != NULL)
+            fault_add(reader->faults, NULL, "verb %s: it takes no argument, but was given '%.80s'",
+                      word, *next);
+        return;
+    }
+    if (reader->as_init)
+        read_command(reader, next - 1);
+    else if (!reader->lost)
+        fault_add(reader->faults, NULL, "'%.80s' is no verb: to run it, write 'aiorun -- %.80s'",
+                  word, word);
+}
+
+static void read_arguments(struct reader *reader, char **next)
+{
+    while (*next != NULL) {
+        const char *word = *next++;
+        if (strcmp(word, "--") == 0) {
+            read_command(reader, next);
+            return;
+        }
+        if (word[0] != '-' || word[1] == '\0') {
+            /* What follows a bare word may be its own options: no guess is made. */
+            read_word(reader, word, next);
+            return;
+        }
+        if (word[1] == '-')
+            next = read_long(reader, word + 2, next);
+        else
+            next = read_letters(reader, word + 1, next);
+    }
+}
+
+/* ---- the environment ---- */
+
+bool cli_is_own_variable(const char *entry)
+{
+    return strncmp(entry, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
+}
+
+static const struct option *find_variable(const char *name, size_t length)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        char known[OPTION_PLACE_MAX];
+        option_place(&option_table[i], SOURCE_ENVIRONMENT, known);
+        if (strlen(known) == length && memcmp(known, name, length) == 0)
+            return &option_table[i];
+    }
+    return NULL;
+}
+
+/* The option that AIORUN_OPT_TIEMOUT most likely means; NULL when none is near. */
+static const struct option *find_nearest_variable(const char *name, size_t length)
+{
+    char guess[NAME_SHOWN + 1];
+    name += strlen(VARIABLE_PREFIX);
+    length -= strlen(VARIABLE_PREFIX);
+    if (length > NAME_SHOWN)
+        return NULL;
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        guess[i] = c == '_' ? '-' : c;
+    }
+    return find_nearest(guess, length);
+}
+
+static void refuse_variable(struct reader *reader, const char *name, size_t length)
+{
+    const struct option *nearest = find_nearest_variable(name, length);
+    char known[OPTION_PLACE_MAX];
+    int shown = (int)least(length, OPTION_PLACE_MAX);
+    if (nearest != NULL)
+        fault_add(reader->faults, NULL, "%.*s: there is no such option, did you mean %s?", shown,
+                  name, option_place(nearest, SOURCE_ENVIRONMENT, known));
+    else
+        fault_add(reader->faults, NULL, "%.*s: there is no such option, 'aiorun --help' shows all",
+                  shown, name);
+}
+
+/* Does the command line say otherwise, with this option or with one that excludes it? */
+static bool is_overridden(const struct plan *plan, const struct option *option)
+{
+    if (option_source(option, plan) != SOURCE_DEFAULT)
+        return true;
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *other = &option_table[i];
+        if (option_source(other, plan) == SOURCE_COMMAND_LINE && option_in_force(other, plan) &&
+            option_contradicts(option, other))
+            return true;
+    }
+    return false;
+}
+
+static void read_variable(struct reader *reader, const char *entry)
+{
+    size_t length = strcspn(entry, "=");
+    const struct option *option = find_variable(entry, length);
+    if (option == NULL) {
+        refuse_variable(reader, entry, length);
+        return;
+    }
+    char place[OPTION_PLACE_MAX];
+    option_place(option, SOURCE_ENVIRONMENT, place);
+    if (option->scope == SCOPE_CLI) {
+        fault_add(reader->faults, place, "--%s can be given on the command line only",
+                  option->name);
+        return;
+    }
+    if (is_overridden(reader->plan, option))
+        return;
+    reader->plan->source[option - option_table] = SOURCE_ENVIRONMENT;
+    option_set(option, reader->plan, entry[length] == '=' ? entry + length + 1 : "", place,
+               reader->faults);
+}
+
+/* Whether the options matter: a broken environment must not keep --help from helping. */
+static bool uses_options(enum plan_mode mode)
+{
+    switch (mode) {
+    case MODE_LAUNCH:
+    case MODE_FOREVER:
+    case MODE_PRINT_CONFIG:
+        return true;
+    case MODE_HELP:
+    case MODE_VERSION:
+    case MODE_LIST_OPTIONS:
+        return false;
+    }
+    return false;
+}
+
+/* ---- both ---- */
+
+static bool is_init_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    return strcmp(name, "tini") == 0 || strcmp(name, "dumb-init") == 0 ||
+           strcmp(name, "catatonit") == 0;
+}
+
+void cli_parse(struct plan *plan, char **argv, char **environment, struct faults *faults)
+{
+    struct reader reader = {.plan = plan, .faults = faults, .wants_command = true};
+    if (argv[0] != NULL) {
+        reader.as_init = is_init_name(argv[0]);
+        if (reader.as_init)
+            plan->timeout = NEVER;
+        read_arguments(&reader, argv + 1);
+    }
+    if (!uses_options(plan->mode))
+        return;
+    for (char **entry = environment; *entry != NULL; entry++) {
+        if (cli_is_own_variable(*entry))
+            read_variable(&reader, *entry);
+    }
+    if (plan->mode != MODE_LAUNCH || plan->worker.argv != NULL)
+        return;
+    if (plan->forever && reader.wants_command)
+        plan->mode = MODE_FOREVER;
+    else if (reader.wants_command && !reader.lost)
+        fault_add(faults, NULL,
+                  "no command is given: write 'aiorun [OPTION...] -- COMMAND [ARG...]', or "
+                  "'aiorun --forever' to run without one");
+}

@@ -1,0 +1,114 @@
+/* option_table.h - THE table: every option once.
+ *
+ * Command line, environment, --help, --print-config, --list-options, the man
+ * page's check and the completions all read it.  To add an option, add a field
+ * to the plan and a row here.
+ */
+#ifndef AIORUN_OPTION_TABLE_H
+#define AIORUN_OPTION_TABLE_H
+
+#include "plan/fault.h"
+#include "plan/plan.h"
+#include "plan/text.h"
+
+enum option_scope {
+    SCOPE_CLI,        /* the command line only: --help, --version ... */
+    SCOPE_SUPERVISOR, /* of the whole supervisor: the file's [aiorun] */
+    SCOPE_WORKER,     /* of a worker: the file's [worker:NAME] */
+};
+
+enum option_type {
+    TYPE_ACTION,      /* no argument: sets plan->mode to `choice_value` */
+    TYPE_SWITCH,      /* no argument on the command line, yes|no elsewhere; bool */
+    TYPE_COUNT,       /* no argument: adds `step` to an int; elsewhere: how many times */
+    TYPE_DURATION,    /* msec in min..max; NEVER where `infinity` is allowed */
+    TYPE_DELAY_RANGE, /* D..D or D; policy_backoff.min and .max */
+    TYPE_RATE,        /* N/D, or `none`; policy_backoff.limit and .limit_window */
+    TYPE_INTEGER,     /* int in min..max */
+    TYPE_OCTAL,       /* int in min..max */
+    TYPE_SIGNAL,      /* int; `none` where zero is allowed */
+    TYPE_SIGNALS,     /* signal_mask */
+    TYPE_STATUSES,    /* struct success_set */
+    TYPE_REWRITE,     /* FROM:TO, repeatable */
+    TYPE_LADDER,      /* rung_count and rungs */
+    TYPE_CHOICE,      /* an enum: one of `choices` */
+    TYPE_STRING,      /* const char *, not empty */
+    TYPE_COMMAND,     /* const char *: shell quoting that parses, not empty */
+    TYPE_STRINGS,     /* plan_strings, repeatable */
+    TYPE_ENV,         /* plan_strings of NAME=VALUE, repeatable */
+    TYPE_LIMIT,       /* plan_limit_value: SOFT[:HARD] */
+};
+
+struct option_choice {
+    const char *name;
+    int value;
+};
+
+struct option {
+    const char *name; /* long name, and the key in a file */
+    char letter;      /* short option; 0: none */
+    enum option_scope scope;
+    enum option_type type;
+    size_t field;                        /* offsetof(struct plan, ...) */
+    size_t given;                        /* offsetof a bool that says it was given; 0: none */
+    int64_t min, max;                    /* of durations (ms) and integers */
+    bool infinity;                       /* durations: `infinity` is allowed; signals: `none` is */
+    bool negatable;                      /* switches: --no-NAME exists */
+    int step;                            /* counts */
+    const struct option_choice *choices; /* ends in a NULL name */
+    int choice_value;                    /* actions: the mode */
+    const char *excludes[2]; /* options that contradict this one; said on one side only */
+    const char *initial;     /* default in the option's own words; NULL: none */
+    const char *argument;    /* the argument's name in the help; NULL: none */
+    const char *group;       /* heading in the help */
+    const char *help;        /* one line, no full stop */
+};
+
+extern const struct option option_table[];
+extern const size_t option_count;
+
+/* The row of the long name `name` of `length` bytes; NULL when there is none. */
+const struct option *option_find(const char *name, size_t length);
+
+/* The row of a short option; NULL when there is none. */
+const struct option *option_find_letter(char letter);
+
+/* Does the option take an argument on the command line? */
+bool option_takes_argument(const struct option *option);
+
+/* May the two not stand beside each other? */
+bool option_contradicts(const struct option *a, const struct option *b);
+
+/* Was the option given, and not merely as a switch that is off? */
+bool option_in_force(const struct option *option, const struct plan *plan);
+
+/* Where `plan` has the option's value from. */
+enum plan_source option_source(const struct option *option, const struct plan *plan);
+
+/* The option as somebody who gave it would know it: "option --timeout" or "AIORUN_OPT_TIMEOUT".
+ * Fills `buffer` (OPTION_PLACE_MAX bytes) and returns it. */
+#define OPTION_PLACE_MAX 80
+const char *option_place(const struct option *option, enum plan_source source, char *buffer);
+
+/* Appends what the help calls the option's argument: `D`, `auto|stop|wait|leave`; nothing for
+ * options without one. */
+void option_add_argument(const struct option *option, struct text *text);
+
+/* Parses `text` as `option`'s value into `plan`; false with a fault at `place` (which names the
+ * option) when it is none; the fault says what is allowed, and the plan is unchanged.  Options
+ * without an argument are given as `yes`, or `1` for counts.  `text` must outlive the plan. */
+bool option_set(const struct option *option, struct plan *plan, const char *text, const char *place,
+                struct faults *faults);
+
+/* Appends the option's value in `plan` in the option's own words: what option_set() would read
+ * back. Options that repeat item by item give their n-th item (n from 0).  False, with nothing
+ * written, when there is no such item, or no value. */
+bool option_add_value(const struct option *option, const struct plan *plan, size_t n,
+                      struct text *text);
+
+/* Writes the option's value in `plan` in the option's own words, at most `size` bytes and a NUL
+ * always: option_add_value() for those who have a buffer. */
+bool option_show(const struct option *option, const struct plan *plan, size_t n, char *buffer,
+                 size_t size);
+
+#endif

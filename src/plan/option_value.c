@@ -1,0 +1,489 @@
+/* The values behind the rows of option_table.c: read, shown, and what is allowed in words. */
+#include "plan/option_table.h"
+#include "plan/parse.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOWN_MAX 80 /* how much of a wrong value its fault repeats */
+
+/* Choices are kept in enums, which the compilers we build with make as large as an int. */
+_Static_assert(sizeof(enum plan_loop) == sizeof(int) && sizeof(enum plan_mode) == sizeof(int),
+               "an enum can be written as an int");
+
+/* ---- reading ---- */
+
+static bool set_switch(bool *field, const char *text)
+{
+    static const char *const words[][2] = {
+        {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        for (int value = 0; value <= 1; value++) {
+            if (strcmp(text, words[i][value]) == 0) {
+                *field = value == 1;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool in_range(const struct option *option, msec value)
+{
+    return value == NEVER ? option->infinity : value >= option->min && value <= option->max;
+}
+
+static bool set_duration(const struct option *option, msec *field, const char *text)
+{
+    msec value;
+    if (!parse_duration(text, &value) || !in_range(option, value))
+        return false;
+    *field = value;
+    return true;
+}
+
+static bool set_delay_range(const struct option *option, struct policy_backoff *field,
+                            const char *text)
+{
+    msec min, max;
+    if (!parse_delay_range(text, &min, &max) || !in_range(option, min) || !in_range(option, max))
+        return false;
+    field->min = min;
+    field->max = max;
+    return true;
+}
+
+static bool set_rate(const struct option *option, struct policy_backoff *field, const char *text)
+{
+    uint32_t times = 0;
+    msec window = 0;
+    if (strcmp(text, "none") != 0 &&
+        (!parse_rate(text, &times, &window) || !in_range(option, window)))
+        return false;
+    field->limit = times;
+    field->limit_window = window;
+    return true;
+}
+
+static bool set_integer(const struct option *option, int *field, const char *text)
+{
+    int64_t value;
+    int base = option->type == TYPE_OCTAL ? 8 : 10;
+    if (!parse_integer(text, base, option->min, option->max, &value))
+        return false;
+    *field = (int)value;
+    return true;
+}
+
+/* A count adds up on the command line, where each occurrence comes as one. */
+static bool set_count(const struct option *option, int *field, const char *text)
+{
+    int64_t times;
+    if (!parse_integer(text, 10, option->min, option->max, &times))
+        return false;
+    *field += (int)times * option->step;
+    return true;
+}
+
+static bool set_signal(const struct option *option, int *field, const char *text)
+{
+    int signal = 0;
+    if (!(option->infinity && strcmp(text, "none") == 0) && !parse_signal(text, &signal))
+        return false;
+    *field = signal;
+    return true;
+}
+
+/* KILL and STOP never reach a handler. */
+static bool can_be_caught(int signal)
+{
+#ifdef SIGSTOP
+    if (signal == SIGSTOP)
+        return false;
+#endif
+    return signal != SIGNAL_KILL;
+}
+
+static bool set_shutdown_signals(signal_mask *field, const char *text)
+{
+    signal_mask value;
+    if (!parse_signals(text, &value))
+        return false;
+    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++) {
+        if ((value & signal_bit(signal)) && !can_be_caught(signal))
+            return false;
+    }
+#ifdef SIGCHLD
+    if (value & signal_bit(SIGCHLD)) /* it tells the supervisor of ended children */
+        return false;
+#endif
+    *field = value;
+    return true;
+}
+
+static bool set_rewrite(uint8_t *field, const char *text)
+{
+    int from, to;
+    if (!parse_rewrite(text, &from, &to) || !can_be_caught(from))
+        return false;
+    field[from] = (uint8_t)to;
+    return true;
+}
+
+static bool set_ladder(struct plan *plan, const char *text)
+{
+    return parse_ladder(text, plan->worker.rungs, &plan->worker.rung_count);
+}
+
+static bool set_choice(const struct option *option, int *field, const char *text)
+{
+    for (const struct option_choice *choice = option->choices; choice->name != NULL; choice++) {
+        if (strcmp(choice->name, text) == 0) {
+            *field = choice->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_string(const char **field, const char *text)
+{
+    if (*text == '\0')
+        return false;
+    *field = text;
+    return true;
+}
+
+/* The command is kept as it was written, and split again when it is run. */
+static bool set_command(const char **field, const char *text)
+{
+    char **argv;
+    if (!parse_command(text, &argv))
+        return false;
+    free(argv);
+    *field = text;
+    return true;
+}
+
+static bool append(struct plan_strings *field, const char *text)
+{
+    const char **items = realloc(field->items, (field->count + 1) * sizeof *items);
+    if (items == NULL)
+        return false;
+    items[field->count++] = text;
+    field->items = items;
+    return true;
+}
+
+static bool is_variable(const char *text)
+{
+    const char *equals = strchr(text, '=');
+    return equals != NULL && equals != text;
+}
+
+/* Is `text` a proper item of a list option? */
+static bool is_item(const struct option *option, const char *text)
+{
+    return (option->type == TYPE_ENV && is_variable(text)) ||
+           (option->type == TYPE_STRINGS && *text != '\0');
+}
+
+static bool set_value(const struct option *option, struct plan *plan, const char *text)
+{
+    void *field = (char *)plan + option->field;
+    switch (option->type) {
+    case TYPE_ACTION:
+        *(int *)field = option->choice_value;
+        return true;
+    case TYPE_SWITCH:
+        return set_switch(field, text);
+    case TYPE_COUNT:
+        return set_count(option, field, text);
+    case TYPE_DURATION:
+        return set_duration(option, field, text);
+    case TYPE_DELAY_RANGE:
+        return set_delay_range(option, field, text);
+    case TYPE_RATE:
+        return set_rate(option, field, text);
+    case TYPE_INTEGER:
+    case TYPE_OCTAL:
+        return set_integer(option, field, text);
+    case TYPE_SIGNAL:
+        return set_signal(option, field, text);
+    case TYPE_SIGNALS:
+        return set_shutdown_signals(field, text);
+    case TYPE_STATUSES:
+        return parse_statuses(text, field);
+    case TYPE_REWRITE:
+        return set_rewrite(field, text);
+    case TYPE_LADDER:
+        return set_ladder(plan, text);
+    case TYPE_CHOICE:
+        return set_choice(option, field, text);
+    case TYPE_STRING:
+        return set_string(field, text);
+    case TYPE_COMMAND:
+        return set_command(field, text);
+    case TYPE_STRINGS:
+    case TYPE_ENV:
+        return is_item(option, text); /* option_set() has kept it */
+    case TYPE_LIMIT:
+        return parse_limit(text, field);
+    }
+    return false;
+}
+
+/* ---- what is allowed ---- */
+
+static void add_span(const struct option *option, struct text *text)
+{
+    text_add(text, "from ");
+    text_add_duration(text, option->min);
+    text_add(text, " to ");
+    text_add_duration(text, option->max);
+}
+
+static void add_choices(const struct option *option, struct text *text)
+{
+    text_add(text, "one of ");
+    for (const struct option_choice *choice = option->choices; choice->name != NULL; choice++)
+        text_add(text, "%s%s", choice == option->choices ? "" : ", ", choice->name);
+}
+
+/* What comes after "'VALUE' is not ". */
+static void add_allowed(const struct option *option, struct text *text)
+{
+    switch (option->type) {
+    case TYPE_ACTION:
+    case TYPE_SWITCH:
+        text_add(text, "yes or no");
+        return;
+    case TYPE_COUNT:
+    case TYPE_INTEGER:
+        text_add(text, "a whole number from %d to %d", (int)option->min, (int)option->max);
+        return;
+    case TYPE_DURATION:
+        text_add(text, "a duration such as 500ms, 10s, 2m or 1h, ");
+        add_span(option, text);
+        text_add(text, option->infinity ? ", or infinity" : "");
+        return;
+    case TYPE_DELAY_RANGE:
+        text_add(text, "MIN..MAX such as 100ms..30s, MIN not above MAX, ");
+        add_span(option, text);
+        return;
+    case TYPE_RATE:
+        text_add(text, "N/D such as 5/1m, D ");
+        add_span(option, text);
+        text_add(text, ", or none");
+        return;
+    case TYPE_OCTAL:
+        text_add(text, "an octal number from %o to %o", (unsigned)option->min,
+                 (unsigned)option->max);
+        return;
+    case TYPE_SIGNAL:
+        text_add(text, "a signal such as TERM, SIGTERM, 15 or RTMIN+3%s",
+                 option->infinity ? ", or none" : "");
+        return;
+    case TYPE_SIGNALS:
+        text_add(text, "a list of signals such as 'INT TERM', without KILL, STOP and CHLD");
+        return;
+    case TYPE_STATUSES:
+        text_add(text, "a list of exit statuses (0 to 255), signal names, or 'requested'");
+        return;
+    case TYPE_REWRITE:
+        text_add(text, "FROM:TO, two signals, TO possibly 0 and FROM neither KILL nor STOP");
+        return;
+    case TYPE_LADDER:
+        text_add(text,
+                 "a ladder such as 'TERM 20s, QUIT 5s, KILL': at most %d signals before KILL, a "
+                 "time for each but the last, and KILL only at the end and without one",
+                 PLAN_RUNGS_MAX);
+        return;
+    case TYPE_CHOICE:
+        add_choices(option, text);
+        return;
+    case TYPE_STRING:
+    case TYPE_STRINGS:
+        text_add(text, "a %s: it must not be empty", option->argument);
+        return;
+    case TYPE_COMMAND:
+        text_add(text, "a command: it must name a program and close its quotes");
+        return;
+    case TYPE_ENV:
+        text_add(text, "NAME=VALUE");
+        return;
+    case TYPE_LIMIT:
+        text_add(text, "SOFT or SOFT:HARD, SOFT not above HARD, each a number (K, M, G or T may "
+                       "follow) or infinity");
+        return;
+    }
+}
+
+bool option_set(const struct option *option, struct plan *plan, const char *text, const char *place,
+                struct faults *faults)
+{
+    if (is_item(option, text) && !append((void *)((char *)plan + option->field), text)) {
+        fault_add(faults, place, "no memory is left");
+        return false;
+    }
+    if (set_value(option, plan, text)) {
+        if (option->given != 0)
+            *(bool *)((char *)plan + option->given) = true;
+        return true;
+    }
+    char allowed[FAULT_TEXT_MAX];
+    struct text out = {.buffer = allowed, .size = sizeof allowed};
+    add_allowed(option, &out);
+    fault_add(faults, place, "'%.*s%s' is not %s", SHOWN_MAX, text,
+              strlen(text) > SHOWN_MAX ? "..." : "", allowed);
+    return false;
+}
+
+/* ---- showing ---- */
+
+static bool add_choice(const struct option *option, int value, struct text *text)
+{
+    for (const struct option_choice *choice = option->choices; choice->name != NULL; choice++) {
+        if (choice->value == value)
+            text_add(text, "%s", choice->name);
+    }
+    return true;
+}
+
+/* Two counts may share a number: each shows the side of zero that is its own. */
+static bool add_count(const struct option *option, int value, struct text *text)
+{
+    int times = value / option->step;
+    if (times <= 0)
+        return false;
+    text_add(text, "%d", times);
+    return true;
+}
+
+static bool add_signal(const struct option *option, int signal, struct text *text)
+{
+    if (signal == 0 && !option->infinity)
+        return false;
+    text_add_signal(text, signal);
+    return true;
+}
+
+static bool add_statuses(const struct success_set *set, struct text *text)
+{
+    size_t before = text->length;
+    text_add_statuses(text, set);
+    return text->length != before;
+}
+
+static bool add_rewrite(const uint8_t *rewrite, size_t n, struct text *text)
+{
+    for (int from = 1; from <= PLAN_SIGNAL_MAX; from++) {
+        if (rewrite[from] == from || n-- > 0)
+            continue;
+        text_add_signal(text, from);
+        if (rewrite[from] == 0) {
+            text_add(text, ":0");
+        } else {
+            text_add(text, ":");
+            text_add_signal(text, rewrite[from]);
+        }
+        return true;
+    }
+    return false;
+}
+
+static bool add_string(const char *value, struct text *text)
+{
+    if (value == NULL)
+        return false;
+    text_add(text, "%s", value);
+    return true;
+}
+
+/* What each type shows once it is known that there is a value at all. */
+static bool add_one(const struct option *option, const struct plan *plan, size_t n,
+                    struct text *text)
+{
+    const void *field = (const char *)plan + option->field;
+    const struct plan_strings *strings = field;
+    const struct plan_limit_value *limit = field;
+    switch (option->type) {
+    case TYPE_ACTION:
+        return false;
+    case TYPE_SWITCH:
+        text_add(text, *(const bool *)field ? "yes" : "no");
+        return true;
+    case TYPE_COUNT:
+        return add_count(option, *(const int *)field, text);
+    case TYPE_DURATION:
+        text_add_duration(text, *(const msec *)field);
+        return true;
+    case TYPE_DELAY_RANGE:
+        text_add_delay_range(text, field);
+        return true;
+    case TYPE_RATE:
+        text_add_rate(text, field);
+        return true;
+    case TYPE_INTEGER:
+        text_add(text, "%d", *(const int *)field);
+        return true;
+    case TYPE_OCTAL:
+        if (*(const int *)field < 0)
+            return false;
+        text_add(text, "%04o", (unsigned)*(const int *)field);
+        return true;
+    case TYPE_SIGNAL:
+        return add_signal(option, *(const int *)field, text);
+    case TYPE_SIGNALS:
+        text_add_signals(text, *(const signal_mask *)field);
+        return true;
+    case TYPE_STATUSES:
+        return add_statuses(field, text);
+    case TYPE_REWRITE:
+        return add_rewrite(field, n, text);
+    case TYPE_LADDER:
+        text_add_ladder(text, plan->worker.rungs, plan->worker.rung_count);
+        return true;
+    case TYPE_CHOICE:
+        return add_choice(option, *(const int *)field, text);
+    case TYPE_STRING:
+    case TYPE_COMMAND:
+        return add_string(*(const char *const *)field, text);
+    case TYPE_STRINGS:
+    case TYPE_ENV:
+        return n < strings->count && add_string(strings->items[n], text);
+    case TYPE_LIMIT:
+        if (!limit->set)
+            return false;
+        text_add_limit(text, limit);
+        return true;
+    }
+    return false;
+}
+
+/* These give an item for each n; all others have one value only. */
+static bool has_items(const struct option *option)
+{
+    return option->type == TYPE_REWRITE || option->type == TYPE_STRINGS || option->type == TYPE_ENV;
+}
+
+bool option_add_value(const struct option *option, const struct plan *plan, size_t n,
+                      struct text *text)
+{
+    if (n > 0 && !has_items(option))
+        return false;
+    if (option->given != 0 && option->initial == NULL &&
+        !*(const bool *)((const char *)plan + option->given))
+        return false;
+    return add_one(option, plan, n, text);
+}
+
+bool option_show(const struct option *option, const struct plan *plan, size_t n, char *buffer,
+                 size_t size)
+{
+    struct text text = {.buffer = buffer, .size = size};
+    if (size > 0)
+        buffer[0] = '\0';
+    return option_add_value(option, plan, n, &text);
+}

@@ -1,0 +1,59 @@
+/* parse.h - words into values: durations, signals, statuses, command lines.
+ *
+ * Each parser reads the whole of `text`, writes `*value` only when it succeeds,
+ * and returns false otherwise.  None allocates but parse_command().
+ */
+#ifndef AIORUN_PARSE_H
+#define AIORUN_PARSE_H
+
+#include "plan/plan.h"
+
+#define SIGNAL_KILL     9  /* POSIX gives it this number; Windows has only its name, in ladders */
+#define SIGNAL_NAME_MAX 16 /* bytes of the longest name and its NUL */
+
+/* `500ms`, `10s`, `2m`, `1h`, plain seconds, decimals (`1.5s`), `infinity` (NEVER).  Rounded up to
+ * a whole millisecond.  No sign, no blanks, nothing above 100 years. */
+bool parse_duration(const char *text, msec *value);
+
+/* `100ms..30s`, or `1s` for both; min <= max, and neither is infinite. */
+bool parse_delay_range(const char *text, msec *min, msec *max);
+
+/* `5/1m`: five times a minute.  Neither is zero nor infinite. */
+bool parse_rate(const char *text, uint32_t *times, msec *window);
+
+/* `TERM`, `SIGTERM`, `15`, `RTMIN+3`, `RTMAX-1`; letters of any case.  1..64, and only
+ * signals this system has. */
+bool parse_signal(const char *text, int *value);
+
+/* Signals with blanks or commas between them, at least one: `INT TERM`. */
+bool parse_signals(const char *text, signal_mask *value);
+
+/* `FROM:TO`, two signals; `TO` may be 0. */
+bool parse_rewrite(const char *text, int *from, int *to);
+
+/* The signal's name without SIG: `TERM`, `RTMIN+3`; a number when it has no name.
+ * `buffer` must hold SIGNAL_NAME_MAX bytes; returns it. */
+const char *signal_name(int signal, char *buffer);
+
+/* Codes 0..255, signal names and `requested` with blanks or commas between them, at least one. They
+ * are added to what `value` holds. */
+bool parse_statuses(const char *text, struct success_set *value);
+
+/* `TERM 20s, QUIT 5s, KILL`: 1..PLAN_RUNGS_MAX rungs; a rung without a time has NEVER, which only
+ * the last before KILL may have; KILL, without a time, may stand last and is not stored, unless it
+ * is the whole ladder. */
+bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count);
+
+/* `SOFT` or `SOFT:HARD`, SOFT <= HARD, each a number (K, M, G and T multiply by powers of 1024) or
+ * `infinity`; without HARD both are the same. */
+bool parse_limit(const char *text, struct plan_limit_value *value);
+
+/* A whole number in min..max; base 8 or 10. */
+bool parse_integer(const char *text, int base, int64_t min, int64_t max, int64_t *value);
+
+/* Splits a command line as sh would: blanks, '...', "...", \x; no expansion of any kind.  Writes an
+ * argv that ends in NULL and one block of memory that holds it and its strings: free(*argv) frees
+ * all.  False when a quote is open, when nothing is left, or without memory. */
+bool parse_command(const char *text, char ***argv);
+
+#endif

@@ -1,0 +1,164 @@
+/* platform.h - the seam: the few things that only a system can do.
+ *
+ * One driver is linked in: src/posix or src/win32.  It touches everything and
+ * decides nothing: it reports what happened to the supervisor (supervisor.h) and does what the
+ * supervisor asks through the functions here.
+ *
+ *     platform_begin();                        first instruction of main()
+ *     platform_prepare(plan, &faults)          what only the system can check
+ *     platform_open(supervisor, plan, slots)
+ *     platform_loop()                          until platform_finish()
+ *     platform_leave(end)                      the process ends as `end` says
+ *
+ * A run is named by its run_id everywhere; process numbers appear only as `long`, for people to
+ * read.  No function here allocates after platform_open() but those that say so.
+ *
+ * "Windows:" says how the other driver does it.
+ */
+#ifndef AIORUN_PLATFORM_H
+#define AIORUN_PLATFORM_H
+
+#include "core/core.h"
+#include "plan/fault.h"
+#include "plan/plan.h"
+
+struct supervisor;
+
+/* Closes the door behind us: from here on no signal is lost, and what we inherited (signal mask,
+ * ignored signals, parent) is known.  Must be the first call of main().
+ * Windows: SetConsoleCtrlHandler with a handler that queues. */
+void platform_begin(void);
+
+/* Looks up and allocates everything the plan needs to start its command later: users and groups,
+ * environment, the places where the program may be, the event loop's backend.  Adds a fault
+ * for each thing that is not there.  `plan` must outlive the driver.
+ * Windows: builds the command line and the environment block; refuses what has no meaning. */
+void platform_prepare(const struct plan *plan, struct faults *faults);
+
+/* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
+ * Windows: a completion port, and the job object that everything lives in. */
+int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
+
+/* Monotonic milliseconds.  Windows: QueryPerformanceCounter. */
+msec platform_now(void);
+
+/* What kind of place this is; valid after platform_begin(). */
+struct platform_surroundings {
+    bool is_init;         /* PID 1 of a namespace.  Windows: never */
+    bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
+    bool has_terminal;    /* a controlling terminal.  Windows: a console */
+    signal_mask ignored;  /* signals ignored when we started.  Windows: none */
+    signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
+};
+struct platform_surroundings platform_surroundings(void);
+
+/* ---- runs -------------------------------------------------------------------------------- */
+
+enum platform_what {
+    PLATFORM_COMMAND,  /* the plan's command, with its attributes */
+    PLATFORM_HANDLER,  /* --shutdown-handler */
+    PLATFORM_CALLBACK, /* --shutdown-callback */
+    PLATFORM_ON_ERROR, /* --on-error */
+};
+
+/* Told to an --on-error command in its environment. */
+struct platform_error {
+    const char *worker;
+    long pid;
+    struct ending end;
+};
+
+struct platform_started {
+    bool ok;
+    long pid;
+    struct ending end;  /* when not ok: ENDING_NOT_STARTED with 125, 126 or 127 */
+    char sentence[512]; /* when not ok: what failed, with its object and reason */
+};
+
+/* Starts `what` as `run`.  Returns when its program runs or has failed to.  `error` is for
+ * PLATFORM_ON_ERROR.  Its end is reported by supervisor_ended().
+ * Windows: CreateProcess suspended, AssignProcessToJobObject, ResumeThread. */
+void platform_start(struct run_id run, enum platform_what what, const struct platform_error *error,
+                    struct platform_started *started);
+
+/* Where a signal came from, so that it can be passed on as it was. */
+struct platform_signal {
+    int signal;
+    bool from_kernel; /* the terminal, a timer: nobody's kill(2) */
+    bool to_group;    /* the kernel sent it to our whole process group */
+    bool queued;      /* sigqueue(3): it has a value */
+    void *value;
+    long sender; /* pid; 0: unknown, or outside our namespace */
+};
+
+/* Has the kernel given this signal to the command too, because it shares our process group? */
+bool platform_shares(const struct platform_signal *arrived);
+
+/* Sends `signal` to the run's process, or to its whole group with `group`; `arrived` (or NULL) is
+ * the signal that is passed on.  A stopped process is continued when `wake`, so that it can obey.
+ * A process that is gone is no error; one that may not be signalled is logged.
+ * Windows: CTRL_BREAK to the process group for INT and TERM; nothing else can be sent. */
+void platform_send(struct run_id run, int signal, bool group, const struct platform_signal *arrived,
+                   bool wake);
+
+/* Is the run's process stopped (job control)?  Windows: never. */
+bool platform_stopped(struct run_id run);
+
+/* The run's process number for people; 0 when it has none any more. */
+long platform_pid(struct run_id run);
+
+/* ---- trees: who is left -------------------------------------------------------------------- */
+
+/* Sends `signal` to every process of the run's tree (slot 0: the orphans) that was never asked,
+ * but not to the run's own process; continues the stopped ones.  Rescans until no new one turns up.
+ * Windows: nothing can be asked: does nothing. */
+void platform_stop_tree(struct run_id run, int signal);
+
+/* Kills the run's process and its tree (slot 0: the orphans), likewise.
+ * Windows: TerminateJobObject. */
+void platform_kill(struct run_id run);
+
+/* Reports by supervisor_tree() for every run whose process is gone but its tree was not, and
+ * for slot 0.  Windows: JobObjectBasicProcessIdList of the run's job object. */
+void platform_census(void);
+
+struct platform_process {
+    long pid;
+    char state;        /* as in proc(5): R, S, D, T, Z ... */
+    msec age;          /* -1: unknown */
+    char where[48];    /* kernel wait channel; empty: unknown */
+    char command[160]; /* command line, or the name in brackets; control characters as '?' */
+};
+
+/* The processes of a run and its tree (slot 0: the orphans), at most `max`; returns how many there
+ * are in all.  Windows: JobObjectBasicProcessIdList, QueryFullProcessImageName. */
+size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+/* Calls supervisor_time() at `when` (monotonic ms), instead of at an earlier wish; NEVER: not. */
+void platform_arm(msec when);
+
+/* Gives up what was inherited for commands that will not be started any more: every descriptor
+ * but standard error, so that readers of our pipes see their end when the command does.
+ * Windows: nothing was inherited beyond the standard handles. */
+void platform_release(void);
+
+/* Waits and reports until platform_finish() was called. */
+void platform_loop(void);
+void platform_finish(void);
+
+/* Frees everything and gives the terminal back. */
+void platform_close(void);
+
+/* Writes one log line to standard error; never waits.  See log_sink. */
+bool platform_write_log(const char *line, size_t length);
+
+/* How log lines are to look by themselves: journal(7), a terminal, or neither. */
+enum plan_log_format platform_log_format(bool *terminal);
+
+/* Ends the process: with the exit status, or by the signal.  As PID 1, which no signal of
+ * its own can end: 128 plus the signal.  Windows: ExitProcess. */
+_Noreturn void platform_leave(struct ending end);
+
+#endif

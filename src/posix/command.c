@@ -1,0 +1,308 @@
+#include "plan/cli.h"
+#include "plan/parse.h"
+#include "posix/posix.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define ERROR_VARIABLES 4 /* what an --on-error command is told, at most */
+
+/* ---- environment ------------------------------------------------------------------------------
+ */
+
+/* Sets NAME=VALUE, instead of an entry with that name.  False without memory. */
+static bool set_variable(struct command *command, const char *entry)
+{
+    size_t name = strcspn(entry, "=") + 1;
+    for (size_t i = 0; i < command->environment_count; i++) {
+        if (strncmp(command->environment[i], entry, name) == 0) {
+            command->environment[i] = (char *)(uintptr_t)entry;
+            return true;
+        }
+    }
+    if (command->environment_room == 0) {
+        size_t count = command->environment_count;
+        char **grown = realloc(command->environment, (2 * count + 16) * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        command->environment = grown;
+        command->environment_room = count + 15; /* and the NULL at the end */
+    }
+    command->environment[command->environment_count++] = (char *)(uintptr_t)entry;
+    command->environment[command->environment_count] = NULL;
+    command->environment_room--;
+    return true;
+}
+
+/* Our own environment without the AIORUN_OPT_*. */
+static bool inherit_environment(struct command *command, bool clear)
+{
+    size_t count = 0;
+    while (environ[count] != NULL)
+        count++;
+    command->environment_room = count + 16 + ERROR_VARIABLES;
+    command->environment = malloc((command->environment_room + 1) * sizeof *command->environment);
+    if (command->environment == NULL)
+        return false;
+    command->environment[0] = NULL;
+    for (size_t i = 0; i < count && !clear; i++) {
+        if (cli_is_own_variable(environ[i]))
+            continue;
+        command->environment[command->environment_count++] = environ[i];
+        command->environment_room--;
+    }
+    command->environment[command->environment_count] = NULL;
+    return true;
+}
+
+static void trim_end(char *line)
+{
+    size_t length = strlen(line);
+    while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+        line[--length] = '\0';
+}
+
+/* NAME=VALUE lines; empty ones and those that begin with '#' are skipped; nothing is unquoted
+ * (docker run's --env-file).  The lines live as long as the command. */
+static void read_env_file(struct command *command, const char *path, struct faults *faults)
+{
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    int number = 0;
+    if (file == NULL) {
+        fault_add(faults, "option --env-file", "cannot open '%s': %s", path, strerror(errno));
+        return;
+    }
+    while (getline(&line, &size, file) >= 0) {
+        number++;
+        trim_end(line);
+        if (line[0] == '\0' || line[0] == '#')
+            continue;
+        if (line[0] == '=' || strchr(line, '=') == NULL) {
+            fault_add(faults, "option --env-file", "%s:%d: '%s' is not NAME=VALUE", path, number,
+                      line);
+            continue;
+        }
+        char *kept = strdup(line);
+        if (kept == NULL || !set_variable(command, kept)) {
+            fault_add(faults, "option --env-file", "out of memory");
+            break;
+        }
+    }
+    if (ferror(file))
+        fault_add(faults, "option --env-file", "cannot read '%s': %s", path, strerror(errno));
+    free(line);
+    fclose(file);
+}
+
+static void prepare_environment(struct command *command, const char *home, struct faults *faults)
+{
+    const struct plan_attributes *attributes = command->attributes;
+    bool clear = attributes != NULL && attributes->clear_env;
+    bool done = inherit_environment(command, clear);
+    if (done && home != NULL) {
+        char *entry = malloc(strlen(home) + sizeof "HOME=");
+        done = entry != NULL;
+        if (done) {
+            strcpy(entry, "HOME=");
+            strcat(entry, home);
+            done = set_variable(command, entry);
+        }
+    }
+    for (size_t i = 0; done && attributes != NULL && i < attributes->env_files.count; i++)
+        read_env_file(command, attributes->env_files.items[i], faults);
+    for (size_t i = 0; done && attributes != NULL && i < attributes->env.count; i++)
+        done = set_variable(command, attributes->env.items[i]);
+    if (!done)
+        fault_add(faults, NULL, "out of memory for the environment");
+}
+
+/* ---- users and groups
+ * ---------------------------------------------------------------------------- */
+
+static bool parse_id(const char *text, uint32_t *id)
+{
+    int64_t value;
+    if (!parse_integer(text, 10, 0, UINT32_MAX - 1, &value))
+        return false;
+    *id = (uint32_t)value;
+    return true;
+}
+
+static void find_group(struct credentials *credentials, const char *name, const char *option,
+                       struct faults *faults)
+{
+    const struct group *entry = getgrnam(name);
+    uint32_t id;
+    credentials->set_group = true;
+    if (entry != NULL)
+        credentials->group = entry->gr_gid;
+    else if (parse_id(name, &id))
+        credentials->group = id;
+    else
+        fault_add(faults, option, "'%s' is no group of this system and no group number", name);
+}
+
+/* The supplementary groups that a login of `user` would have. */
+static bool find_supplementary(struct credentials *credentials, const char *user)
+{
+    int count = 16;
+    for (;;) {
+        gid_t *groups = realloc(credentials->groups, (size_t)count * sizeof *groups);
+        if (groups == NULL)
+            return false;
+        credentials->groups = groups;
+        int room = count;
+        if (getgrouplist(user, credentials->group, groups, &count) >= 0) {
+            credentials->group_count = (size_t)count;
+            return true;
+        }
+        if (count <= room)
+            count = 2 * room;
+    }
+}
+
+/* `name` is cut off from NAME:GROUP.  Sets *home when the user is to get it in HOME. */
+static void find_user(struct credentials *credentials, const char *name, const char **home,
+                      struct faults *faults)
+{
+    uint32_t id;
+    const struct passwd *entry = getpwnam(name);
+    credentials->set_user = true;
+    if (entry == NULL && parse_id(name, &id)) {
+        credentials->user = id;
+        entry = getpwuid(id);
+    } else if (entry == NULL) {
+        fault_add(faults, "option --user", "'%s' is no user of this system and no user number",
+                  name);
+        return;
+    }
+    *home = "/"; /* of a number without a name, as gosu(1) gives it */
+    if (entry == NULL)
+        return;
+    credentials->user = entry->pw_uid;
+    credentials->group = entry->pw_gid;
+    *home = strdup(entry->pw_dir);
+    if (*home == NULL || !find_supplementary(credentials, entry->pw_name))
+        fault_add(faults, "option --user", "out of memory");
+}
+
+static void prepare_credentials(struct command *command, const char **home, struct faults *faults)
+{
+    const struct plan_attributes *attributes = command->attributes;
+    struct credentials *credentials = &command->credentials;
+    char name[LOGIN_NAME_MAX + 1];
+    if (attributes->user != NULL) {
+        size_t length = strcspn(attributes->user, ":");
+        const char *group = attributes->user[length] ? attributes->user + length + 1 : NULL;
+        if (length == 0 || length >= sizeof name || (group != NULL && *group == '\0')) {
+            fault_add(faults, "option --user", "'%s' is not USER or USER:GROUP", attributes->user);
+            return;
+        }
+        memcpy(name, attributes->user, length);
+        name[length] = '\0';
+        find_user(credentials, name, home, faults);
+        if (group != NULL) {
+            credentials->group_count = 0; /* an explicit group comes alone */
+            find_group(credentials, group, "option --user", faults);
+        }
+    }
+    if (attributes->group != NULL)
+        find_group(credentials, attributes->group, "option --group-name", faults);
+}
+
+/* ---- where the program is
+ * --------------------------------------------------------------------------- */
+
+static const char *variable(const struct command *command, const char *name)
+{
+    size_t length = strlen(name);
+    for (char **entry = command->environment; *entry != NULL; entry++)
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+            return *entry + length + 1;
+    return NULL;
+}
+
+/* The places of `name` in PATH, the command's own PATH, as execvp(3) would try them. */
+static bool prepare_paths(struct command *command)
+{
+    const char *name = command->name;
+    const char *path = variable(command, "PATH");
+    size_t count = 1;
+    if (path == NULL)
+        path = "/usr/local/bin:/usr/bin:/bin";
+    bool search = name[0] != '\0' && strchr(name, '/') == NULL;
+    for (const char *c = path; search && *c; c++)
+        count += *c == ':';
+    size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
+    command->paths = malloc((count + 1) * sizeof *command->paths + text);
+    if (command->paths == NULL)
+        return false;
+    command->paths[count] = NULL;
+    command->paths[0] = name;
+    if (!search)
+        return true;
+    char *next = (char *)(command->paths + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strcspn(path, ":");
+        command->paths[i] = next;
+        memcpy(next, path, length);
+        next += length;
+        if (length > 0) /* an empty entry is the current directory */
+            *next++ = '/';
+        strcpy(next, name);
+        next += strlen(name) + 1;
+        path += length + 1;
+    }
+    return true;
+}
+
+void command_prepare(struct command *command, const struct plan_worker *worker,
+                     struct faults *faults)
+{
+    const char *home = NULL;
+    memset(command, 0, sizeof *command);
+    command->attributes = &worker->attributes;
+    command->argv = worker->argv;
+    prepare_credentials(command, &home, faults);
+    prepare_environment(command, home, faults);
+    if (worker->argv == NULL || command->environment == NULL)
+        return;
+    command->name = worker->argv[0];
+    if (!prepare_paths(command))
+        fault_add(faults, NULL, "out of memory for the command's path");
+}
+
+void command_prepare_hook(struct command *command, const char *line, const char *place,
+                          struct faults *faults)
+{
+    memset(command, 0, sizeof *command);
+    if (line == NULL)
+        return;
+    prepare_environment(command, NULL, faults);
+    if (!parse_command(line, &command->argv)) {
+        fault_add(faults, place, "'%s' is no command line: a quote is open, or it is empty", line);
+        return;
+    }
+    command->name = command->argv[0];
+    if (command->environment != NULL && !prepare_paths(command))
+        fault_add(faults, NULL, "out of memory for the command's path");
+}
+
+void command_free(struct command *command)
+{
+    if (command->attributes == NULL && command->argv != NULL)
+        free(command->argv);
+    free(command->environment);
+    free(command->paths);
+    free(command->credentials.groups);
+}

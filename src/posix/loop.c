@@ -1,0 +1,445 @@
+#include "posix/posix.h"
+#include "report/log.h"
+#include "supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FAR_AWAY 1e11 /* seconds: some three thousand years */
+
+static struct {
+    struct supervisor *supervisor;
+    const struct plan *plan;
+    struct ev_loop *loop;
+    ev_io signals;
+    ev_timer timer;
+    ev_periodic never;
+    int signal_fd;
+    bool finished;
+    struct command command, handler, callback, on_error;
+    unsigned char *census; /* a byte a slot */
+    uint32_t first_ended, last_ended;
+    char error_variables[4][128];
+} driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT};
+
+/* What termios(3) keys, a change of the window's size and a hangup send to the foreground group. */
+static const signal_mask keyboard_signals =
+    (signal_mask)1 << (SIGINT - 1) | (signal_mask)1 << (SIGQUIT - 1) |
+    (signal_mask)1 << (SIGTSTP - 1) | (signal_mask)1 << (SIGWINCH - 1) |
+    (signal_mask)1 << (SIGHUP - 1);
+
+/* ---- surroundings ------------------------------------------------------------------------------
+ */
+
+msec platform_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (msec)now.tv_sec * SECOND + now.tv_nsec / 1000000;
+}
+
+struct platform_surroundings platform_surroundings(void)
+{
+    struct platform_surroundings place = {.ignored = inherited.ignored};
+    const char *unit = getenv("SYSTEMD_EXEC_PID");
+    place.is_init = inherited.pid == 1;
+    place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
+    place.keyboard = keyboard_signals;
+    return place;
+}
+
+bool platform_shares(const struct platform_signal *arrived)
+{
+    /* A hangup is sent to the session's leader alone; to the group only when the leader is gone. */
+    bool to_group = arrived->signal != SIGHUP || inherited.session != inherited.pid;
+    return arrived->from_kernel && (keyboard_signals & signal_bit(arrived->signal)) && to_group &&
+           terminal_mode() == TERMINAL_SHARE;
+}
+
+/* ---- starting
+ * ------------------------------------------------------------------------------------ */
+
+static unsigned plan_backend(enum plan_loop choice)
+{
+    static const unsigned backends[] = {
+        [LOOP_AUTO] = 0,
+        [LOOP_EPOLL] = EVBACKEND_EPOLL,
+        [LOOP_POLL] = EVBACKEND_POLL,
+        [LOOP_SELECT] = EVBACKEND_SELECT,
+    };
+    return backends[choice];
+}
+
+void platform_prepare(const struct plan *plan, struct faults *faults)
+{
+    unsigned wanted = plan_backend(plan->loop);
+    driver.plan = plan;
+    terminal_choose(plan);
+    if (wanted != 0 && !(ev_supported_backends() & wanted))
+        fault_add(faults, "option --loop", "this system's libev has no such backend");
+    command_prepare(&driver.command, &plan->worker, faults);
+    command_prepare_hook(&driver.handler, plan->shutdown_handler, "option --shutdown-handler",
+                         faults);
+    command_prepare_hook(&driver.callback, plan->shutdown_callback, "option --shutdown-callback",
+                         faults);
+    command_prepare_hook(&driver.on_error, plan->on_error, "option --on-error", faults);
+}
+
+static int open_loop(const struct plan *plan)
+{
+    unsigned backend = plan_backend(plan->loop);
+    driver.loop = ev_loop_new(backend | EVFLAG_NOENV);
+    if (driver.loop == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
+        return -1;
+    }
+    driver.signal_fd = signals_open();
+    if (driver.signal_fd < 0) {
+        log_line(LEVEL_CRITICAL, "cannot open a descriptor for signals: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+/* Our parent may have died before the kernel knew that we want to be told. */
+static int watch_parent(int signal)
+{
+    if (signal == 0)
+        return 0;
+    if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0) {
+        log_line(LEVEL_CRITICAL, "cannot set the parent-death signal: %s", strerror(errno));
+        return -1;
+    }
+    if (getppid() != inherited.parent)
+        kill(inherited.pid, signal);
+    return 0;
+}
+
+static void become_subreaper(const struct plan *plan)
+{
+    if (!plan->subreaper || inherited.pid == 1)
+        return;
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        log_line(LEVEL_WARNING, "cannot adopt orphans: %s", strerror(errno));
+}
+
+static void on_signals(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events);
+
+static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
+{
+    driver.supervisor = supervisor;
+    driver.census = malloc(slots);
+    if (driver.census == NULL || !runs_open(slots)) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
+        return -1;
+    }
+    if (open_loop(plan) < 0 || watch_parent(plan->parent_death_signal) < 0) {
+        platform_close();
+        return -1;
+    }
+    become_subreaper(plan);
+    ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
+    ev_io_start(driver.loop, &driver.signals);
+    ev_init(&driver.timer, on_timer);
+    /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
+     * of clock jumps. */
+    ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
+    ev_periodic_start(driver.loop, &driver.never);
+    return 0;
+}
+
+void platform_close(void)
+{
+    terminal_close();
+    if (driver.loop != NULL)
+        ev_loop_destroy(driver.loop);
+    if (driver.signal_fd >= 0)
+        close(driver.signal_fd);
+    driver.loop = NULL;
+    driver.signal_fd = -1;
+    command_free(&driver.command);
+    command_free(&driver.handler);
+    command_free(&driver.callback);
+    command_free(&driver.on_error);
+    free(driver.census);
+    driver.census = NULL;
+    runs_close();
+}
+
+/* ---- runs
+ * ------------------------------------------------------------------------------------------ */
+
+static void tell_variable(struct command *command, int index, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void tell_variable(struct command *command, int index, const char *format, ...)
+{
+    char *entry = driver.error_variables[index];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(entry, sizeof driver.error_variables[0], format, arguments);
+    va_end(arguments);
+    command->environment[command->environment_count + (size_t)index] = entry;
+    command->environment[command->environment_count + (size_t)index + 1] = NULL;
+}
+
+/* The variables' place behind the environment is kept free by command.c; vfork(2) copies it to the
+ * new program before the next one can need it. */
+static void tell_error(struct command *command, const struct platform_error *error)
+{
+    tell_variable(command, 0, "AIORUN_ERROR_WORKER=%s", error->worker ? error->worker : "");
+    tell_variable(command, 1, "AIORUN_ERROR_PID=%ld", error->pid);
+    if (error->end.kind == ENDING_KILLED)
+        tell_variable(command, 2, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
+    else
+        tell_variable(command, 2, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
+}
+
+static struct command *choose_command(enum platform_what what, const struct platform_error *error)
+{
+    switch (what) {
+    case PLATFORM_COMMAND:
+        return &driver.command;
+    case PLATFORM_HANDLER:
+        return &driver.handler;
+    case PLATFORM_CALLBACK:
+        return &driver.callback;
+    case PLATFORM_ON_ERROR:
+        break;
+    }
+    tell_error(&driver.on_error, error);
+    return &driver.on_error;
+}
+
+void platform_start(struct run_id run_id, enum platform_what what,
+                    const struct platform_error *error, struct platform_started *started)
+{
+    struct spawn_failure failure;
+    struct run *run = runs_at(run_id.slot);
+    struct spawn spawn = {
+        .command = choose_command(what, error),
+        .place = SPAWN_SESSION,
+        .terminal = -1,
+        .null_stdin = true,
+        .death_signal = driver.plan->worker.worker_death_signal,
+    };
+    memset(started, 0, sizeof *started);
+    memset(run, 0, sizeof *run);
+    run->generation = run_id.generation;
+    run->command = what == PLATFORM_COMMAND;
+    if (run->command)
+        terminal_place(&spawn);
+    pid_t pid = spawn_process(&spawn, &failure);
+    if (pid < 0) {
+        started->end = spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
+        return;
+    }
+    run->own_group = spawn.place != SPAWN_SHARE;
+    run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
+    runs_insert(run_id.slot, pid);
+    started->ok = true;
+    started->pid = pid;
+}
+
+/* kill(2), or sigqueue(3) with the value that came with the signal. */
+static int send_signal(const struct run *run, int signal, bool group,
+                       const struct platform_signal *arrived)
+{
+    if (group && run->own_group)
+        return kill(-run->pid, signal);
+    if (arrived != NULL && arrived->queued) {
+        const union sigval value = {.sival_ptr = arrived->value};
+        if (sigqueue(run->pid, signal, value) == 0)
+            return 0;
+    }
+    return kill(run->pid, signal);
+}
+
+void platform_send(struct run_id run_id, int signal, bool group,
+                   const struct platform_signal *arrived, bool wake)
+{
+    const struct run *run = runs_named(run_id);
+    if (run == NULL || run->pid == 0)
+        return;
+    if (send_signal(run, signal, group, arrived) < 0 && errno != ESRCH)
+        log_about(LEVEL_WARNING, driver.plan->worker.name, run->pid,
+                  "may not send signal %d to process %ld: %s", signal, (long)run->pid,
+                  strerror(errno));
+    else if (wake && run->stopped)
+        send_signal(run, SIGCONT, group, NULL);
+}
+
+bool platform_stopped(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    return run != NULL && run->stopped;
+}
+
+long platform_pid(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    return run != NULL ? run->pid : 0;
+}
+
+void platform_census(void)
+{
+    tree_census(driver.census);
+    for (uint32_t slot = 0; slot < runs_count(); slot++) {
+        struct run *run = runs_at(slot);
+        unsigned char found = driver.census[slot];
+        if (slot > 0 && !run->tree)
+            continue;
+        run->tree = found & CENSUS_LEFT;
+        supervisor_tree(driver.supervisor, (struct run_id){slot, run->generation},
+                        found & CENSUS_LEFT, found & CENSUS_FRESH);
+    }
+}
+
+/* ---- reaping
+ * --------------------------------------------------------------------------------------- */
+
+static struct ending ending_of(int status)
+{
+    if (WIFSIGNALED(status))
+        return (struct ending){ENDING_KILLED, (uint32_t)WTERMSIG(status)};
+    return (struct ending){ENDING_EXITED, (uint32_t)WEXITSTATUS(status)};
+}
+
+/* Reports about runs wait until everything is reaped: only then is it known what they left. */
+static void keep_for_report(uint32_t slot, struct ending end)
+{
+    struct run *run = runs_at(slot);
+    run->end = end;
+    run->next_ended = NO_SLOT;
+    if (driver.first_ended == NO_SLOT)
+        driver.first_ended = slot;
+    else
+        runs_at(driver.last_ended)->next_ended = slot;
+    driver.last_ended = slot;
+}
+
+static void take_status(pid_t pid, int status)
+{
+    uint32_t slot = runs_find(pid);
+    if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
+        if (slot != NO_SLOT)
+            runs_at(slot)->stopped = WIFSTOPPED(status);
+        return;
+    }
+    if (slot == NO_SLOT) {
+        tree_forget(pid);
+        supervisor_adopted_ended(driver.supervisor, pid, ending_of(status));
+        return;
+    }
+    runs_remove(slot);
+    keep_for_report(slot, ending_of(status));
+}
+
+static void report_ended(void)
+{
+    while (driver.first_ended != NO_SLOT) {
+        uint32_t slot = driver.first_ended;
+        struct run *run = runs_at(slot);
+        driver.first_ended = run->next_ended;
+        run->stopped = false;
+        bool left = run->command && tree_left(slot);
+        supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
+    }
+}
+
+/* Until none is left: one SIGCHLD may stand for many (signal(7)). */
+static void reap(void)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0)
+        take_status(pid, status);
+    report_ended();
+    supervisor_reaped(driver.supervisor);
+}
+
+/* ---- the loop
+ * ---------------------------------------------------------------------------------------- */
+
+static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)events;
+    struct platform_signal records[16];
+    bool child_ended = false;
+    size_t count;
+    do {
+        count = signals_read(watcher->fd, records, 16, &child_ended);
+        for (size_t i = 0; i < count; i++)
+            supervisor_signal(driver.supervisor, &records[i]);
+    } while (count > 0);
+    if (child_ended)
+        reap();
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+    supervisor_time(driver.supervisor);
+}
+
+void platform_arm(msec when)
+{
+    ev_timer_stop(driver.loop, &driver.timer);
+    if (when == NEVER)
+        return;
+    msec rest = msec_max(when - platform_now(), 0);
+    ev_now_update(driver.loop); /* the timer counts from the loop's idea of now */
+    ev_timer_set(&driver.timer, (double)rest / SECOND, 0);
+    ev_timer_start(driver.loop, &driver.timer);
+}
+
+void platform_loop(void)
+{
+    /* Children that exec gave us may have ended before we could hear of it. */
+    reap();
+    if (!driver.finished) /* before ev_run(3) there is nothing that ev_break(3) could break */
+        ev_run(driver.loop, 0);
+}
+
+void platform_finish(void)
+{
+    driver.finished = true;
+    ev_break(driver.loop, EVBREAK_ALL);
+}
+
+/* Ours are close-on-exec, all of them; what is not was meant for the command. */
+static void close_inherited(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    if (fd != STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
+        close(fd);
+}
+
+void platform_release(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    if (directory == NULL)
+        return;
+    while ((entry = readdir(directory)) != NULL)
+        if (entry->d_name[0] != '.')
+            close_inherited(atoi(entry->d_name));
+    closedir(directory);
+}

@@ -1,0 +1,192 @@
+#include "posix/posix.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Static, so that a supervisor short of memory can still end what it started; untouched pages
+ * cost nothing.  More processes than this are dealt with in the next pass. */
+#define SNAPSHOT_MAX 32768
+
+static struct process snapshot[SNAPSHOT_MAX];
+
+/* Reads a file of /proc/PID whole; returns its length, -1 when the process is gone. */
+static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t length = read(fd, buffer, size - 1);
+    close(fd);
+    if (length >= 0)
+        buffer[length] = '\0';
+    return length;
+}
+
+bool procfs_read(pid_t pid, struct process *process)
+{
+    char text[1024];
+    long parent, session;
+    if (read_file(pid, "stat", text, sizeof text) <= 0)
+        return false;
+    /* The command's name may hold anything, blanks and parentheses too: fields follow its last. */
+    const char *fields = strrchr(text, ')');
+    if (fields == NULL)
+        return false;
+    int found = sscanf(fields + 1,
+                       " %c %ld %*d %ld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                       "%*d %llu",
+                       &process->state, &parent, &session, &process->start);
+    if (found != 4)
+        return false;
+    process->pid = pid;
+    process->parent = (pid_t)parent;
+    process->session = (pid_t)session;
+    process->owner = NO_SLOT;
+    return true;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    const struct process *left = a, *right = b;
+    return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+/* What getdents64(2) fills in; opendir(3) would allocate. */
+struct kernel_dirent {
+    uint64_t inode, offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+static pid_t pid_of_entry(const char *name)
+{
+    long pid = 0;
+    for (; *name >= '0' && *name <= '9'; name++)
+        pid = 10 * pid + (*name - '0');
+    return *name == '\0' ? (pid_t)pid : 0;
+}
+
+struct process *procfs_snapshot(size_t *count)
+{
+    _Alignas(struct kernel_dirent) char buffer[8192];
+    int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return NULL;
+    *count = 0;
+    for (;;) {
+        long length = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
+        if (length <= 0)
+            break;
+        for (long at = 0; at < length;) {
+            const struct kernel_dirent *entry = (const struct kernel_dirent *)(buffer + at);
+            pid_t pid = pid_of_entry(entry->name);
+            at += entry->length;
+            if (pid > 0 && *count < SNAPSHOT_MAX && procfs_read(pid, &snapshot[*count]))
+                ++*count;
+        }
+    }
+    close(directory);
+    if (*count == 0) { /* a /proc that is not one */
+        errno = ENOENT;
+        return NULL;
+    }
+    qsort(snapshot, *count, sizeof snapshot[0], by_pid);
+    return snapshot;
+}
+
+/* proc(5): needs CONFIG_PROC_CHILDREN; exact for us, since nobody but we reap our children. */
+static bool visit_children_file(bool (*visit)(pid_t, void *), void *context, bool *usable)
+{
+    char path[64], buffer[4096];
+    pid_t pid = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)inherited.pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    *usable = fd >= 0;
+    bool wants_more = *usable;
+    while (wants_more) {
+        ssize_t length = read(fd, buffer, sizeof buffer);
+        if (length <= 0)
+            break;
+        for (ssize_t i = 0; i < length && wants_more; i++) {
+            if (buffer[i] >= '0' && buffer[i] <= '9') {
+                pid = 10 * pid + (buffer[i] - '0');
+            } else if (pid > 0) {
+                wants_more = visit(pid, context);
+                pid = 0;
+            }
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    return wants_more;
+}
+
+bool procfs_children(bool (*visit)(pid_t pid, void *context), void *context)
+{
+    bool usable;
+    size_t count;
+    visit_children_file(visit, context, &usable);
+    if (usable)
+        return true;
+    const struct process *all = procfs_snapshot(&count);
+    for (size_t i = 0; all != NULL && i < count; i++)
+        if (all[i].parent == inherited.pid && !visit(all[i].pid, context))
+            break;
+    return all != NULL;
+}
+
+static msec age_of(const struct process *process)
+{
+    struct timespec now;
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (clock_gettime(CLOCK_BOOTTIME, &now) < 0 || ticks <= 0)
+        return -1;
+    msec up = (msec)now.tv_sec * SECOND + now.tv_nsec / 1000000;
+    msec started = (msec)(process->start * SECOND / (unsigned long)ticks);
+    return up > started ? up - started : 0;
+}
+
+/* Arguments end in NULs; they are shown with blanks. */
+static void make_printable(char *text, ssize_t length)
+{
+    while (length > 0 && text[length - 1] == '\0')
+        length--;
+    for (ssize_t i = 0; i < length; i++)
+        if (text[i] == '\0' || text[i] == '\n')
+            text[i] = ' ';
+        else if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            text[i] = '?';
+    text[length] = '\0';
+}
+
+void procfs_describe(const struct process *process, struct platform_process *description)
+{
+    memset(description, 0, sizeof *description);
+    description->pid = process->pid;
+    description->state = process->state;
+    description->age = age_of(process);
+    ssize_t length =
+        read_file(process->pid, "wchan", description->where, sizeof description->where);
+    if (length <= 0 || strcmp(description->where, "0") == 0)
+        description->where[0] = '\0';
+    length = read_file(process->pid, "cmdline", description->command, sizeof description->command);
+    if (length > 0) {
+        make_printable(description->command, length);
+        return;
+    }
+    char name[32] = "?";
+    length = read_file(process->pid, "comm", name, sizeof name);
+    if (length > 0)
+        make_printable(name, name[length - 1] == '\n' ? length - 1 : length);
+    snprintf(description->command, sizeof description->command, "[%s]", name);
+}

@@ -1,0 +1,102 @@
+#include "posix/posix.h"
+
+#include <stdlib.h>
+
+/* Slots by number, and an index from pids to them: open addressing with linear probing, at most
+ * half full, so that ten thousand runs are found as fast as ten. */
+static struct {
+    struct run *runs;
+    uint32_t *index; /* slot + 1; 0: empty */
+    uint32_t count, mask, alive;
+} table;
+
+bool runs_open(uint32_t slots)
+{
+    uint32_t size = 4;
+    while (size < 2 * slots)
+        size *= 2;
+    table.runs = calloc(slots, sizeof *table.runs);
+    table.index = calloc(size, sizeof *table.index);
+    table.count = slots;
+    table.mask = size - 1;
+    table.alive = 0;
+    if (table.runs != NULL && table.index != NULL)
+        return true;
+    runs_close();
+    return false;
+}
+
+void runs_close(void)
+{
+    free(table.runs);
+    free(table.index);
+    table.runs = NULL;
+    table.index = NULL;
+    table.count = 0;
+}
+
+uint32_t runs_count(void)
+{
+    return table.count;
+}
+
+uint32_t runs_alive(void)
+{
+    return table.alive;
+}
+
+struct run *runs_at(uint32_t slot)
+{
+    return &table.runs[slot];
+}
+
+struct run *runs_named(struct run_id run)
+{
+    if (run.slot >= table.count || table.runs[run.slot].generation != run.generation)
+        return NULL;
+    return &table.runs[run.slot];
+}
+
+static uint32_t home(pid_t pid)
+{
+    return (uint32_t)pid * 2654435761u & table.mask; /* Knuth's multiplicative hash */
+}
+
+/* The place of `pid`, or the empty one where it would be. */
+static uint32_t place_of(pid_t pid)
+{
+    uint32_t at = home(pid);
+    while (table.index[at] != 0 && table.runs[table.index[at] - 1].pid != pid)
+        at = (at + 1) & table.mask;
+    return at;
+}
+
+void runs_insert(uint32_t slot, pid_t pid)
+{
+    table.index[place_of(pid)] = slot + 1;
+    table.runs[slot].pid = table.runs[slot].last_pid = pid;
+    table.alive++;
+}
+
+uint32_t runs_find(pid_t pid)
+{
+    return table.index[place_of(pid)] - 1; /* an empty place gives NO_SLOT */
+}
+
+void runs_remove(uint32_t slot)
+{
+    uint32_t hole = place_of(table.runs[slot].pid);
+    table.runs[slot].pid = 0;
+    table.alive--;
+    table.index[hole] = 0;
+    /* Whoever was pushed on by the one that left moves back, or the search would stop at the hole.
+     */
+    for (uint32_t at = (hole + 1) & table.mask; table.index[at] != 0; at = (at + 1) & table.mask) {
+        uint32_t wanted = home(table.runs[table.index[at] - 1].pid);
+        if (((at - wanted) & table.mask) < ((at - hole) & table.mask))
+            continue;
+        table.index[hole] = table.index[at];
+        table.index[at] = 0;
+        hole = at;
+    }
+}

@@ -1,0 +1,83 @@
+#include "posix/posix.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct inherited inherited;
+
+#define ALL_SIGNALS (~(kernel_sigset)0)
+
+static kernel_sigset change_mask(int how, kernel_sigset set)
+{
+    kernel_sigset old = 0;
+    /* Not sigprocmask(2): glibc's leaves out the two signals it uses between threads. */
+    syscall(SYS_rt_sigprocmask, how, &set, &old, sizeof set);
+    return old;
+}
+
+void signals_set_mask(kernel_sigset mask)
+{
+    change_mask(SIG_SETMASK, mask);
+}
+
+void platform_begin(void)
+{
+    inherited.mask = change_mask(SIG_BLOCK, ALL_SIGNALS);
+    inherited.parent = getppid();
+    inherited.pid = getpid();
+    inherited.session = getsid(0);
+    inherited.group = getpgrp();
+    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++) {
+        struct sigaction action;
+        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            inherited.ignored |= signal_bit(signal);
+    }
+    /* Ignored, it would have the kernel reap our children and drop their statuses (waitpid(2)). */
+    if (inherited.ignored & signal_bit(SIGCHLD))
+        signal(SIGCHLD, SIG_DFL);
+}
+
+int signals_open(void)
+{
+    kernel_sigset all = ALL_SIGNALS;
+    return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void convert(const struct signalfd_siginfo *info, struct platform_signal *record)
+{
+    memset(record, 0, sizeof *record);
+    record->signal = (int)info->ssi_signo;
+    record->from_kernel = info->ssi_code == SI_KERNEL;
+    record->queued = info->ssi_code == SI_QUEUE;
+    record->value = (void *)(uintptr_t)info->ssi_ptr;
+    record->sender = (long)info->ssi_pid;
+}
+
+/* Our own failed write(2) raises SIGPIPE in us alone: nobody sent it. */
+static bool is_own_pipe(const struct signalfd_siginfo *info)
+{
+    return info->ssi_signo == SIGPIPE && info->ssi_pid == (uint32_t)inherited.pid;
+}
+
+size_t signals_read(int fd, struct platform_signal *records, size_t max, bool *child_ended)
+{
+    struct signalfd_siginfo info[16];
+    size_t limit = max < 16 ? max : 16;
+    size_t filled = 0;
+    while (filled == 0) {
+        ssize_t length = read(fd, info, limit * sizeof info[0]);
+        if (length <= 0)
+            break;
+        for (size_t i = 0; i < (size_t)length / sizeof info[0]; i++) {
+            if (info[i].ssi_signo == SIGCHLD)
+                *child_ended = true;
+            else if (!is_own_pipe(&info[i]))
+                convert(&info[i], &records[filled++]);
+        }
+    }
+    return filled;
+}

@@ -1,0 +1,309 @@
+#include "posix/posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The child of vfork(2) shares our memory until it execs: it may not allocate, not touch what we
+ * will read later, and not return.  So it makes plain system calls on what command.c prepared,
+ * and leaves its report in `failure`. */
+
+static const int limit_resources[LIMIT_COUNT] = {
+    [LIMIT_AS] = RLIMIT_AS,
+    [LIMIT_CORE] = RLIMIT_CORE,
+    [LIMIT_CPU] = RLIMIT_CPU,
+    [LIMIT_DATA] = RLIMIT_DATA,
+    [LIMIT_FSIZE] = RLIMIT_FSIZE,
+    [LIMIT_LOCKS] = RLIMIT_LOCKS,
+    [LIMIT_MEMLOCK] = RLIMIT_MEMLOCK,
+    [LIMIT_MSGQUEUE] = RLIMIT_MSGQUEUE,
+    [LIMIT_NICE] = RLIMIT_NICE,
+    [LIMIT_NOFILE] = RLIMIT_NOFILE,
+    [LIMIT_NPROC] = RLIMIT_NPROC,
+    [LIMIT_RSS] = RLIMIT_RSS,
+    [LIMIT_RTPRIO] = RLIMIT_RTPRIO,
+    [LIMIT_RTTIME] = RLIMIT_RTTIME,
+    [LIMIT_SIGPENDING] = RLIMIT_SIGPENDING,
+    [LIMIT_STACK] = RLIMIT_STACK,
+};
+
+struct report {
+    volatile enum spawn_stage stage;
+    volatile int error, detail;
+};
+
+_Noreturn static void fail(struct report *report, enum spawn_stage stage, int detail)
+{
+    report->error = errno;
+    report->stage = stage;
+    report->detail = detail;
+    _exit(STATUS_OWN_FAILURE);
+}
+
+static void take_place(const struct spawn *spawn, struct report *report)
+{
+    switch (spawn->place) {
+    case SPAWN_SHARE:
+        break;
+    case SPAWN_GROUP:
+        if (setpgid(0, 0) < 0)
+            fail(report, SPAWN_NEW_GROUP, 0);
+        break;
+    case SPAWN_SESSION:
+        if (setsid() < 0)
+            fail(report, SPAWN_NEW_SESSION, 0);
+        break;
+    }
+    /* SIGTTOU is blocked, as all signals are: a background process may do this. */
+    if (spawn->terminal >= 0 && tcsetpgrp(spawn->terminal, getpid()) < 0)
+        fail(report, SPAWN_FOREGROUND, 0);
+    if (spawn->null_stdin) {
+        int null = open("/dev/null", O_RDONLY);
+        if (null < 0 || (null != STDIN_FILENO && dup2(null, STDIN_FILENO) < 0))
+            fail(report, SPAWN_STDIN, 0);
+        if (null != STDIN_FILENO)
+            close(null);
+    }
+}
+
+static void set_limits(const struct plan_attributes *attributes, struct report *report)
+{
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        const struct plan_limit_value *value = &attributes->limits[i];
+        struct rlimit limit = {
+            .rlim_cur = value->soft == PLAN_UNLIMITED ? RLIM_INFINITY : value->soft,
+            .rlim_max = value->hard == PLAN_UNLIMITED ? RLIM_INFINITY : value->hard,
+        };
+        if (value->set && setrlimit(limit_resources[i], &limit) < 0)
+            fail(report, SPAWN_LIMIT, i);
+    }
+}
+
+static void write_oom_score(int score, struct report *report)
+{
+    char text[8];
+    size_t length = 0;
+    int magnitude = score < 0 ? -score : score;
+    if (score < 0)
+        text[length++] = '-';
+    for (int power = 1000; power > 0; power /= 10)
+        if (magnitude >= power || power == 1)
+            text[length++] = (char)('0' + magnitude / power % 10);
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, length) < 0)
+        fail(report, SPAWN_OOM_SCORE, 0);
+    close(fd);
+}
+
+static void set_credentials(const struct credentials *credentials, struct report *report)
+{
+    /* Plain system calls: the C library's tell its other threads, of which we have none to tell. */
+    bool any = credentials->set_user || credentials->set_group;
+    if (any && syscall(SYS_setgroups, credentials->group_count, credentials->groups) < 0)
+        fail(report, SPAWN_GROUPS, 0);
+    gid_t group = credentials->group;
+    if (any && syscall(SYS_setresgid, group, group, group) < 0)
+        fail(report, SPAWN_GID, 0);
+    uid_t user = credentials->user;
+    if (credentials->set_user && syscall(SYS_setresuid, user, user, user) < 0)
+        fail(report, SPAWN_UID, 0);
+}
+
+static void set_attributes(const struct spawn *spawn, struct report *report)
+{
+    const struct plan_attributes *attributes = spawn->command->attributes;
+    if (attributes == NULL)
+        return;
+    set_limits(attributes, report);
+    if (attributes->nice_set && setpriority(PRIO_PROCESS, 0, attributes->nice) < 0)
+        fail(report, SPAWN_NICE, 0);
+    if (attributes->oom_score_adjust_set)
+        write_oom_score(attributes->oom_score_adjust, report);
+    set_credentials(&spawn->command->credentials, report);
+    /* After the credentials: the command's user must be allowed to be there. */
+    if (attributes->cwd != NULL && chdir(attributes->cwd) < 0)
+        fail(report, SPAWN_CWD, 0);
+    if (attributes->umask >= 0)
+        umask((mode_t)attributes->umask);
+    if (attributes->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        fail(report, SPAWN_NO_NEW_PRIVILEGES, 0);
+}
+
+/* A change of credentials clears it, so it comes after (PR_SET_PDEATHSIG(2const)).  We may have
+ * died before it was set: then nobody would ever send it. */
+static void set_death_signal(int signal, struct report *report)
+{
+    if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0)
+        fail(report, SPAWN_DEATH_SIGNAL, 0);
+    if (getppid() != inherited.pid)
+        kill(getpid(), signal);
+}
+
+/* Tries the places of the program in order, as execvp(3) does, but for its fallback to a shell. */
+_Noreturn static void execute(const struct command *command, struct report *report)
+{
+    int error = ENOENT, detail = 0;
+    for (int i = 0; command->paths[i] != NULL; i++) {
+        execve(command->paths[i], command->argv, command->environment);
+        bool elsewhere = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+        if (!elsewhere || (errno == EACCES && error == ENOENT)) {
+            error = errno;
+            detail = i;
+        }
+        if (!elsewhere)
+            break;
+    }
+    errno = error;
+    fail(report, SPAWN_EXEC, detail);
+}
+
+_Noreturn static void run_child(const struct spawn *spawn, struct report *report)
+{
+    take_place(spawn, report);
+    set_attributes(spawn, report);
+    if (spawn->death_signal != 0)
+        set_death_signal(spawn->death_signal, report);
+    if (inherited.ignored & signal_bit(SIGCHLD))
+        signal(SIGCHLD, SIG_IGN);
+    signals_set_mask(inherited.mask);
+    execute(spawn->command, report);
+}
+
+/* vfork(2) returns twice on one stack: nothing else may live in this frame. */
+__attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct report *report)
+{
+    pid_t pid = vfork();
+    if (pid == 0)
+        run_child(spawn, report);
+    return pid;
+}
+
+pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure)
+{
+    struct report report = {.stage = SPAWN_FORK, .error = 0};
+    pid_t pid = split(spawn, &report);
+    if (pid > 0 && report.error == 0)
+        return pid;
+    failure->stage = report.stage;
+    failure->error = pid < 0 ? errno : report.error;
+    failure->detail = report.detail;
+    if (pid > 0)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    return -1;
+}
+
+/* ---- sentences ------------------------------------------------------------------------------ */
+
+/* ENOENT has two meanings: no such program, and a program whose interpreter or loader is missing.
+ */
+static const char *find_existing(const struct command *command)
+{
+    struct stat status;
+    for (size_t i = 0; command->paths[i] != NULL; i++)
+        if (stat(command->paths[i], &status) == 0 && !S_ISDIR(status.st_mode))
+            return command->paths[i];
+    return NULL;
+}
+
+static struct ending explain_exec(const struct command *command,
+                                  const struct spawn_failure *failure, char *sentence, size_t size)
+{
+    const struct ending not_found = {ENDING_NOT_STARTED, STATUS_NOT_FOUND};
+    const struct ending not_executable = {ENDING_NOT_STARTED, STATUS_NOT_EXECUTABLE};
+    const char *path = command->paths[failure->detail];
+    const char *existing = failure->error == ENOENT ? find_existing(command) : NULL;
+    const char *reason = strerror(failure->error);
+    struct stat status;
+    if (command->name[0] == '\0') {
+        snprintf(sentence, size, "cannot run '': the command is empty");
+        return not_found;
+    }
+    if (failure->error == ENOENT && existing == NULL) {
+        snprintf(sentence, size, "cannot run '%s': %s", command->name,
+                 strchr(command->name, '/') ? reason : "no such command in PATH");
+        return not_found;
+    }
+    if (existing != NULL) {
+        path = existing;
+        reason = "it is there, but the interpreter or loader that it names is not";
+    } else if (failure->error == EACCES && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        reason = "it is a directory";
+    } else if (failure->error == ENOEXEC) {
+        reason = "it is no program for this system, and no script, which would begin with '#!'";
+    }
+    snprintf(sentence, size, "cannot run '%s': %s", path, reason);
+    return not_executable;
+}
+
+static void explain_attribute(const struct spawn *spawn, const struct spawn_failure *failure,
+                              char *sentence, size_t size)
+{
+    static const char *const limit_names[LIMIT_COUNT] = {
+        [LIMIT_AS] = "as",
+        [LIMIT_CORE] = "core",
+        [LIMIT_CPU] = "cpu",
+        [LIMIT_DATA] = "data",
+        [LIMIT_FSIZE] = "fsize",
+        [LIMIT_LOCKS] = "locks",
+        [LIMIT_MEMLOCK] = "memlock",
+        [LIMIT_MSGQUEUE] = "msgqueue",
+        [LIMIT_NICE] = "nice",
+        [LIMIT_NOFILE] = "nofile",
+        [LIMIT_NPROC] = "nproc",
+        [LIMIT_RSS] = "rss",
+        [LIMIT_RTPRIO] = "rtprio",
+        [LIMIT_RTTIME] = "rttime",
+        [LIMIT_SIGPENDING] = "sigpending",
+        [LIMIT_STACK] = "stack",
+    };
+    static const char *const verbs[] = {
+        [SPAWN_FORK] = "create a process",
+        [SPAWN_NEW_SESSION] = "start a session",
+        [SPAWN_NEW_GROUP] = "start a process group",
+        [SPAWN_FOREGROUND] = "take the terminal's foreground",
+        [SPAWN_STDIN] = "open /dev/null as standard input",
+        [SPAWN_LIMIT] = "set limit",
+        [SPAWN_NICE] = "set nice",
+        [SPAWN_OOM_SCORE] = "set oom-score-adjust",
+        [SPAWN_GROUPS] = "set supplementary groups",
+        [SPAWN_GID] = "become group",
+        [SPAWN_UID] = "become user",
+        [SPAWN_CWD] = "change to directory",
+        [SPAWN_NO_NEW_PRIVILEGES] = "set no-new-privileges",
+        [SPAWN_DEATH_SIGNAL] = "set worker-death-signal",
+        [SPAWN_EXEC] = "run",
+    };
+    const struct plan_attributes *attributes = spawn->command->attributes;
+    const char *object = "";
+    if (failure->stage == SPAWN_LIMIT)
+        object = limit_names[failure->detail];
+    else if (failure->stage == SPAWN_CWD)
+        object = attributes->cwd;
+    else if (failure->stage == SPAWN_UID || failure->stage == SPAWN_GROUPS)
+        object = attributes->user ? attributes->user : attributes->group;
+    else if (failure->stage == SPAWN_GID)
+        object = attributes->group ? attributes->group : attributes->user;
+    snprintf(sentence, size, "cannot %s%s%s%s for '%s': %s", verbs[failure->stage],
+             *object ? " '" : "", object, *object ? "'" : "", spawn->command->name,
+             strerror(failure->error));
+}
+
+struct ending spawn_explain(const struct spawn *spawn, const struct spawn_failure *failure,
+                            char *sentence, size_t size)
+{
+    if (failure->stage == SPAWN_EXEC)
+        return explain_exec(spawn->command, failure, sentence, size);
+    explain_attribute(spawn, failure, sentence, size);
+    return (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};
+}

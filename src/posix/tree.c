@@ -1,0 +1,291 @@
+#include "posix/posix.h"
+#include "report/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A run's tree is its process with all live descendants, and adopted processes with its session
+ * id.  Adopted processes of no run are orphans: slot 0's tree.
+ *
+ * A scan is a snapshot of something that moves.  So whoever acts on one scans again until nobody
+ * new turns up, and remembers in `done` who was dealt with. */
+
+#define PASSES_MAX 64
+#define DONE_MAX   16384 /* a power of two */
+
+enum done { DONE_ASKED = 1, DONE_KILLED = 2 };
+
+/* Open addressing by pid and start time: a pid may be used again.  Static, see procfs.c. */
+static struct done_entry {
+    pid_t pid;
+    unsigned what;
+    unsigned long long start;
+} done_table[DONE_MAX];
+static uint32_t done_count;
+
+static struct done_entry *find_done(pid_t pid)
+{
+    uint32_t at = (uint32_t)pid * 2654435761u % DONE_MAX;
+    while (done_table[at].pid != 0 && done_table[at].pid != pid)
+        at = (at + 1) % DONE_MAX;
+    return &done_table[at];
+}
+
+static bool is_done(const struct process *process, enum done what)
+{
+    const struct done_entry *entry = find_done(process->pid);
+    return entry->pid != 0 && entry->start == process->start && (entry->what & what);
+}
+
+static void mark_done(const struct process *process, enum done what)
+{
+    if (done_count >= DONE_MAX / 2) {
+        /* Forgetting some means that they may be asked twice: better than not at all. */
+        memset(done_table, 0, sizeof done_table);
+        done_count = 0;
+        log_line(LEVEL_WARNING, "more than %d processes are left over: some are asked twice",
+                 DONE_MAX / 2);
+    }
+    struct done_entry *entry = find_done(process->pid);
+    if (entry->pid == 0)
+        done_count++;
+    if (entry->start != process->start)
+        entry->what = 0;
+    entry->pid = process->pid;
+    entry->start = process->start;
+    entry->what |= what;
+}
+
+void tree_forget(pid_t pid)
+{
+    /* Its place is kept, for those behind it; the start time tells a new process from it. */
+    struct done_entry *entry = done_count > 0 ? find_done(pid) : NULL;
+    if (entry != NULL && entry->pid == pid)
+        entry->what = 0;
+}
+
+/* ---- whose is it?
+ * -------------------------------------------------------------------------------- */
+
+/* The slot to whose tree a child of ours belongs. */
+static uint32_t owner_of_child(pid_t pid, pid_t session)
+{
+    uint32_t slot = runs_find(pid);
+    if (slot != NO_SLOT)
+        return slot;
+    for (slot = 0; slot < runs_count(); slot++) {
+        const struct run *run = runs_at(slot);
+        bool has_tree = run->command && (run->pid != 0 || run->tree);
+        if (has_tree && run->session == session)
+            return slot;
+    }
+    return 0;
+}
+
+static struct process *find_process(struct process *all, size_t count, pid_t pid)
+{
+    struct process key = {.pid = pid};
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (all[middle].pid < key.pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && all[low].pid == pid ? &all[low] : NULL;
+}
+
+/* Gives every descendant its owner.  A parent mostly has the lower pid, so one pass nearly always
+ * does; another follows while it brings something new. */
+static struct process *scan(size_t *count)
+{
+    struct process *all = procfs_snapshot(count);
+    bool changed = all != NULL;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < *count; i++) {
+            struct process *process = &all[i];
+            if (process->owner != NO_SLOT || process->pid == inherited.pid)
+                continue;
+            if (process->parent == inherited.pid) {
+                process->owner = owner_of_child(process->pid, process->session);
+            } else {
+                const struct process *parent = find_process(all, *count, process->parent);
+                process->owner = parent ? parent->owner : NO_SLOT;
+            }
+            changed = changed || process->owner != NO_SLOT;
+        }
+    }
+    return all;
+}
+
+static bool is_dead(const struct process *process)
+{
+    return process->state == 'Z' || process->state == 'X';
+}
+
+/* ---- acting
+ * ---------------------------------------------------------------------------------------- */
+
+/* Between the scan and now a descendant that is not our own child may have been replaced by another
+ * process with its pid; a pidfd holds on to the one that was seen.  Our own children's pids stay
+ * theirs until we reap them. */
+static int signal_process(const struct process *process, int signal)
+{
+    struct process now;
+    if (process->parent == inherited.pid)
+        return kill(process->pid, signal);
+    int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+    if (fd < 0)
+        return errno == ENOSYS ? kill(process->pid, signal) : -1;
+    int result = -1;
+    errno = ESRCH;
+    if (procfs_read(process->pid, &now) && now.start == process->start)
+        result = (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}
+
+static void log_refused(const struct process *process)
+{
+    if (errno == EPERM)
+        log_about(LEVEL_WARNING, "orphans", process->pid, "may not signal process %ld: %s",
+                  (long)process->pid, strerror(errno));
+}
+
+static bool deal_with(const struct process *process, int signal, enum done what)
+{
+    if (is_dead(process) || is_done(process, what))
+        return false;
+    mark_done(process, what);
+    if (signal_process(process, signal) < 0)
+        log_refused(process);
+    else if (process->state == 'T' && signal != SIGKILL)
+        signal_process(process, SIGCONT);
+    return true;
+}
+
+/* Deals with everyone of the slot's tree but `except`; false when /proc cannot be read. */
+static bool deal_with_tree(uint32_t slot, pid_t except, int signal, enum done what)
+{
+    bool found = true;
+    for (int pass = 0; found && pass < PASSES_MAX; pass++) {
+        size_t count;
+        const struct process *all = scan(&count);
+        if (all == NULL)
+            return false;
+        found = false;
+        for (size_t i = 0; i < count; i++)
+            if (all[i].owner == slot && all[i].pid != except)
+                found = deal_with(&all[i], signal, what) || found;
+    }
+    return true;
+}
+
+/* PID 1 of a namespace reaches everyone in it at once (kill(2)); no fork is fast enough.  Only when
+ * none of them is a run that has its own time. */
+static bool signal_namespace(uint32_t slot, int signal)
+{
+    return slot == 0 && inherited.pid == 1 && runs_alive() == 0 && kill(-1, signal) == 0;
+}
+
+void platform_stop_tree(struct run_id run, int signal)
+{
+    const struct run *known = run.slot == 0 ? NULL : runs_named(run);
+    pid_t own = known ? known->pid : 0;
+    if (!deal_with_tree(run.slot, own, signal, DONE_ASKED) && !signal_namespace(run.slot, signal))
+        log_line(LEVEL_WARNING, "cannot find out who is left: /proc is not mounted");
+}
+
+void platform_kill(struct run_id run)
+{
+    const struct run *known = run.slot == 0 ? NULL : runs_named(run);
+    if (known != NULL && known->pid != 0 && kill(known->pid, SIGKILL) < 0 && errno == EPERM)
+        log_line(LEVEL_ERROR, "may not kill process %ld: %s", (long)known->pid, strerror(errno));
+    if (!signal_namespace(run.slot, SIGKILL))
+        deal_with_tree(run.slot, known ? known->pid : 0, SIGKILL, DONE_KILLED);
+}
+
+/* ---- counting
+ * ---------------------------------------------------------------------------------------- */
+
+bool tree_has_children(void)
+{
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
+struct search {
+    uint32_t slot;
+    bool found;
+};
+
+static bool search_member(pid_t pid, void *context)
+{
+    struct search *search = context;
+    search->found = owner_of_child(pid, getsid(pid)) == search->slot;
+    return !search->found;
+}
+
+bool tree_left(uint32_t slot)
+{
+    struct search search = {.slot = slot, .found = false};
+    if (!tree_has_children())
+        return false;
+    runs_at(slot)->tree = true; /* so that its session's children are found to be its own */
+    procfs_children(search_member, &search);
+    runs_at(slot)->tree = search.found;
+    return search.found;
+}
+
+static bool count_child(pid_t pid, void *context)
+{
+    unsigned char *found = context;
+    struct process process;
+    if (runs_find(pid) != NO_SLOT)
+        return true;
+    if (!procfs_read(pid, &process)) {
+        process.pid = pid;
+        process.session = getsid(pid);
+        process.start = 0;
+        process.state = '?';
+    }
+    uint32_t slot = owner_of_child(pid, process.session);
+    bool fresh = !is_dead(&process) && !is_done(&process, DONE_ASKED);
+    found[slot] |= CENSUS_LEFT | (fresh ? CENSUS_FRESH : 0);
+    return true;
+}
+
+void tree_census(unsigned char *found)
+{
+    memset(found, 0, runs_count());
+    if (!tree_has_children())
+        return;
+    if (procfs_children(count_child, found))
+        return;
+    /* Without /proc all that is known is that somebody is left: the kernel says so. */
+    if (runs_alive() == 0)
+        found[0] = CENSUS_LEFT;
+}
+
+size_t platform_list(struct run_id run, struct platform_process *list, size_t max)
+{
+    size_t count, listed = 0;
+    const struct process *all = scan(&count);
+    for (size_t i = 0; all != NULL && i < count; i++) {
+        if (all[i].owner != run.slot || is_dead(&all[i]))
+            continue;
+        if (listed < max)
+            procfs_describe(&all[i], &list[listed]);
+        listed++;
+    }
+    return listed;
+}

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Compares what is written about aiorun with what it is: docs.py BINARY.
+
+The option table (--list-options) is the truth about options.  --help and the manual page must have
+every option with the same letter, names, argument and default; neither they nor the README may name
+an option that does not exist; and every example must parse, which --print-config tries without
+starting anything.
+"""
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
+passed = failed = 0
+
+
+def check(true, claim):
+    global passed, failed
+    if true:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED:", claim)
+    return true
+
+
+def output(*command, env=None):
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, env=env,
+                          stdin=subprocess.DEVNULL)
+
+
+class Option:
+    """A row of --list-options."""
+
+    def __init__(self, line):
+        fields = line.split("\t")
+        check(len(fields) == 7, f"--list-options: 7 fields in {line!r}")
+        self.name, self.letter, _, kind, self.argument, self.default, self.text = fields
+        self.names = ["--" + self.name]
+        if self.letter != "-":
+            self.names.insert(0, "-" + self.letter)
+        if kind == "toggle":
+            self.names.append("--no-" + self.name)
+
+    def heading(self):
+        argument = "" if self.argument == "-" else " " + self.argument
+        return ", ".join(self.names) + argument
+
+
+def entries(text):
+    """Headings of a rendered list of options, and what stands below each: help or manual."""
+    found, heading = {}, None
+    for line in text.splitlines():
+        match = re.match(r" {2,6}(-{1,2}[a-z]\S*(?:, -\S+)*(?: \S+)?)(?:\s{2,}(.*))?$", line)
+        if match:
+            heading = match.group(1)
+            found[heading] = match.group(2) or ""
+        elif heading and (line.startswith(" " * 7) or not line.strip()):
+            found[heading] += " " + line.strip()
+        else:
+            heading = None
+    return {key: " ".join(value.split()) for key, value in found.items()}
+
+
+def section(text, name):
+    match = re.search(rf"^{name}\n(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    check(match, f"the manual page has a section {name}")
+    return match.group(1) if match else ""
+
+
+def render_manual(page):
+    lint = output("mandoc", "-T", "lint", "-W", "warning", str(page))
+    check(lint.returncode == 0 and not lint.stdout, f"the manual page lints:\n{lint.stdout}")
+    text = output("mandoc", "-T", "ascii", "-O", "width=200", str(page)).stdout
+    return re.sub(".\b", "", text)
+
+
+def check_entries(options, text, where):
+    found = entries(text)
+    for option in options:
+        heading = option.heading()
+        if not check(heading in found, f"{where}: has an entry '{heading}'"):
+            continue
+        if option.default not in ("-", "no"):
+            words = found.pop(heading)
+            default = rf"[Dd]efault(:| is) {re.escape(option.default)}(?![\w])"
+            check(re.search(default, words), f"{where}: {heading}: tells the default "
+                                             f"{option.default}, but says: {words}")
+        else:
+            found.pop(heading)
+    for heading in found:
+        check(False, f"{where}: '{heading}' is an entry, but not in the table like this")
+
+
+def check_names(options, text, where):
+    """Every --NAME in `text` is an option, or the last word of a made-up example, --NAME."""
+    known = {name for option in options for name in option.names}
+    for name in sorted(set(OPTION.findall(text))):
+        check(name in known | {"--name"}, f"{where}: names {name}, which does not exist")
+
+
+def check_statuses(manual):
+    header = (ROOT / "src/core/policy.h").read_text()
+    enum = re.search(r"enum exit_status \{(.*?)\n\}", header, re.S).group(1)
+    values = dict(re.findall(r"(STATUS_\w+) = (\d+)", enum))
+    wanted = {value + "+N" if name == "STATUS_SIGNAL_BASE" else value
+              for name, value in values.items()}
+    told = set(re.findall(r"^ {5}(\d{3}(?:\+N)?)(?:\s|$)", section(manual, "EXIT STATUS"), re.M))
+    check(len(wanted) == 4, f"policy.h: four exit statuses, found {sorted(wanted)}")
+    check(told == wanted, f"EXIT STATUS tells {sorted(told)}, policy.h has {sorted(wanted)}")
+
+
+def check_versions(binary, page):
+    makefile = re.search(r"^VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M).group(1)
+    program = output(binary, "--version").stdout.strip()
+    manual = re.search(r'^\.Os "aiorun (\S+)"$', page.read_text(), re.M)
+    changes = re.search(r"^## \[(\S+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    check(program == f"aiorun {makefile}", f"--version: '{program}', the Makefile: {makefile}")
+    check(manual and manual.group(1) == makefile, "the manual page's .Os has the version")
+    check(changes and changes.group(1) == makefile, "the newest in the CHANGELOG is the version")
+
+
+# ---- examples ------------------------------------------------------------------------------------
+
+def try_words(binary, words, where):
+    """Parses a command line of aiorun that stands in an example."""
+    env = {"PATH": os.environ["PATH"]}
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        env[name] = value
+    name = words.pop(0) if words else ""
+    if not check(name.rpartition("/")[2] == "aiorun", f"{where}: begins with aiorun"):
+        return
+    command = [binary, *words] if words[:1] in (["help"], ["version"]) else \
+        [binary, "--print-config", *words]
+    result = output(*command, env=env)
+    check(result.returncode == 0, f"{where}: is understood: {result.stderr.strip()}")
+
+
+def simple_command(line):
+    """The words of a shell's command up to its first operator."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>()")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words = []
+    for word in lexer:
+        if word[0] in ";&|<>()":
+            break
+        words.append(word)
+    return words
+
+
+def try_shell_examples(binary, text, where):
+    """Lines such as `$ aiorun ...`, with what a backslash at the end joins to them."""
+    count = 0
+    text = re.sub(r"\\\n\s*", " ", text)
+    for line in re.findall(r"^\s*\$ ((?:[A-Z_]+=\S+ )*aiorun\b.*)$", text, re.M):
+        count += 1
+        try_words(binary, simple_command(line), f"{where}: '{line}'")
+    check(count > 0, f"{where}: has examples")
+
+
+def try_other_examples(binary, text, where):
+    text = re.sub(r"\\\n\s*", " ", text)
+    for line in re.findall(r"^ExecStart=(.*aiorun\b.*)$", text, re.M):
+        try_words(binary, shlex.split(line), f"{where}: ExecStart={line}")
+    for line in re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.M):
+        words = json.loads(line)
+        # The image's CMD follows the entry point.
+        try_words(binary, words + ["command"], f"{where}: ENTRYPOINT {line}")
+    for line in re.findall(r"`(aiorun -[^`]*)`", text):
+        try_words(binary, simple_command(line), f"{where}: `{line}`")
+
+
+def without_foreign_words(readme):
+    """Leaves out what names the options of other programs: the first column of tables, and of
+    command lines all but what stands between aiorun and its `--`."""
+    readme = re.sub(r"^\|[^|]*\|", "|", readme, flags=re.M)
+    kept = []
+    for line in re.sub(r"\\\n\s*", " ", readme).splitlines():
+        match = re.match(r"\s*(?:\$ |ExecStart=|ENTRYPOINT )(.*)", line)
+        if match:
+            own = re.search(r"\baiorun\b(.*)", match.group(1))
+            line = re.split(r"\s--(?:\s|$)|\"--\"", own.group(1))[0] if own else ""
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: docs.py BINARY")
+    binary = os.path.abspath(sys.argv[1])
+    page = ROOT / "man/aiorun.1"
+    readme = (ROOT / "README.md").read_text()
+    manual = render_manual(page)
+    usage = output(binary, "--help").stdout
+    options = [Option(line) for line in output(binary, "--list-options").stdout.splitlines()]
+
+    check(len(options) > 10, "--list-options lists the options")
+    check_entries(options, usage, "--help")
+    check_entries(options, section(manual, "OPTIONS"), "the manual page")
+    check_names(options, usage, "--help")
+    check_names(options, manual, "the manual page")
+    check_names(options, without_foreign_words(readme), "README.md")
+    check_names(options, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
+    check_statuses(manual)
+    check_versions(binary, page)
+    try_shell_examples(binary, section(manual, "EXAMPLES"), "the manual page")
+    try_shell_examples(binary, readme, "README.md")
+    try_other_examples(binary, readme, "README.md")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Any single system call of aiorun's may fail: it ends, truthfully, and leaves nothing.
+
+The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Calls of the dynamic linker,
+before the program's own first instruction, are left out.
+"""
+import itertools
+import time
+from pathlib import Path
+
+from harness import cases, check, deadline, needs, put_down, strace, until, victim
+
+FAULTS = [  # system call, error
+    ("mmap", "ENOMEM"), ("openat", "EMFILE"), ("openat", "ENOENT"),
+    ("read", "EINTR"), ("read", "EIO"), ("close", "EINTR"), ("close", "EIO"), ("write", "EAGAIN"),
+    ("write", "EPIPE"), ("epoll_create1", "EMFILE"), ("epoll_ctl", "ENOMEM"),
+    ("epoll_wait", "EINTR"),
+    ("epoll_pwait", "EINTR"), ("epoll_pwait2", "ENOSYS"), ("poll", "EINTR"), ("ppoll", "EINTR"),
+    ("signalfd4", "EMFILE"), ("timerfd_create", "EMFILE"), ("timerfd_settime", "EINVAL"),
+    ("eventfd2", "EMFILE"), ("pipe2", "EMFILE"), ("socketpair", "EMFILE"), ("dup3", "EMFILE"),
+    ("fcntl", "EMFILE"), ("prctl", "EINVAL"), ("vfork", "EAGAIN"), ("clone", "EAGAIN"),
+    ("clone3", "ENOSYS"), ("fork", "EAGAIN"), ("wait4", "EINTR"), ("waitid", "EINTR"),
+    ("rt_sigaction", "EINVAL"), ("prlimit64", "EPERM"),
+    ("pidfd_open", "ENOSYS"), ("pidfd_open", "EMFILE"), ("pidfd_send_signal", "ENOSYS"),
+    ("getdents64", "EIO"), ("newfstatat", "EACCES"), ("fstat", "EIO"), ("lseek", "EINVAL"),
+    ("kill", "ESRCH"), ("rt_sigqueueinfo", "EPERM"), ("ioctl", "ENOTTY"), ("getrandom", "ENOSYS"),
+    ("clock_gettime", "EINVAL"), ("sysinfo", "EPERM"), ("inotify_init1", "EMFILE"),
+    ("setsid", "EPERM"), ("setpgid", "EPERM"), ("sched_getaffinity", "EPERM"),
+]
+
+
+def own_calls(trace, call):
+    """How often the dynamic linker made this call, and how often the program did."""
+    lines = Path(trace).read_text().splitlines()
+    first = 0
+    for n, line in enumerate(lines):  # the linker ends by forgetting its cache
+        if line.startswith("munmap(") and "ld.so.cache" in "".join(lines[:n]):
+            first = n + 1
+            break
+
+    def count(part):
+        return sum(line.startswith(call + "(") for line in part)
+    return count(lines[:first]), count(lines[first:])
+
+
+def each_failure(call, error, script, act, statuses):
+    """Run with the n-th call failing, for every n."""
+    options = ("--timeout", "2s", "--", *victim(script))
+    run = strace("plain", *options)
+    act(run)
+    run.end(*statuses)
+    before, count = own_calls("plain", call)
+    for n in itertools.count(before + 1):
+        run = strace("trace", *options, options=("-e", f"inject={call}:error={error}:when={n}"))
+        act(run)
+        run.wait()
+        hit = "(INJECTED)" in Path("trace").read_text()
+        adopts = "cannot adopt orphans" not in run.err
+        try:
+            run.end(*statuses, *((125, 0) if hit else ()), left=0 if adopts else len(run.left))
+            put_down(*run.left)
+            if run.status == 125:
+                check("aiorun: " in run.err or call == "write", "no sentence")
+        except AssertionError as failure:
+            failure.args = (f"{call} number {n} ({n - before} of our {count}): {failure}",)
+            raise
+        if not hit:
+            return
+        check(n - before < 3 * count + 50, "it never ends")
+
+
+@needs("strace")
+@deadline(180)
+@cases(**{f"{call}-{error}": (call, error) for call, error in FAULTS})
+def test_a_failing_call_at_a_plain_end(call, error):
+    each_failure(call, error, "orphan 1 [ pause ] exit 7", lambda run: None, (7,))
+
+
+@needs("strace")
+@deadline(240)
+@cases(**{f"{call}-{error}": (call, error) for call, error in FAULTS})
+def test_a_failing_call_at_a_stop(call, error):
+    """The stop may take up to the cap, and may have to kill."""
+    def stop(run):
+        def settled():
+            run.pump(time.monotonic() + 0.01, run.pidfd)
+            return run.ended() or "ready" in run.out
+        until(settled, "it runs or ends")
+        if not run.ended():
+            run.send("TERM")
+    script = "orphan 1 [ on TERM [ exit 0 ] pause ] on TERM [ exit 5 ] say ready pause"
+    each_failure(call, error, script, stop, (5, "KILL", "TERM"))

@@ -1,0 +1,524 @@
+#include "check.h"
+
+#include "facts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SLOT_HANDLER = 1, SLOT_CALLBACK = 2 };
+
+char broken_text[256];
+int broken_promise;
+
+void broken(struct world *world, int promise, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(broken_text, sizeof broken_text, format, arguments);
+    va_end(arguments);
+    broken_promise = promise;
+    if (world->trace)
+        printf("%8lld  ** P%d is broken: %s\n", (long long)world->now, promise, broken_text);
+    longjmp(*world->failed, 1);
+}
+
+/* ---- actions about a run ----------------------------------------------------------------- */
+
+static bool is_forced_now(const struct world *world)
+{
+    return world->forced && world->forced_at == world->now;
+}
+
+static bool is_over(const struct world *world)
+{
+    return world->entered && world->now >= world->cap;
+}
+
+static void check_start(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    if (record->life != GONE || world_has_members(world, run.slot, record->generation))
+        broken(world, 1, "slot %u is started while something of it is left", run.slot);
+    switch (record->kind) {
+    case CORE_ORPHANS:
+        broken(world, 1, "orphans cannot be started");
+    case CORE_HOOK:
+        if (!record->about_to_start)
+            broken(world, 1, "hook %u is started unasked", run.slot);
+        break;
+    case CORE_WORKER:
+        if (world->entered)
+            broken(world, 2, "worker %u is started during a shutdown", run.slot);
+        if (!record->wanted || !world->begun)
+            broken(world, 12, "worker %u is started but not wanted", run.slot);
+        if (world->now < record->restart_at)
+            broken(world, 12, "worker %u is started before its delay is over", run.slot);
+        break;
+    case CORE_JOB:
+        if (world->queue_count == 0 || world->queue[0] != run.slot)
+            broken(world, 19, "job %u is started out of turn", run.slot);
+        if (fact_jobs_running(world) >= world->setting->config.job_workers)
+            broken(world, 19, "job %u is one too many", run.slot);
+        if (is_over(world))
+            broken(world, 19, "job %u is started after the cap", run.slot);
+        break;
+    }
+    if (record->kind != CORE_JOB && run.generation != record->generation + 1)
+        broken(world, 11, "slot %u starts generation %u after %u", run.slot, run.generation,
+               record->generation);
+}
+
+/* Only what is said of the run that is there now can be meant. */
+static void check_current(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    if (run.slot >= world->record_count || run.generation != record->generation ||
+        record->life == GONE)
+        broken(world, 11, "run %u.%u is not there", run.slot, run.generation);
+}
+
+static void check_job(struct world *world, const struct record *record)
+{
+    bool spared = record->kind == CORE_JOB && record->life == UP && !is_over(world) &&
+                  world->now < fact_spared_until(world, record);
+    if (spared)
+        broken(world, 16, "a job is disturbed before its time");
+}
+
+static void check_waves(struct world *world, const struct record *record)
+{
+    const struct record *callback = &world->records[SLOT_CALLBACK];
+    if (!world->cancel)
+        broken(world, 10, "a worker is asked to stop too early");
+    if (fact_is_busy(callback))
+        broken(world, 10, "a worker is asked to stop before the callback is over");
+    bool hurried = world->forced || (world->trigger == TRIGGER_SIGNAL && world->keyboard);
+    if (!hurried && world->now < world->drain_from + world->setting->config.drain_delay)
+        broken(world, 10, "a worker is asked to stop before the drain delay is over");
+    if (!fact_is_reached(world, record))
+        broken(world, 10, "wave %u is asked before its turn", record->wave);
+}
+
+static void check_request(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    check_current(world, run);
+    check_job(world, record);
+    if (record->requested)
+        broken(world, 3, "run %u.%u is asked twice", run.slot, run.generation);
+    if (record->life != UP)
+        broken(world, 3, "run %u.%u is asked after its end", run.slot, run.generation);
+    if (record->kind == CORE_WORKER && world->entered)
+        check_waves(world, record);
+    else if (!fact_is_reached(world, record))
+        broken(world, 3, "run %u.%u is asked to stop for no reason", run.slot, run.generation);
+}
+
+static void check_signal(struct world *world, const struct core_action *action)
+{
+    const struct record *record = &world->records[action->run.slot];
+    check_current(world, action->run);
+    check_job(world, record);
+    if (fact_is_shielded(world, record))
+        broken(world, 4, "run %u is signalled while shielded", action->run.slot);
+    if (!record->requested || record->life != UP || record->killed)
+        broken(world, 3, "run %u is signalled, but not asked, or gone", action->run.slot);
+    if (action->rung != record->rungs || action->rung >= fact_worker(world, record)->rung_count)
+        broken(world, 3, "rung %u follows rung %u", action->rung, record->rungs);
+    if (world->now < fact_rung_end(world, record) && !is_forced_now(world))
+        broken(world, 3, "rung %u comes before its time", action->rung);
+}
+
+static void check_forward(struct world *world, const struct core_action *action)
+{
+    const struct record *record = &world->records[action->run.slot];
+    check_current(world, action->run);
+    if (fact_is_shielded(world, record))
+        broken(world, 4, "run %u is passed a signal while shielded", action->run.slot);
+    if (!(record->forwards >> action->cause & 1))
+        broken(world, 20, "signal %d is passed on, but did not come", action->cause);
+    if (record->life != UP || record->rungs == 0)
+        broken(world, 20, "signal %d is passed on before the stop signal", action->cause);
+}
+
+static void check_stop_tree(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    check_current(world, run);
+    check_job(world, record);
+    if (run.slot == 0 && fact_orphans_stay(world))
+        broken(world, 7, "orphans that are to stay are asked");
+    if (!fact_is_reached(world, record))
+        broken(world, 10, "the tree of run %u is asked before its turn", run.slot);
+    msec reserve = fact_tree_reserve(world, record);
+    bool late = world->now >= msec_before(fact_limit(world, record), reserve);
+    if (record->life == UP && fact_is_shielded(world, record) && !late)
+        broken(world, 4, "the tree of run %u is asked while it is shielded", run.slot);
+}
+
+/* ---- deadlines --------------------------------------------------------------------------- */
+
+static bool is_ladder_due(const struct world *world, const struct record *record)
+{
+    return record->rungs > 0 && world->now >= fact_ladder_end(world, record);
+}
+
+static bool is_tree_due(const struct world *world, const struct record *record)
+{
+    if (record->killed_at > 0)
+        return true;
+    if (record->planned != NEVER)
+        return world->now >= record->planned;
+    msec time = fact_tree_time(world, record);
+    return record->tree_asked && world->now >= msec_add(record->tree_asked_at, time);
+}
+
+static bool is_due(const struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    if (slot == SLOT_HANDLER && world->handler_forced_at == world->now)
+        return true;
+    if (is_forced_now(world) || world->now >= fact_limit(world, record))
+        return true;
+    if (record->life == TREE)
+        return is_tree_due(world, record);
+    if (record->kind == CORE_HOOK)
+        return world->now >= fact_hook_end(world, record);
+    return is_ladder_due(world, record);
+}
+
+/* Did those who are killed with the run, or after it, have their time? */
+static void check_tree_kill(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    msec reserve = fact_tree_reserve(world, record);
+    bool forced = world->forced && world->now - world->forced_at < msec_max(reserve, 1);
+    bool exempt = record->life == UP && record->kind != CORE_WORKER;
+    bool again = record->killed_at > 0;
+    if (forced || exempt || again || reserve == 0 || world->setting->lazy ||
+        !world_has_members(world, slot, record->generation))
+        return;
+    bool late = record->life == TREE && world->now - record->left_since < reserve;
+    if (!record->tree_asked && !late)
+        broken(world, 17, "what is left of run %u is killed without being asked", slot);
+    if (record->tree_asked && world->now - record->tree_asked_at < reserve && !late)
+        broken(world, 17, "what is left of run %u is killed before it had the reserve", slot);
+}
+
+static void check_kill(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    check_current(world, run);
+    check_job(world, record);
+    if (run.slot == 0 && fact_orphans_stay(world))
+        broken(world, 7, "orphans that are to stay are killed");
+    if (!is_due(world, run.slot))
+        broken(world, 5, "run %u.%u is killed before its deadline", run.slot, run.generation);
+    bool skips = record->life == UP && record->rungs > 0 && !is_forced_now(world) &&
+                 world->now < fact_limit(world, record) &&
+                 fact_rungs_time(world, record, record->rungs) > 0;
+    if (skips)
+        broken(world, 3, "run %u.%u is killed and a rung was left out", run.slot, run.generation);
+    check_tree_kill(world, run.slot);
+}
+
+static void check_abandon(struct world *world, struct run_id run)
+{
+    const struct record *record = &world->records[run.slot];
+    check_current(world, run);
+    msec since = msec_min(record->killed_at, world->cap);
+    if (!world->entered || !record->killed || world->now < since + ABANDON_AFTER)
+        broken(world, 7, "run %u.%u is abandoned too early", run.slot, run.generation);
+}
+
+/* ---- actions about the whole ------------------------------------------------------------- */
+
+static void check_retry(struct world *world, const struct core_action *action)
+{
+    const struct record *record = &world->records[action->run.slot];
+    if (world->entered)
+        broken(world, 2, "worker %u is to be started again in a shutdown", action->run.slot);
+    if (!record->wanted)
+        broken(world, 12, "run %u will not be started again", action->run.slot);
+    if (action->until != msec_max(record->restart_at, world->now))
+        broken(world, 12, "run %u starts at another time than is told", action->run.slot);
+}
+
+static void check_error(struct world *world, const struct core_action *action)
+{
+    const struct record *record = &world->records[action->run.slot];
+    const struct core_config *config = &world->setting->config;
+    if (record->errors == 0)
+        broken(world, 9, "there is no error to tell");
+    if (action->first != record->error_first)
+        broken(world, 9, "it is %sthe first error", record->error_first ? "" : "not ");
+    bool free = false;
+    for (uint32_t i = 3; i < world->first_instance; i++)
+        free = free || (world->records[i].life == GONE && !world->records[i].about_to_start);
+    bool needed = config->has_on_error && record->kind != CORE_HOOK;
+    if (action->hookless != (needed && !free))
+        broken(world, 9, "the error is told to a hook, or not, but wrongly");
+}
+
+static void check_entered(struct world *world, const struct core_action *action)
+{
+    if (world->entered)
+        return;
+    switch (action->trigger) {
+    case TRIGGER_SIGNAL:
+    case TRIGGER_REQUEST:
+        broken(world, 7, "a shutdown that nobody asked for");
+    case TRIGGER_ERROR:
+        if (!world->setting->config.stop_on_unhandled_errors ||
+            world->first_error.kind == ENDING_NONE)
+            broken(world, 7, "a shutdown for an error that there was not");
+        break;
+    case TRIGGER_NOTHING_LEFT:
+        if (!fact_is_work_done(world))
+            broken(world, 7, "a shutdown although there is work left");
+        break;
+    }
+}
+
+static void check_phase(struct world *world, const struct core_action *action)
+{
+    if (action->phase != world->phase + 1)
+        broken(world, 7, "phase %d follows phase %d", action->phase, world->phase);
+    if (action->phase == PHASE_ENTERED)
+        check_entered(world, action);
+}
+
+static bool same_ending(struct ending a, struct ending b)
+{
+    return a.kind == b.kind && a.value == b.value;
+}
+
+static void check_exit(struct world *world, const struct core_action *action)
+{
+    struct ending expected = fact_exit(world);
+    if (world->phase != PHASE_CLOSED || fact_is_anything_left(world))
+        broken(world, 7, "the exit comes although something is left");
+    for (uint32_t i = 0; i < world->proc_count; i++) {
+        const struct proc *proc = &world->procs[i];
+        bool stays = proc->slot == 0 && fact_orphans_stay(world);
+        if (proc->alive && !proc->killed && !stays)
+            broken(world, 7, "process %u is alive and was never killed", i);
+        if (proc->alive && !proc->unkillable && !stays && !is_over(world) &&
+            !world->setting->silent)
+            broken(world, 7, "process %u is killed, but not waited for", i);
+    }
+    if (!same_ending(action->end, expected))
+        broken(world, 9, "the end is %d %u, not %d %u", action->end.kind, action->end.value,
+               expected.kind, expected.value);
+}
+
+void check_action(struct world *world, const struct core_action *action)
+{
+    if (world->exited)
+        broken(world, 18, "an action after EXIT");
+    switch (action->kind) {
+    case ACTION_START:
+        check_start(world, action->run);
+        break;
+    case ACTION_REQUEST:
+        check_request(world, action->run);
+        break;
+    case ACTION_SIGNAL:
+        check_signal(world, action);
+        break;
+    case ACTION_FORWARD:
+        check_forward(world, action);
+        break;
+    case ACTION_STOP_TREE:
+        check_stop_tree(world, action->run);
+        break;
+    case ACTION_KILL:
+        check_kill(world, action->run);
+        break;
+    case ACTION_ABANDON:
+        check_abandon(world, action->run);
+        break;
+    case ACTION_DROP:
+        if (!is_over(world) || !world->records[action->run.slot].queued)
+            broken(world, 19, "job %u is dropped before the cap", action->run.slot);
+        break;
+    case ACTION_RETRY:
+        check_retry(world, action);
+        break;
+    case ACTION_ERROR:
+        check_error(world, action);
+        break;
+    case ACTION_PHASE:
+        check_phase(world, action);
+        break;
+    case ACTION_FORCED:
+        if (!world->force_expected)
+            broken(world, 20, "forced without a reason");
+        break;
+    case ACTION_EXIT:
+        check_exit(world, action);
+        break;
+    case ACTION_CENSUS:
+    case ACTION_WAITING:
+        break;
+    }
+}
+
+/* ---- when all is settled ----------------------------------------------------------------- */
+
+static void check_asked(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    const struct core_worker *worker = fact_worker(world, record);
+    if (record->life != UP || record->killed || record->kind == CORE_HOOK ||
+        !fact_is_reached(world, record))
+        return;
+    if (!record->requested)
+        broken(world, 3, "run %u is not asked, though a stop reached it", slot);
+    bool due = world->now >= fact_rung_end(world, record);
+    if (record->rungs < worker->rung_count && due)
+        broken(world, 3, "run %u is not sent rung %u", slot, record->rungs);
+    if (record->forwards != 0 && !fact_is_shielded(world, record))
+        broken(world, 20, "run %u is not passed a signal", slot);
+}
+
+static void check_tree(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    if (record->life != TREE || record->killed || !fact_is_reached(world, record))
+        return;
+    for (uint32_t i = 0; i < world->proc_count; i++) {
+        const struct proc *proc = &world->procs[i];
+        if (proc->alive && proc->slot == slot && proc->known && !proc->asked)
+            broken(world, 17, "process %u, left of run %u, is not asked", i, slot);
+    }
+}
+
+static void check_cap(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    bool stays = slot == 0 && fact_orphans_stay(world);
+    if (is_over(world) && record->life != GONE && !record->killed && !stays)
+        broken(world, 6, "run %u is there after the cap, and was not killed", slot);
+}
+
+static void check_restart(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    bool due = record->kind == CORE_WORKER && record->life == GONE && record->wanted &&
+               world->begun && !world->entered && world->now >= record->restart_at;
+    if (due)
+        broken(world, 12, "worker %u is not started at its time", slot);
+    if (record->about_to_start && record->life == GONE)
+        broken(world, 12, "hook %u is not started", slot);
+}
+
+/* Is there anything that only time will change? */
+static bool is_waiting(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->record_count; i++) {
+        const struct record *record = &world->records[i];
+        bool retry = record->kind == CORE_WORKER && record->life == GONE && record->wanted;
+        bool hook = record->kind == CORE_HOOK && record->life != GONE;
+        bool stop = record->life == UP && record->requested;
+        bool tree = record->life == TREE && i > 0;
+        if (retry || hook || stop || tree)
+            return true;
+    }
+    return world->entered;
+}
+
+static void check_deadline(struct world *world)
+{
+    msec deadline = core_deadline(world_core(world));
+    if (deadline <= world->now)
+        broken(world, 14, "the deadline is not in the future");
+    if (deadline != NEVER && (world->exited || !is_waiting(world)))
+        broken(world, 14, "there is a deadline, but nothing to wait for");
+}
+
+/* What people are told: who is waited for, why, and how long. */
+static void check_answers(struct world *world, uint32_t slot)
+{
+    const struct core *core = world_core(world);
+    const struct record *record = &world->records[slot];
+    msec shielded = 0;
+    for (uint32_t i = 0; i < NAMES; i++)
+        shielded = msec_max(shielded, fact_hold_until(world, record, &record->shields[i]));
+    if (core_present(core, slot) != (record->life != GONE && !record->abandoned))
+        broken(world, 21, "slot %u is told to be there, or not, but wrongly", slot);
+    msec told = core_shielded_until(core, slot);
+    if (told != shielded && msec_max(told, shielded) > world->now)
+        broken(world, 21, "slot %u is told to be shielded until another time", slot);
+    bool doomed = record->life != GONE && !record->killed && fact_is_reached(world, record);
+    if (doomed && core_kill_time(core, slot) <= world->now)
+        broken(world, 21, "slot %u is told to be killed by now", slot);
+    if (doomed && core_kill_time(core, slot) > fact_limit(world, record))
+        broken(world, 21, "slot %u is told to be killed later than its limit", slot);
+}
+
+static void check_jobs(struct world *world)
+{
+    if (world->queue_count == 0)
+        return;
+    if (is_over(world))
+        broken(world, 19, "a job is queued after the cap");
+    if (fact_jobs_running(world) < world->setting->config.job_workers)
+        broken(world, 19, "a job is not started though there is room");
+}
+
+static void check_end(struct world *world)
+{
+    if (!world->entered && fact_is_work_done(world))
+        broken(world, 7, "nothing is left to do, but no shutdown comes");
+    if (world->entered && !world->exited && !fact_is_anything_left(world))
+        broken(world, 7, "nothing is left, but the exit does not come");
+    bool unhandled =
+        world->setting->config.stop_on_unhandled_errors && world->first_error.kind != ENDING_NONE;
+    if (unhandled && !world->entered)
+        broken(world, 9, "an unhandled error does not start a shutdown");
+    if (world->force_expected)
+        broken(world, 20, "a repeated signal has no effect");
+}
+
+void check_settled(struct world *world)
+{
+    check_deadline(world);
+    if (world->exited)
+        return;
+    check_end(world);
+    check_jobs(world);
+    for (uint32_t i = 0; i < world->record_count; i++) {
+        check_asked(world, i);
+        check_tree(world, i);
+        check_cap(world, i);
+        check_restart(world, i);
+        check_answers(world, i);
+        if (world->records[i].errors > 0)
+            broken(world, 9, "an error of run %u is not told", i);
+    }
+}
+
+void check_time(struct world *world, msec next)
+{
+    msec slack = world->setting->lazy ? 4 * SECOND : 0;
+    if (world->entered && next > msec_add(world->cap, ABANDON_AFTER + slack))
+        broken(world, 8, "the exit does not come in time");
+}
+
+void check_refusal(struct world *world, const void *before, const struct core_event *event,
+                   bool expected, bool accepted, int promise)
+{
+    static _Alignas(16) unsigned char copy[CORE_BYTES];
+    const struct core_event time = {.kind = EVENT_TIME};
+    struct core *core = world_core(world);
+    if (accepted != expected)
+        broken(world, promise, "event %d is %s", event->kind, accepted ? "accepted" : "refused");
+    if (accepted)
+        return;
+    memcpy(copy, before, core->size);
+    core_step((struct core *)copy, world->now, &time);
+    if (memcmp(copy, core, core->size) != 0)
+        broken(world, promise, "event %d is refused, but changes something", event->kind);
+}

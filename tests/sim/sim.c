@@ -1,0 +1,126 @@
+/* sim - the core in a virtual world: millions of schedules in which every promise of core.h is
+ * checked by its number.
+ *
+ *     sim                    a million random schedules, then every course of some small worlds
+ *     sim --schedules N      so many random schedules, from --seed on
+ *     sim --seed N --trace   one of them again, with all that happens
+ *     sim --small            every course of some small worlds
+ *     sim --quick            a little of both
+ *     sim --scale            what an event costs with 10 instances and with 10,000
+ */
+
+#include "check.h"
+#include "random.h"
+#include "scale.h"
+#include "small.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile uint64_t current_seed;
+
+/* An assertion of the core's: what was about to be tried must not be lost. */
+static void report_abort(int signal)
+{
+    char text[64];
+    int length =
+        snprintf(text, sizeof text, "aborted at seed %llu\n", (unsigned long long)current_seed);
+    if (write(STDERR_FILENO, text, (size_t)length) < 0)
+        _exit(3);
+    _exit(128 + signal);
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool run_schedules(uint64_t seed, uint64_t count)
+{
+    double start = seconds();
+    for (uint64_t i = 0; i < count; i++) {
+        current_seed = seed + i;
+        if (random_run(seed + i, false))
+            continue;
+        random_run(seed + i, true);
+        printf("P%d is broken: %s\nreplay: sim --seed %llu --trace\n", broken_promise, broken_text,
+               (unsigned long long)(seed + i));
+        return false;
+    }
+    printf("%llu schedules keep all promises (%.1f s)\n", (unsigned long long)count,
+           seconds() - start);
+    random_report();
+    return true;
+}
+
+static bool trace_schedule(uint64_t seed)
+{
+    current_seed = seed;
+    return random_run(seed, true);
+}
+
+static bool run_small(uint32_t shallower)
+{
+    double start = seconds();
+    bool kept = small_run(shallower);
+    if (kept)
+        printf("small worlds keep all promises (%.1f s)\n", seconds() - start);
+    return kept;
+}
+
+static _Noreturn void refuse(const char *what)
+{
+    fprintf(stderr, "sim: %s\n", what);
+    exit(2);
+}
+
+static uint64_t number(const char *text)
+{
+    char *end;
+    if (text == NULL)
+        refuse("a number is missing");
+    uint64_t value = strtoull(text, &end, 10);
+    if (*text == '\0' || *end != '\0')
+        refuse("that is no number");
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = 1, schedules = 1000000, shallower = 0;
+    bool trace = false, small = true, scale = false, random = true;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--seed") == 0) {
+            seed = number(argv[++i]);
+        } else if (strcmp(argv[i], "--schedules") == 0) {
+            schedules = number(argv[++i]);
+            small = false;
+        } else if (strcmp(argv[i], "--trace") == 0) {
+            trace = true;
+        } else if (strcmp(argv[i], "--small") == 0) {
+            random = false;
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            schedules = 30000;
+            shallower = 2;
+        } else if (strcmp(argv[i], "--scale") == 0) {
+            scale = true;
+        } else {
+            refuse("usage: sim [--seed N] [--schedules N] [--trace] [--small] [--quick] [--scale]");
+        }
+    }
+    signal(SIGABRT, report_abort);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (scale)
+        return scale_run() ? 0 : 1;
+    if (random && trace)
+        return trace_schedule(seed) ? 0 : 1;
+    if (random && !run_schedules(seed, schedules))
+        return 1;
+    return !small || run_small((uint32_t)shallower) ? 0 : 1;
+}
