@@ -124,6 +124,7 @@ void platform_census(void);
 
 struct platform_process {
     long pid;
+    bool killed;       /* it was sent KILL already */
     char state;        /* as in proc(5): R, S, D, T, Z ... */
     msec age;          /* -1: unknown */
     char where[48];    /* kernel wait channel; empty: unknown */

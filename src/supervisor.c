@@ -107,15 +107,22 @@ static void log_process(enum log_level level, const char *worker,
               process->where[0] ? " in " : "", process->where, process->command);
 }
 
-/* Names the processes of a run; returns how many there are. */
-static size_t log_processes(struct supervisor *supervisor, enum log_level level, struct run_id run)
+static void log_list(const struct supervisor *supervisor, enum log_level level, struct run_id run,
+                     const struct platform_process *list, size_t count)
 {
-    struct platform_process list[LIST_MAX];
-    size_t count = platform_list(run, list, LIST_MAX);
     for (size_t i = 0; i < count && i < LIST_MAX; i++)
         log_process(level, name_of(supervisor, run.slot), &list[i]);
     if (count > LIST_MAX)
         log_line(level, "  and %zu more", count - LIST_MAX);
+}
+
+/* Names the processes of a run; returns how many there are. */
+static size_t log_processes(const struct supervisor *supervisor, enum log_level level,
+                            struct run_id run)
+{
+    struct platform_process list[LIST_MAX];
+    size_t count = platform_list(run, list, LIST_MAX);
+    log_list(supervisor, level, run, list, count);
     return count;
 }
 
@@ -252,6 +259,13 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
 static void log_refusal(struct supervisor *supervisor, struct run_id run)
 {
     const struct core_slot *slot = &supervisor->core->slots[run.slot];
+    struct platform_process list[LIST_MAX];
+    size_t count = platform_list(run, list, LIST_MAX);
+    size_t news = 0;
+    for (size_t i = 0; i < count && i < LIST_MAX; i++)
+        news += !list[i].killed;
+    if (news == 0) /* they die of an earlier KILL, which was reported */
+        return;
     msec asked_at = supervisor->notes[run.slot].asked_at;
     char span[32];
     describe_span(supervisor->core->now - asked_at, span, sizeof span);
@@ -267,7 +281,7 @@ static void log_refusal(struct supervisor *supervisor, struct run_id run)
                      : "During shutdown, the following tasks refused to exit after %s seconds, "
                        "and are killed:",
                  span);
-    log_processes(supervisor, LEVEL_WARNING, run);
+    log_list(supervisor, LEVEL_WARNING, run, list, count);
 }
 
 static void stop_tree(struct supervisor *supervisor, const struct core_action *action)
@@ -339,13 +353,22 @@ static void log_waiting(struct supervisor *supervisor)
     }
 }
 
+/* The command's failure is news only where the exit status does not tell it. */
+static enum log_level error_level(const struct supervisor *supervisor,
+                                  const struct core_action *action)
+{
+    bool told_by_status = supervisor->core->config.launcher && !supervisor->plan->forever &&
+                          kind_of(supervisor, action->run.slot) == CORE_WORKER && action->first;
+    return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
+}
+
 static void log_error(struct supervisor *supervisor, const struct core_action *action)
 {
     char text[64];
     const char *name = name_of(supervisor, action->run.slot);
     if (action->end.kind != ENDING_NOT_STARTED)
-        log_about(LEVEL_ERROR, name, supervisor->notes[action->run.slot].pid, "%s %s%s", name,
-                  describe_ending(action->end, text, sizeof text),
+        log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
+                  "%s %s%s", name, describe_ending(action->end, text, sizeof text),
                   action->first ? "" : "; an earlier error is the exit status");
     if (action->hookless)
         log_line(LEVEL_WARNING, "every on-error command is busy: none is told of this error");

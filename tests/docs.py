@@ -88,9 +88,9 @@ def check_entries(options, text, where):
             continue
         if option.default not in ("-", "no"):
             words = found.pop(heading)
-            default = rf"[Dd]efault(:| is) {re.escape(option.default)}(?![\w])"
-            check(re.search(default, words), f"{where}: {heading}: tells the default "
-                                             f"{option.default}, but says: {words}")
+            default = rf"[Dd]efault(:| is) `?{re.escape(option.default)}(?!\w)"
+            check(re.search(default, words),
+                  f"{where}: {heading}: tells the default {option.default}, but says: {words}")
         else:
             found.pop(heading)
     for heading in found:
@@ -176,16 +176,15 @@ def try_other_examples(binary, text, where):
         try_words(binary, simple_command(line), f"{where}: `{line}`")
 
 
-def without_foreign_words(readme):
+def without_foreign_words(text):
     """Leaves out what names the options of other programs: the first column of tables, and of
     command lines all but what stands between aiorun and its `--`."""
-    readme = re.sub(r"^\|[^|]*\|", "|", readme, flags=re.M)
+    text = re.sub(r"^\|[^|]*\|", "|", text, flags=re.M)
     kept = []
-    for line in re.sub(r"\\\n\s*", " ", readme).splitlines():
-        match = re.match(r"\s*(?:\$ |ExecStart=|ENTRYPOINT )(.*)", line)
-        if match:
-            own = re.search(r"\baiorun\b(.*)", match.group(1))
-            line = re.split(r"\s--(?:\s|$)|\"--\"", own.group(1))[0] if own else ""
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        example = re.match(r"\s*(?:\$ |ExecStart=|ENTRYPOINT |aiorun )", line)
+        if example:
+            line = re.split(r"\s--(?:\s|$)|\"--\"", line)[0] if "aiorun" in line else ""
         kept.append(line)
     return "\n".join(kept)
 
@@ -203,8 +202,8 @@ def main():
     check(len(options) > 10, "--list-options lists the options")
     check_entries(options, usage, "--help")
     check_entries(options, section(manual, "OPTIONS"), "the manual page")
-    check_names(options, usage, "--help")
-    check_names(options, manual, "the manual page")
+    check_names(options, without_foreign_words(usage), "--help")
+    check_names(options, without_foreign_words(manual), "the manual page")
     check_names(options, without_foreign_words(readme), "README.md")
     check_names(options, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
     check_statuses(manual)

@@ -48,8 +48,8 @@
  *      reserve between the two (half their time, where that is less), unless the shutdown is
  *      forced.  Whoever turns up later is asked, too, but does not put the deadline off.
  *  P18 There is one EXIT, and no action after it.
- *  P19 Submitted jobs are started in their order, no more than job_workers at a time; at the cap
- *      what is still queued is dropped.
+ *  P19 Submitted jobs are started in their order, no more than job_workers at a time; at the cap,
+ *      or when forced, what is still queued is dropped.
  *  P20 A shutdown signal during a shutdown has an effect only as `repeat` says, and no sooner than
  *      REPEAT_AFTER after the last that had one; a different one is passed on, once.
  *  P21 The answers for people are true: core_present(), core_shielded_until(), core_kill_time().

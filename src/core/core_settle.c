@@ -225,7 +225,7 @@ static msec slot_deadline(const struct core *core, const struct core_slot *slot)
 static bool settle_queue(struct core *core, struct core_action *action)
 {
     uint32_t index = core->queue_first;
-    bool over = core->now >= core->cap;
+    bool over = core->forced || core->now >= core->cap;
     if (index == NONE || (!over && core->jobs_running >= core->config.job_workers))
         return false;
     struct core_slot *slot = &core->slots[index];

@@ -1,7 +1,8 @@
 /* policy.h - pure questions with one answer each.
  *
  *     if (policy_is_success(&worker->success, end, requested)) ...
- *     enum policy_verdict next = policy_restart(worker->restart, success, &history, ...);
+ *     if (policy_wants_restart(worker->restart, success))
+ *         start_at = policy_next_start(&worker->backoff, &history, now, uptime);
  *
  * No state is kept here: what an answer depends on is in its arguments.
  */

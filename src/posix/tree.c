@@ -283,8 +283,10 @@ size_t platform_list(struct run_id run, struct platform_process *list, size_t ma
     for (size_t i = 0; all != NULL && i < count; i++) {
         if (all[i].owner != run.slot || is_dead(&all[i]))
             continue;
-        if (listed < max)
+        if (listed < max) {
             procfs_describe(&all[i], &list[listed]);
+            list[listed].killed = is_done(&all[i], DONE_KILLED);
+        }
         listed++;
     }
     return listed;

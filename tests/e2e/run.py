@@ -25,7 +25,8 @@ def arguments():
     parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1), metavar="N",
                         help="tests at a time")
     parser.add_argument("-k", metavar="PATTERN", help="only tests whose name matches this")
-    parser.add_argument("--binary", metavar="PATH", help="test this program")
+    parser.add_argument("--binary", metavar="PATH", default=HERE.parents[1] / "build" / "aiorun",
+                        help="test this program")
     parser.add_argument("--sanitized", action="store_true", help="it was built with sanitizers")
     parser.add_argument("--valgrind", action="store_true", help="run it under valgrind")
     parser.add_argument("-v", action="store_true", help="print every test")
@@ -139,17 +140,19 @@ def clean_environment():
     os.close(null)
 
 
-def set_up_environment(options):
-    """Tells the harness what to test, before it is loaded."""
-    if options.binary:
-        os.environ["AIORUN_BINARY"] = os.path.abspath(options.binary)
+def set_up_environment(options, directory):
+    """Tells the harness what to test, before it is loaded: a copy, so that a build meanwhile
+    changes nothing."""
+    if not os.access(options.binary, os.X_OK):
+        sys.exit(f"run.py: {options.binary} is not there: build it first")
+    binary = os.path.join(directory, "aiorun")
+    shutil.copy(options.binary, binary)
+    os.environ["AIORUN_BINARY"] = binary
     if options.sanitized or options.valgrind:
         os.environ["AIORUN_TEST_MODE"] = "valgrind" if options.valgrind else "sanitized"
         os.environ.setdefault("AIORUN_TEST_PATIENCE", "4")
     if options.valgrind:
-        binary = os.environ.get("AIORUN_BINARY", HERE.parents[1] / "build" / "aiorun")
-        wrapper = HERE.parents[1] / "build" / "e2e" / "valgrind"
-        wrapper.parent.mkdir(parents=True, exist_ok=True)
+        wrapper = Path(directory, "valgrind")
         wrapper.write_text("#!/bin/sh\nexec valgrind -q --log-file=valgrind.%p --trace-children=no"
                            f" --child-silent-after-fork=yes {binary} \"$@\"\n")
         wrapper.chmod(0o755)
@@ -158,7 +161,13 @@ def set_up_environment(options):
 
 def main():
     options = arguments()
-    set_up_environment(options)
+    with tempfile.TemporaryDirectory(prefix="aiorun-e2e-") as directory:
+        os.chmod(directory, 0o755)
+        set_up_environment(options, directory)
+        return run_and_report(options)
+
+
+def run_and_report(options):
     global harness
     sys.path.insert(0, str(HERE))
     sys.dont_write_bytecode = True
@@ -168,8 +177,6 @@ def main():
     if options.list:
         print("\n".join(test.name for test in tests))
         return 0
-    if not os.access(harness.BINARY, os.X_OK):
-        sys.exit(f"run.py: {harness.BINARY} is not there: build it first")
     harness.build_victim()
     clean_environment()
     harness.become_subreaper()

@@ -70,7 +70,8 @@ def test_stop_asks_daemons_too():
 
 
 def test_wait_waits_and_asks_nobody():
-    run = launch("orphan 1 [ report TERM sleep 500ms say bye ] exit 3", "--orphans", "wait")
+    run = launch("orphan 1 [ report TERM on ALRM [ say bye exit 0 ] alarm 500ms pause ] exit 3",
+                 "--orphans", "wait")
     run.end(3)
     equal(run.out.split(), ["bye"], "output")
     check(run.duration > 0.49, "it did not wait")

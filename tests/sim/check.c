@@ -60,8 +60,8 @@ static void check_start(struct world *world, struct run_id run)
             broken(world, 19, "job %u is started out of turn", run.slot);
         if (fact_jobs_running(world) >= world->setting->config.job_workers)
             broken(world, 19, "job %u is one too many", run.slot);
-        if (is_over(world))
-            broken(world, 19, "job %u is started after the cap", run.slot);
+        if (is_over(world) || world->forced)
+            broken(world, 19, "job %u is started too late", run.slot);
         break;
     }
     if (record->kind != CORE_JOB && run.generation != record->generation + 1)
@@ -340,8 +340,8 @@ void check_action(struct world *world, const struct core_action *action)
         check_abandon(world, action->run);
         break;
     case ACTION_DROP:
-        if (!is_over(world) || !world->records[action->run.slot].queued)
-            broken(world, 19, "job %u is dropped before the cap", action->run.slot);
+        if (!(is_over(world) || world->forced) || !world->records[action->run.slot].queued)
+            broken(world, 19, "job %u is dropped too early", action->run.slot);
         break;
     case ACTION_RETRY:
         check_retry(world, action);
@@ -462,8 +462,8 @@ static void check_jobs(struct world *world)
 {
     if (world->queue_count == 0)
         return;
-    if (is_over(world))
-        broken(world, 19, "a job is queued after the cap");
+    if (is_over(world) || world->forced)
+        broken(world, 19, "a job is queued though its turn will not come");
     if (fact_jobs_running(world) < world->setting->config.job_workers)
         broken(world, 19, "a job is not started though there is room");
 }
@@ -484,12 +484,7 @@ static void check_end(struct world *world)
 
 void check_settled(struct world *world)
 {
-    check_deadline(world);
-    if (world->exited)
-        return;
-    check_end(world);
-    check_jobs(world);
-    for (uint32_t i = 0; i < world->record_count; i++) {
+    for (uint32_t i = 0; i < world->record_count && !world->exited; i++) {
         check_asked(world, i);
         check_tree(world, i);
         check_cap(world, i);
@@ -498,6 +493,11 @@ void check_settled(struct world *world)
         if (world->records[i].errors > 0)
             broken(world, 9, "an error of run %u is not told", i);
     }
+    if (!world->exited) {
+        check_end(world);
+        check_jobs(world);
+    }
+    check_deadline(world);
 }
 
 void check_time(struct world *world, msec next)

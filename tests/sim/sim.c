@@ -65,13 +65,14 @@ static bool trace_schedule(uint64_t seed)
     return random_run(seed, true);
 }
 
-static bool run_small(uint32_t shallower)
+static uint32_t run_small_worlds(uint32_t shallower)
 {
     double start = seconds();
-    bool kept = small_run(shallower);
-    if (kept)
-        printf("small worlds keep all promises (%.1f s)\n", seconds() - start);
-    return kept;
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < small_count(); i++)
+        failed += !small_run(i, shallower);
+    printf("every course of %u small worlds (%.1f s)\n", small_count(), seconds() - start);
+    return failed;
 }
 
 static _Noreturn void refuse(const char *what)
@@ -91,36 +92,56 @@ static uint64_t number(const char *text)
     return value;
 }
 
-int main(int argc, char **argv)
+struct choices {
+    uint64_t seed, schedules;
+    uint32_t shallower;
+    bool trace, random, small, scale;
+};
+
+static void read_choices(struct choices *choices, char **argv)
 {
-    uint64_t seed = 1, schedules = 1000000, shallower = 0;
-    bool trace = false, small = true, scale = false, random = true;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--seed") == 0) {
-            seed = number(argv[++i]);
-        } else if (strcmp(argv[i], "--schedules") == 0) {
-            schedules = number(argv[++i]);
-            small = false;
-        } else if (strcmp(argv[i], "--trace") == 0) {
-            trace = true;
-        } else if (strcmp(argv[i], "--small") == 0) {
-            random = false;
-        } else if (strcmp(argv[i], "--quick") == 0) {
-            schedules = 30000;
-            shallower = 2;
-        } else if (strcmp(argv[i], "--scale") == 0) {
-            scale = true;
+    *choices = (struct choices){.seed = 1, .schedules = 1000000, .random = true, .small = true};
+    while (*++argv != NULL) {
+        if (strcmp(*argv, "--seed") == 0) {
+            choices->seed = number(*++argv);
+        } else if (strcmp(*argv, "--schedules") == 0) {
+            choices->schedules = number(*++argv);
+            choices->small = false;
+        } else if (strcmp(*argv, "--trace") == 0) {
+            choices->trace = true;
+        } else if (strcmp(*argv, "--small") == 0) {
+            choices->random = false;
+        } else if (strcmp(*argv, "--quick") == 0) {
+            choices->schedules = 30000;
+            choices->shallower = 2;
+        } else if (strcmp(*argv, "--scale") == 0) {
+            choices->scale = true;
         } else {
             refuse("usage: sim [--seed N] [--schedules N] [--trace] [--small] [--quick] [--scale]");
         }
     }
+}
+
+int main(int argc, char **argv)
+{
+    struct choices choices;
+    uint32_t tests = 0, failed = 0;
+    (void)argc;
+    read_choices(&choices, argv);
     signal(SIGABRT, report_abort);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (scale)
+    if (choices.scale)
         return scale_run() ? 0 : 1;
-    if (random && trace)
-        return trace_schedule(seed) ? 0 : 1;
-    if (random && !run_schedules(seed, schedules))
-        return 1;
-    return !small || run_small((uint32_t)shallower) ? 0 : 1;
+    if (choices.trace)
+        return trace_schedule(choices.seed) ? 0 : 1;
+    if (choices.random) {
+        tests++;
+        failed += !run_schedules(choices.seed, choices.schedules);
+    }
+    if (choices.small) {
+        tests += small_count();
+        failed += run_small_worlds(choices.shallower);
+    }
+    printf("%u passed, %u failed\n", tests - failed, failed);
+    return failed > 0;
 }

@@ -347,34 +347,38 @@ static void replay(struct small_world *small)
     }
 }
 
-static bool search(struct small_world *small, uint32_t depth)
+static void search(struct small_world *small, uint32_t depth)
 {
-    jmp_buf failed;
-    begin(&stack[0], small, &failed);
-    if (setjmp(failed) != 0) {
-        replay(small);
-        printf("P%d is broken in the small world '%s': %s\n", broken_promise, small->name,
-               broken_text);
-        return false;
-    }
-    memset(table, 0, sizeof(uint64_t) << TABLE_BITS);
     path_length = 0;
     states = 0;
     world_begin(&stack[0]);
     world_settle(&stack[0]);
     explore(small, depth, 0);
     printf("%9llu states: %s\n", (unsigned long long)states, small->name);
-    return true;
 }
 
-bool small_run(uint32_t shallower)
+uint32_t small_count(void)
 {
-    bool kept = true;
-    table = malloc(sizeof(uint64_t) << TABLE_BITS);
+    return sizeof worlds / sizeof *worlds;
+}
+
+bool small_run(uint32_t which, uint32_t shallower)
+{
+    struct small_world *small = &worlds[which];
+    volatile bool kept = true;
+    jmp_buf failed;
+    table = calloc((size_t)1 << TABLE_BITS, sizeof *table);
     if (table == NULL)
-        return false;
-    for (size_t i = 0; kept && i < sizeof worlds / sizeof *worlds; i++)
-        kept = search(&worlds[i], worlds[i].depth - shallower);
+        abort();
+    begin(&stack[0], small, &failed);
+    if (setjmp(failed) == 0) {
+        search(small, small->depth - shallower);
+    } else {
+        kept = false;
+        replay(small);
+        printf("P%d is broken in the small world '%s': %s\n", broken_promise, small->name,
+               broken_text);
+    }
     free(table);
     return kept;
 }

@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True when all promises hold on all of them; `shallower`: look so many steps less far. */
-bool small_run(uint32_t shallower);
+/* How many small worlds there are. */
+uint32_t small_count(void);
+
+/* Searches one of them, `shallower` steps less far than usual; false when a promise is broken. */
+bool small_run(uint32_t which, uint32_t shallower);
 
 #endif
