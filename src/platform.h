@@ -104,6 +104,15 @@ void platform_send(struct run_id run, int signal, bool group, const struct platf
 /* Is the run's process stopped (job control)?  Windows: never. */
 bool platform_stopped(struct run_id run);
 
+/* Stops ourselves by `signal` (TSTP, TTIN or TTOU), as job control stops a job; returns when
+ * somebody has continued us.  False when the kernel would not have it: nobody could ever continue a
+ * process group that is orphaned (setpgid(2)).  Windows: false. */
+bool platform_stop(int signal);
+
+/* Gives the run the terminal's foreground when it is to have it and we have it.  Windows: nothing.
+ */
+void platform_hand_over(struct run_id run);
+
 /* The run's process number for people; 0 when it has none any more. */
 long platform_pid(struct run_id run);
 

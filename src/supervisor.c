@@ -264,7 +264,7 @@ static void log_refusal(struct supervisor *supervisor, struct run_id run)
     size_t news = 0;
     for (size_t i = 0; i < count && i < LIST_MAX; i++)
         news += !list[i].killed;
-    if (news == 0) /* they die of an earlier KILL, which was reported */
+    if (count > 0 && news == 0) /* they die of an earlier KILL, which was reported */
         return;
     msec asked_at = supervisor->notes[run.slot].asked_at;
     char span[32];
@@ -452,6 +452,33 @@ static void step(struct supervisor *supervisor, const struct core_event *event)
 /* ---- reports
  * ------------------------------------------------------------------------------------------ */
 
+static bool is_terminal_stop(int signal)
+{
+#ifdef SIGTSTP
+    return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+#else
+    (void)signal;
+    return false;
+#endif
+}
+
+void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal)
+{
+#ifdef SIGCONT
+    bool shutdown = supervisor->core->phase != PHASE_RUNNING;
+    if (!is_terminal_stop(signal))
+        return; /* somebody has stopped it by name, and will continue it */
+    /* The shell stops, and later continues, the whole job; what is to end must not stand still. */
+    bool continued = !shutdown && platform_stop(signal);
+    if (continued)
+        platform_hand_over(run);
+    if (platform_stopped(run))
+        platform_send(run, SIGCONT, true, NULL, false);
+#else
+    (void)supervisor, (void)run, (void)signal;
+#endif
+}
+
 /* Keys belong to the command that shares the terminal with us: a REPL survives Ctrl-C as usual.
  * They are a shutdown trigger only where the command's end would not end us. */
 static bool belongs_to_command(const struct supervisor *supervisor, bool delivered, int signal)
@@ -480,9 +507,22 @@ static void trigger(struct supervisor *supervisor, const struct platform_signal 
     step(supervisor, &event);
 }
 
+/* Is this a stop that the command has sent to its whole group, ours too (an editor on Ctrl-Z)? */
+static bool is_echo(const struct supervisor *supervisor, const struct platform_signal *arrived)
+{
+    return is_terminal_stop(arrived->signal) && arrived->sender != 0 &&
+           arrived->sender == platform_pid(main_run(supervisor));
+}
+
 static void pass_on(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
     struct run_id run = main_run(supervisor);
+    if (is_echo(supervisor, arrived))
+        return;
+#ifdef SIGCONT
+    if (arrived->signal == SIGCONT)
+        platform_hand_over(run); /* `fg` has given it to us */
+#endif
 #ifdef SIGCONT
     if (arrived->signal == SIGCONT && !platform_stopped(run))
         return;

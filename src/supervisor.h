@@ -24,6 +24,9 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
 void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct ending end,
                       bool left);
 
+/* The command was stopped by `signal` (job control). */
+void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal);
+
 /* An adopted process ended. */
 void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct ending end);
 

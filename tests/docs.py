@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
+REFUSAL = r"\s*(aiorun: (?:option|AIORUN_OPT_)\S* .*)"  # printed below an example that is a mistake
 passed = failed = 0
 
 
@@ -127,8 +128,8 @@ def check_versions(binary, page):
 
 # ---- examples ------------------------------------------------------------------------------------
 
-def try_words(binary, words, where):
-    """Parses a command line of aiorun that stands in an example."""
+def try_words(binary, words, where, refusal=None):
+    """Parses a command line of aiorun that stands in an example, or is refused there."""
     env = {"PATH": os.environ["PATH"]}
     while words and re.match(r"[A-Z_]+=", words[0]):
         name, _, value = words.pop(0).partition("=")
@@ -139,7 +140,11 @@ def try_words(binary, words, where):
     command = [binary, *words] if words[:1] in (["help"], ["version"]) else \
         [binary, "--print-config", *words]
     result = output(*command, env=env)
-    check(result.returncode == 0, f"{where}: is understood: {result.stderr.strip()}")
+    if refusal:
+        check(result.returncode == 125, f"{where}: is refused")
+        check(result.stderr.strip() == refusal, f"{where}: is told: {result.stderr.strip()}")
+    else:
+        check(result.returncode == 0, f"{where}: is understood: {result.stderr.strip()}")
 
 
 def simple_command(line):
@@ -158,9 +163,10 @@ def try_shell_examples(binary, text, where):
     """Lines such as `$ aiorun ...`, with what a backslash at the end joins to them."""
     count = 0
     text = re.sub(r"\\\n\s*", " ", text)
-    for line in re.findall(r"^\s*\$ ((?:[A-Z_]+=\S+ )*aiorun\b.*)$", text, re.M):
+    for line, refusal in re.findall(r"^\s*\$ ((?:[A-Z_]+=\S+ )*aiorun\b.*)$"
+                                    rf"(?:\n{REFUSAL}$)?", text, re.M):
         count += 1
-        try_words(binary, simple_command(line), f"{where}: '{line}'")
+        try_words(binary, simple_command(line), f"{where}: '{line}'", refusal)
     check(count > 0, f"{where}: has examples")
 
 
@@ -178,13 +184,15 @@ def try_other_examples(binary, text, where):
 
 def without_foreign_words(text):
     """Leaves out what names the options of other programs: the first column of tables, and of
-    command lines all but what stands between aiorun and its `--`."""
+    command lines all but what stands between aiorun and its `--`.  And mistakes made on purpose."""
     text = re.sub(r"^\|[^|]*\|", "|", text, flags=re.M)
+    text = re.sub(rf"^\s*\$ .*\n{REFUSAL}", "", text, flags=re.M)
     kept = []
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-        example = re.match(r"\s*(?:\$ |ExecStart=|ENTRYPOINT |aiorun )", line)
+        example = re.match(r"\s*(?:\$ |ExecStart=|RUN |COPY |ENTRYPOINT |aiorun )", line)
+        own = re.search(r"\baiorun .*|\"aiorun\".*", line)
         if example:
-            line = re.split(r"\s--(?:\s|$)|\"--\"", line)[0] if "aiorun" in line else ""
+            line = re.split(r"\s--(?:\s|$)|\"--\"", own.group())[0] if own else ""
         kept.append(line)
     return "\n".join(kept)
 

@@ -111,6 +111,15 @@ static void check_user(const struct plan *plan, struct faults *faults)
                   plan->worker.attributes.group, user);
 }
 
+/* The group that a terminal is shared in is the shell's too: it is never signalled as a group. */
+static void check_terminal(const struct plan *plan, struct faults *faults)
+{
+    char place[OPTION_PLACE_MAX];
+    if (plan->worker.group && plan->terminal == TERMINAL_SHARE)
+        fault_add(faults, place_of(plan, "group", place),
+                  "it needs a process group of the command's own, and --terminal is share");
+}
+
 static void make_ladder(struct plan_worker *worker)
 {
     if (worker->stop_given)
@@ -127,5 +136,6 @@ void check_plan(struct plan *plan, struct faults *faults)
     check_restart(plan, faults);
     check_forever(plan, faults);
     check_user(plan, faults);
+    check_terminal(plan, faults);
     make_ladder(&plan->worker);
 }

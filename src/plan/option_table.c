@@ -19,6 +19,12 @@ static const struct option_choice loop_choices[] = {{"auto", LOOP_AUTO},
                                                     {"select", LOOP_SELECT},
                                                     {NULL, 0}};
 
+static const struct option_choice terminal_choices[] = {{"auto", TERMINAL_AUTO},
+                                                        {"share", TERMINAL_SHARE},
+                                                        {"own", TERMINAL_OWN},
+                                                        {"none", TERMINAL_NONE},
+                                                        {NULL, 0}};
+
 static const struct option_choice orphans_choices[] = {{"auto", ORPHANS_AUTO},
                                                        {"stop", ORPHANS_STOP},
                                                        {"wait", ORPHANS_WAIT},
@@ -113,6 +119,10 @@ const struct option option_table[] = {
      .group = SHUTDOWN,
      .help = "adopted processes at the end: asked to stop, waited for, or left alone"},
 
+    {.name = "terminal", .scope = SCOPE_SUPERVISOR, .type = TYPE_CHOICE,
+     .field = IN_PLAN(terminal), .choices = terminal_choices, .initial = "auto",
+     .group = SIGNALS,
+     .help = "the command is in our process group, in a group or a session of its own"},
     {.name = "group", .letter = 'g', .scope = SCOPE_WORKER, .type = TYPE_SWITCH,
      .field = IN_WORKER(group), .negatable = true, .initial = "no",
      .group = SIGNALS,

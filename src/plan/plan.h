@@ -32,6 +32,7 @@ static inline signal_mask signal_bit(int signal)
 
 enum plan_repeat { REPEAT_AUTO, REPEAT_IGNORE, REPEAT_ESCALATE };
 enum plan_loop { LOOP_AUTO, LOOP_EPOLL, LOOP_POLL, LOOP_SELECT };
+enum plan_terminal { TERMINAL_AUTO, TERMINAL_SHARE, TERMINAL_OWN, TERMINAL_NONE };
 enum plan_orphans { ORPHANS_AUTO, ORPHANS_STOP, ORPHANS_WAIT, ORPHANS_LEAVE };
 enum plan_log_format { LOG_AUTO, LOG_TEXT, LOG_JSON, LOG_JOURNAL };
 
@@ -138,6 +139,7 @@ struct plan {
     bool forever;
     enum plan_loop loop;
     enum plan_orphans orphans;
+    enum plan_terminal terminal;
     bool subreaper;
     int parent_death_signal;              /* 0: none */
     uint8_t rewrite[PLAN_SIGNAL_MAX + 1]; /* what is sent instead of signal N; 0: nothing */

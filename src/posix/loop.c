@@ -30,13 +30,15 @@ static struct {
     struct command command, handler, callback, on_error;
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
+    uint32_t main_slot; /* of the command, whose stops are ours */
     char error_variables[4][128];
-} driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT};
+} driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT, .main_slot = NO_SLOT};
 
 /* What termios(3) keys, a change of the window's size and a hangup send to the foreground group. */
 static const signal_mask keyboard_signals =
     (signal_mask)1 << (SIGINT - 1) | (signal_mask)1 << (SIGQUIT - 1) |
-    (signal_mask)1 << (SIGTSTP - 1) | (signal_mask)1 << (SIGWINCH - 1) |
+    (signal_mask)1 << (SIGTSTP - 1) | (signal_mask)1 << (SIGTTIN - 1) |
+    (signal_mask)1 << (SIGTTOU - 1) | (signal_mask)1 << (SIGWINCH - 1) |
     (signal_mask)1 << (SIGHUP - 1);
 
 /* ---- surroundings ------------------------------------------------------------------------------
@@ -85,7 +87,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan->loop);
     driver.plan = plan;
-    terminal_choose(plan);
+    terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     command_prepare(&driver.command, &plan->worker, faults);
@@ -244,8 +246,10 @@ void platform_start(struct run_id run_id, enum platform_what what,
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
     run->command = what == PLATFORM_COMMAND;
-    if (run->command)
+    if (run->command) {
+        driver.main_slot = run_id.slot;
         terminal_place(&spawn);
+    }
     pid_t pid = spawn_process(&spawn, &failure);
     if (pid < 0) {
         started->end = spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
@@ -275,7 +279,7 @@ static int send_signal(const struct run *run, int signal, bool group,
 void platform_send(struct run_id run_id, int signal, bool group,
                    const struct platform_signal *arrived, bool wake)
 {
-    const struct run *run = runs_named(run_id);
+    struct run *run = runs_named(run_id);
     if (run == NULL || run->pid == 0)
         return;
     if (send_signal(run, signal, group, arrived) < 0 && errno != ESRCH)
@@ -284,12 +288,25 @@ void platform_send(struct run_id run_id, int signal, bool group,
                   strerror(errno));
     else if (wake && run->stopped)
         send_signal(run, SIGCONT, group, NULL);
+    if (signal == SIGCONT || wake)
+        run->stopped = false; /* the kernel's word for it comes later, if it comes */
 }
 
 bool platform_stopped(struct run_id run_id)
 {
     const struct run *run = runs_named(run_id);
-    return run != NULL && run->stopped;
+    struct process process;
+    if (run == NULL || run->pid == 0 || !run->stopped)
+        return false;
+    /* The shell may have continued it together with us, and waitpid(2) not said so yet. */
+    return !procfs_read(run->pid, &process) || process.state == 'T';
+}
+
+void platform_hand_over(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    if (run != NULL && run->pid != 0)
+        terminal_hand_over(run->pid);
 }
 
 long platform_pid(struct run_id run_id)
@@ -335,12 +352,21 @@ static void keep_for_report(uint32_t slot, struct ending end)
     driver.last_ended = slot;
 }
 
+/* A child was stopped by `signal`, or continued (0). */
+static void take_stop(uint32_t slot, int signal)
+{
+    if (slot == NO_SLOT)
+        return;
+    struct run *run = runs_at(slot);
+    run->stopped = signal != 0;
+    run->stop_signal = signal;
+}
+
 static void take_status(pid_t pid, int status)
 {
     uint32_t slot = runs_find(pid);
     if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
-        if (slot != NO_SLOT)
-            runs_at(slot)->stopped = WIFSTOPPED(status);
+        take_stop(slot, WIFSTOPPED(status) ? WSTOPSIG(status) : 0);
         return;
     }
     if (slot == NO_SLOT) {
@@ -364,6 +390,18 @@ static void report_ended(void)
     }
 }
 
+/* Job control waits too: whoever stops himself here must not leave zombies behind meanwhile. */
+static void report_stopped(void)
+{
+    struct run *run = driver.main_slot == NO_SLOT ? NULL : runs_at(driver.main_slot);
+    if (run == NULL || run->pid == 0 || !run->stopped || run->stop_signal == 0)
+        return;
+    int signal = run->stop_signal;
+    run->stop_signal = 0;
+    supervisor_stopped(driver.supervisor, (struct run_id){driver.main_slot, run->generation},
+                       signal);
+}
+
 /* Until none is left: one SIGCHLD may stand for many (signal(7)). */
 static void reap(void)
 {
@@ -372,6 +410,7 @@ static void reap(void)
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0)
         take_status(pid, status);
     report_ended();
+    report_stopped();
     supervisor_reaped(driver.supervisor);
 }
 

@@ -158,6 +158,7 @@ struct run {
     pid_t session;  /* of its tree */
     bool own_group; /* it leads a process group */
     bool stopped;
+    int stop_signal;   /* that stopped it, not reported yet; 0: none */
     struct ending end; /* reaped, and to be reported */
     uint32_t next_ended;
     bool tree;    /* reaped, but something of its tree was left */
@@ -179,24 +180,19 @@ struct run *runs_named(struct run_id run);
 /* ---- terminal.c --------------------------------------------------------------------------------
  */
 
-/* How the command stands to our terminal. */
-enum terminal_mode {
-    TERMINAL_SHARE, /* in our process group: keys reach both of us */
-    TERMINAL_OWN,   /* in a group of its own, which has the foreground where we had it */
-    TERMINAL_NONE,  /* in a session of its own: keys reach us alone */
-};
+/* Decides how the command stands to our terminal: TERMINAL_SHARE (in our process group: keys
+ * reach both of us), TERMINAL_OWN (in a group of its own, which has the foreground where we have
+ * it), or TERMINAL_NONE (in a session of its own: keys reach us alone). */
+void terminal_open(const struct plan *plan);
+enum plan_terminal terminal_mode(void);
 
-/* Finds out whether there is a controlling terminal; call once. */
-bool terminal_find(void);
-
-/* Chooses the mode for `plan`. */
-enum terminal_mode terminal_choose(const struct plan *plan);
-enum terminal_mode terminal_mode(void);
-
-/* Fills in where and how a command is to be started. */
+/* Fills in where and how the command is to be started. */
 void terminal_place(struct spawn *spawn);
 
-/* Takes the foreground back where it was given away. */
+/* Hands our foreground to the command's group, where it is to have one of its own. */
+void terminal_hand_over(pid_t group);
+
+/* Takes the foreground back where it was given away, and closes. */
 void terminal_close(void);
 
 /* ---- tree.c -------------------------------------------------------------------------------------

@@ -47,6 +47,24 @@ int signals_open(void)
     return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Was the signal waiting, blocked as all are? */
+static bool is_pending(int signal)
+{
+    kernel_sigset pending = 0;
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    return pending & signal_bit(signal);
+}
+
+bool platform_stop(int signal)
+{
+    kernel_sigset all = ALL_SIGNALS;
+    kernel_sigset open = ~signal_bit(signal);
+    kill(inherited.pid, signal);
+    change_mask(SIG_SETMASK, open); /* here we stop, and go on when somebody continues us */
+    change_mask(SIG_SETMASK, all);
+    return is_pending(SIGCONT);
+}
+
 static void convert(const struct signalfd_siginfo *info, struct platform_signal *record)
 {
     memset(record, 0, sizeof *record);

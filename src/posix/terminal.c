@@ -5,16 +5,10 @@
 #include <unistd.h>
 
 static struct {
-    enum terminal_mode mode;
-    int fd;          /* the controlling terminal; -1: there is none */
-    bool given_away; /* the command's group has the foreground */
+    enum plan_terminal mode;
+    int fd;          /* the controlling terminal; -1: there is none, or nobody needs it */
+    bool given_away; /* the command's group has our foreground */
 } terminal = {.mode = TERMINAL_NONE, .fd = -1};
-
-bool terminal_find(void)
-{
-    terminal.fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC); /* ENXIO without one: tty(4) */
-    return terminal.fd >= 0;
-}
 
 /* What must come before the command's own end on Ctrl-C needs the keys for itself. */
 static bool needs_keys(const struct plan *plan)
@@ -23,36 +17,53 @@ static bool needs_keys(const struct plan *plan)
     return plan->shutdown_handler != NULL || plan->shutdown_callback != NULL || rewritten;
 }
 
-enum terminal_mode terminal_choose(const struct plan *plan)
+static enum plan_terminal choose(const struct plan *plan)
 {
-    if (!terminal_find() || plan->worker.argv == NULL)
-        terminal.mode = TERMINAL_NONE;
-    else if (plan->worker.group)
-        terminal.mode = TERMINAL_OWN;
-    else
-        terminal.mode = needs_keys(plan) ? TERMINAL_NONE : TERMINAL_SHARE;
+    if (plan->terminal != TERMINAL_AUTO)
+        return plan->terminal;
+    if (terminal.fd < 0 || needs_keys(plan))
+        return TERMINAL_NONE;
+    return plan->worker.group ? TERMINAL_OWN : TERMINAL_SHARE;
+}
+
+void terminal_open(const struct plan *plan)
+{
+    if (plan->worker.argv == NULL)
+        return;
+    if (plan->terminal == TERMINAL_AUTO || plan->terminal == TERMINAL_OWN)
+        terminal.fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC); /* ENXIO without: tty(4) */
+    terminal.mode = choose(plan);
+    if (terminal.mode != TERMINAL_OWN && terminal.fd >= 0) {
+        close(terminal.fd);
+        terminal.fd = -1;
+    }
+}
+
+enum plan_terminal terminal_mode(void)
+{
     return terminal.mode;
 }
 
-enum terminal_mode terminal_mode(void)
+/* Started in the background, we have no foreground to give. */
+static bool has_foreground(void)
 {
-    return terminal.mode;
+    return terminal.fd >= 0 && tcgetpgrp(terminal.fd) == inherited.group;
 }
 
 void terminal_place(struct spawn *spawn)
 {
     spawn->null_stdin = false;
     switch (terminal.mode) {
+    case TERMINAL_AUTO:
     case TERMINAL_SHARE:
         spawn->place = SPAWN_SHARE;
         break;
     case TERMINAL_OWN:
         spawn->place = SPAWN_GROUP;
-        /* Started in the background, we have no foreground to give. */
-        if (tcgetpgrp(terminal.fd) == inherited.group) {
-            spawn->terminal = terminal.fd;
-            terminal.given_away = true;
-        }
+        if (!has_foreground() && !terminal.given_away)
+            break;
+        spawn->terminal = terminal.fd;
+        terminal.given_away = true;
         break;
     case TERMINAL_NONE:
         spawn->place = SPAWN_SESSION;
@@ -61,10 +72,17 @@ void terminal_place(struct spawn *spawn)
     }
 }
 
+void terminal_hand_over(pid_t group)
+{
+    /* SIGTTOU is blocked: this works from the background too. */
+    if (terminal.mode == TERMINAL_OWN && has_foreground() && tcsetpgrp(terminal.fd, group) == 0)
+        terminal.given_away = true;
+}
+
 void terminal_close(void)
 {
-    /* SIGTTOU is blocked: this works from the background. */
-    if (terminal.given_away)
+    /* Only what we gave: the shell may have put another job there since. */
+    if (terminal.given_away && !has_foreground())
         tcsetpgrp(terminal.fd, inherited.group);
     if (terminal.fd >= 0)
         close(terminal.fd);
