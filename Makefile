@@ -26,7 +26,7 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install uninstall dist clean demo docs-check
+        tidy cover install uninstall dist clean demo docs-check static bench
 
 all: $(BUILD)/aiorun
 
@@ -37,6 +37,7 @@ help:
 	@echo '          unit sim e2e fuzz asan valgrind mutants layers docs-check format-check:'
 	@echo '          each of them by itself'
 	@echo 'format    lay out the sources; tidy: clang-tidy; cover: line coverage'
+	@echo 'static    build/static/aiorun, with musl; bench: measured beside its peers'
 	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); uninstall; dist; clean'
 
 $(BUILD)/obj/%.o: %.c Makefile
@@ -45,6 +46,19 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 $(BUILD)/aiorun: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^ $(LDFLAGS) $(LIBEV)
+
+# The static program, for images without a C library: musl, and libev built against it.  Users and
+# groups come from /etc/passwd and /etc/group there; musl knows no other source.
+MUSL := build/musl
+STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+                 -isystem $(MUSL)/include
+
+static: $(MUSL)/lib/libev.a
+	$(MAKE) BUILD=build/static CC=musl-gcc CFLAGS='$(STATIC_CFLAGS)' LDFLAGS='-Wl,--gc-sections -s' \
+	        LIBEV='$(MUSL)/lib/libev.a' build/static/aiorun
+
+$(MUSL)/lib/libev.a: .ci/musl-libev
+	.ci/musl-libev $(MUSL)
 
 # ---- tests ---------------------------------------------------------------------------------
 
@@ -102,6 +116,16 @@ fuzz: $(addprefix build/fuzz/,$(FUZZERS))
 	        -artifact_prefix=build/fuzz/ build/fuzz/found/$$fuzzer \
 	        tests/fuzz/corpus/$${fuzzer#fuzz_} || exit 1; \
 	done; echo '$(words $(FUZZERS)) passed, 0 failed'
+
+BENCH_TOOLS := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
+
+build/bench/%: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -o $@ $<
+
+# About five minutes; BENCH=quick takes less than one.
+bench: $(BUILD)/aiorun static $(BENCH_TOOLS)
+	python3 tests/bench/bench.py --build build --out build/bench
 
 layers: $(BUILD)/aiorun
 	python3 tests/layers.py $(BUILD)/obj

@@ -64,12 +64,12 @@ int main(int argc, char **argv)
     plan_init(&plan);
     cli_parse(&plan, argv, environ, &faults);
     check_plan(&plan, &faults);
+    bool prints = plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER;
+    if (!prints)
+        platform_prepare(&plan, &faults);
     if (faults.count > 0)
         return refuse();
-    if (plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER)
+    if (prints)
         return print();
-    platform_prepare(&plan, &faults);
-    if (faults.count > 0)
-        return refuse();
     platform_leave(supervisor_run(&plan));
 }

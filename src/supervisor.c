@@ -85,13 +85,14 @@ static const char *describe_ending(struct ending end, char *buffer, size_t size)
     return buffer;
 }
 
-/* Spans as people read them: "0.3", "12". */
+/* Spans as people read them, in seconds: "0.3", "12". */
 static const char *describe_span(msec span, char *buffer, size_t size)
 {
-    if (span < 10 * SECOND && span % SECOND != 0)
-        snprintf(buffer, size, "%.1f", (double)span / SECOND);
+    msec tenths = (span + 50) / 100;
+    if (tenths < 100 && tenths % 10 != 0)
+        snprintf(buffer, size, "%lld.%lld", (long long)(tenths / 10), (long long)(tenths % 10));
     else
-        snprintf(buffer, size, "%lld", (long long)(span / SECOND));
+        snprintf(buffer, size, "%lld", (long long)(tenths / 10));
     return buffer;
 }
 

@@ -149,6 +149,14 @@ struct plan {
     struct plan_worker worker; /* the launcher's command */
 };
 
+/* Is what the command leaves behind nobody's tree but orphans, to be waited for or left alone?  Not
+ * where the command may start again: that clears up first. */
+static inline bool plan_leaves_orphans(const struct plan *plan)
+{
+    bool spares = plan->orphans == ORPHANS_WAIT || plan->orphans == ORPHANS_LEAVE;
+    return spares && plan->worker.restart == RESTART_NEVER;
+}
+
 /* Fills `plan` with the defaults of the option table. */
 void plan_init(struct plan *plan);
 

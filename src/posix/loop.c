@@ -245,8 +245,8 @@ void platform_start(struct run_id run_id, enum platform_what what,
     memset(started, 0, sizeof *started);
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
-    run->command = what == PLATFORM_COMMAND;
-    if (run->command) {
+    run->has_tree = what == PLATFORM_COMMAND && !plan_leaves_orphans(driver.plan);
+    if (what == PLATFORM_COMMAND) {
         driver.main_slot = run_id.slot;
         terminal_place(&spawn);
     }
@@ -385,7 +385,7 @@ static void report_ended(void)
         struct run *run = runs_at(slot);
         driver.first_ended = run->next_ended;
         run->stopped = false;
-        bool left = run->command && tree_left(slot);
+        bool left = run->has_tree && tree_left(slot);
         supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
     }
 }

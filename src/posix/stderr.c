@@ -14,6 +14,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008 /* pwritev2(2); musl's headers of this time do not have it */
+#endif
+
 /* Standard error is shared with the command and the shell, so O_NONBLOCK must not be set on it.
  * Each kind of file has its own way of not waiting. */
 

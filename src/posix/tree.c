@@ -80,8 +80,8 @@ static uint32_t owner_of_child(pid_t pid, pid_t session)
         return slot;
     for (slot = 0; slot < runs_count(); slot++) {
         const struct run *run = runs_at(slot);
-        bool has_tree = run->command && (run->pid != 0 || run->tree);
-        if (has_tree && run->session == session)
+        bool there = run->pid != 0 || run->tree;
+        if (run->has_tree && there && run->session == session)
             return slot;
     }
     return 0;
