@@ -2,7 +2,6 @@
 #include "report/log.h"
 #include "supervisor.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
@@ -464,21 +463,14 @@ void platform_finish(void)
 }
 
 /* Ours are close-on-exec, all of them; what is not was meant for the command. */
-static void close_inherited(int fd)
+static void close_inherited(long fd)
 {
-    int flags = fcntl(fd, F_GETFD);
+    int flags = fcntl((int)fd, F_GETFD);
     if (fd != STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
-        close(fd);
+        close((int)fd);
 }
 
 void platform_release(void)
 {
-    DIR *directory = opendir("/proc/self/fd");
-    const struct dirent *entry;
-    if (directory == NULL)
-        return;
-    while ((entry = readdir(directory)) != NULL)
-        if (entry->d_name[0] != '.')
-            close_inherited(atoi(entry->d_name));
-    closedir(directory);
+    procfs_numbers("/proc/self/fd", close_inherited);
 }

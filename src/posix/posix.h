@@ -134,8 +134,12 @@ struct process {
 /* Reads /proc/PID/stat; false when the process is gone. */
 bool procfs_read(pid_t pid, struct process *process);
 
+/* Calls `visit` for every entry of the directory `path` whose name is a number.  False when it
+ * cannot be read. */
+bool procfs_numbers(const char *path, void (*visit)(long number));
+
 /* All processes by rising pid, in a table that is good until the next call; *count of them.
- * NULL with errno when /proc cannot be read. */
+ * NULL when /proc cannot be read. */
 struct process *procfs_snapshot(size_t *count);
 
 /* Calls `visit` for each of our own children, dead ones included, until it returns false.

@@ -1,6 +1,5 @@
 #include "posix/posix.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #define SNAPSHOT_MAX 32768
 
 static struct process snapshot[SNAPSHOT_MAX];
+static size_t snapshot_count;
 
 /* Reads a file of /proc/PID whole; returns its length, -1 when the process is gone. */
 static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
@@ -68,39 +68,48 @@ struct kernel_dirent {
     char name[];
 };
 
-static pid_t pid_of_entry(const char *name)
+/* The number that `name` is; -1 when it is none. */
+static long number_of(const char *name)
 {
-    long pid = 0;
+    long number = *name ? 0 : -1;
     for (; *name >= '0' && *name <= '9'; name++)
-        pid = 10 * pid + (*name - '0');
-    return *name == '\0' ? (pid_t)pid : 0;
+        number = 10 * number + (*name - '0');
+    return *name == '\0' ? number : -1;
+}
+
+bool procfs_numbers(const char *path, void (*visit)(long number))
+{
+    _Alignas(struct kernel_dirent) char buffer[2048];
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long length = 0;
+    while (directory >= 0 &&
+           (length = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < length;) {
+            const struct kernel_dirent *entry = (const struct kernel_dirent *)(buffer + at);
+            long number = number_of(entry->name);
+            at += entry->length;
+            if (number >= 0)
+                visit(number);
+        }
+    }
+    if (directory >= 0)
+        close(directory);
+    return directory >= 0 && length == 0;
+}
+
+static void take_process(long pid)
+{
+    if (snapshot_count < SNAPSHOT_MAX && procfs_read((pid_t)pid, &snapshot[snapshot_count]))
+        snapshot_count++;
 }
 
 struct process *procfs_snapshot(size_t *count)
 {
-    _Alignas(struct kernel_dirent) char buffer[8192];
-    int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
+    snapshot_count = 0;
+    if (!procfs_numbers("/proc", take_process) || snapshot_count == 0)
         return NULL;
-    *count = 0;
-    for (;;) {
-        long length = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (length <= 0)
-            break;
-        for (long at = 0; at < length;) {
-            const struct kernel_dirent *entry = (const struct kernel_dirent *)(buffer + at);
-            pid_t pid = pid_of_entry(entry->name);
-            at += entry->length;
-            if (pid > 0 && *count < SNAPSHOT_MAX && procfs_read(pid, &snapshot[*count]))
-                ++*count;
-        }
-    }
-    close(directory);
-    if (*count == 0) { /* a /proc that is not one */
-        errno = ENOENT;
-        return NULL;
-    }
-    qsort(snapshot, *count, sizeof snapshot[0], by_pid);
+    qsort(snapshot, snapshot_count, sizeof snapshot[0], by_pid);
+    *count = snapshot_count;
     return snapshot;
 }
 

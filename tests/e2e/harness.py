@@ -70,8 +70,8 @@ def deadline(seconds):
 
 
 def needs(*what):
-    """Skip the test where something is not to be had: "root", a program's name, or "plain": a
-    binary without a sanitizer, and not under valgrind."""
+    """Skip the test where something is not to be had: "root", a program's name, "plain": a binary
+    without a sanitizer and not under valgrind, or "vfork", which valgrind makes a fork."""
     def mark(function):
         @functools.wraps(function)
         def wrapper(*args):
@@ -88,6 +88,8 @@ def has(name):
         return os.geteuid() == 0
     if name == "plain":
         return MODE == "plain"
+    if name == "vfork":
+        return MODE != "valgrind"
     return shutil.which(name) is not None
 
 

@@ -2,7 +2,7 @@
 import json
 import re
 
-from harness import aiorun, cases, check, equal, launch, shell
+from harness import aiorun, cases, check, equal, launch, needs, shell
 
 LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 
@@ -27,6 +27,7 @@ def test_json_lines_are_json():
     check(any(line.get("worker") == "main" and line.get("pid") for line in lines), "no worker")
 
 
+@needs("vfork")
 def test_json_of_odd_bytes_is_json():
     run = aiorun("--log-format", "json", "--", b'./\xff\n"\\\x01')
     run.end(127)
@@ -100,12 +101,14 @@ def test_warnings_show_by_default_and_quiet_hides_them():
     check("refused" not in run.err, "a warning in spite of -q")
 
 
+@needs("vfork")
 def test_errors_show_although_quiet():
     run = aiorun("-q", "--", "/nonexistent")
     run.end(127)
     check("/nonexistent" in run.err, "no error")
 
 
+@needs("vfork")
 def test_control_characters_never_reach_the_terminal():
     run = aiorun("--", "/nonexistent\x1b[31m\r\n\x07")
     run.end(127)

@@ -53,6 +53,7 @@ def test_row_run_without_a_coroutine(name):
 
 
 @deadline(60)
+@needs("plain")
 def test_forever_alone_ends_by_a_signal_whenever_it_comes():
     for step in range(50):
         run = aiorun("--forever")
@@ -477,6 +478,7 @@ def test_success_status_as_pid_1():
     run.end(0)
 
 
+@needs("vfork")
 def test_success_status_does_not_hide_that_it_never_started():
     aiorun("-e", "127", "--", "/nonexistent").end(127)
 
@@ -673,6 +675,7 @@ def test_pipeline_in_a_shell_ends_as_a_whole():
 
 
 @deadline(60)
+@needs("plain")
 def test_stop_in_the_moment_the_command_ends():
     """Both at once: the status is one or the other, and nothing hangs."""
     for step in range(60):

@@ -1,0 +1,154 @@
+/* latency.c - how long a supervisor takes to react, seen from its victim.
+ *
+ *     latency WHAT ROUNDS ::: EVERY COMMAND [ARG...] ::: ...     each COMMAND runs a victim
+ *
+ *     signal    kill(2) to the supervisor, until the victim's handler runs
+ *     exit      the victim's last act by itself, until the supervisor is gone
+ *     stop      the same after a TERM to the supervisor, for those that would restart the victim
+ *     restart   the victim's last act, until its successor's first
+ *
+ * `exit` becomes `stop` for one command where its EVERY is followed by the word TERM. */
+#include "observer.h"
+#include "page.h"
+
+#include <stdio.h>
+#include <sys/prctl.h>
+
+extern char **environ;
+
+static void nap(long microseconds)
+{
+    const struct timespec pause = {.tv_sec = microseconds / 1000000,
+                                   .tv_nsec = microseconds % 1000000 * 1000};
+    nanosleep(&pause, NULL);
+}
+
+/* A page of its own, named by our descriptor. */
+static void give_page(struct subject *subject)
+{
+    int fd = memfd_create("page", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, PAGE_SIZE) < 0 || (subject->page = page_map(fd)) == NULL)
+        give_up(subject, "cannot make a page");
+    snprintf(subject->variable, sizeof subject->variable, "BENCH_PAGE=/proc/%d/fd/%d",
+             (int)getpid(), fd);
+}
+
+/* Starts the supervisor, and waits until its victim sleeps. */
+static void start(struct subject *subject)
+{
+    uint32_t seen = subject->page->starts;
+    pid_t pid = fork();
+    if (pid == 0) {
+        putenv(subject->variable);
+        execve(subject->argv[0], subject->argv, environ);
+        _exit(127);
+    }
+    subject->pid = pid;
+    if (page_await(&subject->page->starts, seen) < 0)
+        give_up(subject, "its victim does not start");
+}
+
+static void measure_signal(struct subject *subject)
+{
+    uint32_t seen = subject->page->signals;
+    nap(200); /* the last victim must be asleep again */
+    int64_t begun = clock_now();
+    kill(subject->pid, SIGUSR1);
+    if (page_await(&subject->page->signals, seen) < 0)
+        give_up(subject, "its victim does not get the signal");
+    subject->result = subject->page->signalled - begun;
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    for (size_t i = 0; i < subject_count; i++)
+        if (subjects[i].pid > 0)
+            give_up(&subjects[i], "does not end");
+}
+
+static void await_end(struct subject *subject)
+{
+    siginfo_t info;
+    alarm(20);
+    waitid(P_PID, (id_t)subject->pid, &info, WEXITED | WNOWAIT);
+    subject->result = clock_now() - subject->page->ended;
+    waitpid(subject->pid, NULL, 0);
+    alarm(0);
+    subject->pid = 0;
+    while (waitpid(-1, NULL, WNOHANG) > 0) /* adopted victims */
+        ;
+}
+
+static bool stops_by_term(const struct subject *subject)
+{
+    return subject->argv[-1] != NULL && strcmp(subject->argv[-1], "TERM") == 0;
+}
+
+static void measure_exit(struct subject *subject)
+{
+    start(subject);
+    nap(3000); /* the supervisor has its books done, and waits */
+    if (stops_by_term(subject))
+        kill(subject->pid, SIGTERM);
+    else
+        kill(subject->page->pid, SIGUSR2);
+    await_end(subject);
+}
+
+static void measure_restart(struct subject *subject)
+{
+    uint32_t seen = subject->page->starts;
+    subject->page->status = 1;
+    kill(subject->page->pid, SIGUSR2);
+    if (page_await(&subject->page->starts, seen) < 0)
+        give_up(subject, "its victim does not start again");
+    subject->result = subject->page->started - subject->page->ended;
+    nap(1000);
+}
+
+/* s6 and runit restart a victim at once only after it has lived for a second. */
+static void let_them_live(void)
+{
+    nap(1100000);
+}
+
+static void end_all(void)
+{
+    for (size_t i = 0; i < subject_count; i++) {
+        if (subjects[i].pid <= 0)
+            continue;
+        kill(subjects[i].pid, SIGTERM);
+        await_end(&subjects[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    const char *what = argv[1];
+    long rounds = strtol(argv[2], NULL, 10);
+    read_subjects(argv + 3);
+    silence_children();
+    signal(SIGALRM, on_alarm);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* nothing is left behind by a supervisor's failure */
+    bool all_at_once = strcmp(what, "exit") != 0;
+    for (size_t i = 0; i < subject_count; i++) {
+        give_page(&subjects[i]);
+        if (all_at_once)
+            start(&subjects[i]);
+    }
+    nap(500000);
+    if (strcmp(what, "signal") == 0)
+        run_rounds(rounds, NULL, measure_signal);
+    else if (strcmp(what, "exit") == 0)
+        run_rounds(rounds, NULL, measure_exit);
+    else if (strcmp(what, "restart") == 0)
+        run_rounds(rounds, let_them_live, measure_restart);
+    else
+        return 2;
+    end_all();
+    fflush(stdout);
+    return 0;
+}
