@@ -70,10 +70,10 @@ PURE := $(CORE) $(PLAN) $(REPORT)
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^ -lcmocka
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -o $@ $^
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^
 
 $(BUILD)/e2e/victim: tests/e2e/victim.c Makefile
 	@mkdir -p $(@D)

@@ -4,6 +4,7 @@
 #include "plan/cli.h"
 #include "plan/option_table.h"
 #include "platform.h"
+#include "report/log.h"
 #include "supervisor.h"
 
 #include <stdio.h>
@@ -17,10 +18,12 @@ static struct faults faults;
 
 static int refuse(void)
 {
+    /* Not stderr's own functions: they would wait for a pipe that nobody reads. */
+    log_open(LEVEL_ERROR, LOG_STYLE_TEXT, platform_write_log);
     for (size_t i = 0; i < faults.count; i++)
-        fprintf(stderr, "aiorun: %s\n", faults.items[i].text);
+        log_line(LEVEL_ERROR, "%s", faults.items[i].text);
     if (faults.dropped > 0)
-        fprintf(stderr, "aiorun: and %zu more faults\n", faults.dropped);
+        log_line(LEVEL_ERROR, "and %zu more faults", faults.dropped);
     return STATUS_OWN_FAILURE;
 }
 

@@ -358,7 +358,8 @@ static void log_waiting(struct supervisor *supervisor)
 static enum log_level error_level(const struct supervisor *supervisor,
                                   const struct core_action *action)
 {
-    bool told_by_status = supervisor->core->config.launcher && !supervisor->plan->forever &&
+    const struct plan *plan = supervisor->plan;
+    bool told_by_status = !plan->forever && plan->worker.restart == RESTART_NEVER &&
                           kind_of(supervisor, action->run.slot) == CORE_WORKER && action->first;
     return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
 }
@@ -367,9 +368,13 @@ static void log_error(struct supervisor *supervisor, const struct core_action *a
 {
     char text[64];
     const char *name = name_of(supervisor, action->run.slot);
+    bool gave_up = kind_of(supervisor, action->run.slot) == CORE_WORKER &&
+                   supervisor->plan->worker.restart != RESTART_NEVER &&
+                   action->phase == PHASE_RUNNING;
     if (action->end.kind != ENDING_NOT_STARTED)
         log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
-                  "%s %s%s", name, describe_ending(action->end, text, sizeof text),
+                  "%s %s%s%s", name, describe_ending(action->end, text, sizeof text),
+                  gave_up ? ", and has used up its restarts" : "",
                   action->first ? "" : "; an earlier error is the exit status");
     if (action->hookless)
         log_line(LEVEL_WARNING, "every on-error command is busy: none is told of this error");
@@ -466,14 +471,13 @@ static bool is_terminal_stop(int signal)
 void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal)
 {
 #ifdef SIGCONT
-    bool shutdown = supervisor->core->phase != PHASE_RUNNING;
-    if (!is_terminal_stop(signal))
-        return; /* somebody has stopped it by name, and will continue it */
-    /* The shell stops, and later continues, the whole job; what is to end must not stand still. */
-    bool continued = !shutdown && platform_stop(signal);
+    bool by_terminal = is_terminal_stop(signal);
+    bool ending = supervisor->core->phase >= PHASE_CANCEL; /* and must not stand still */
+    /* The shell stops, and later continues, the whole job. */
+    bool continued = !ending && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
-    if (platform_stopped(run))
+    if ((continued || ending || by_terminal) && platform_stopped(run))
         platform_send(run, SIGCONT, true, NULL, false);
 #else
     (void)supervisor, (void)run, (void)signal;

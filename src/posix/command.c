@@ -63,9 +63,8 @@ static bool inherit_environment(struct command *command, bool clear)
     return true;
 }
 
-static void trim_end(char *line)
+static void trim_end(char *line, size_t length)
 {
-    size_t length = strlen(line);
     while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
         line[--length] = '\0';
 }
@@ -77,19 +76,21 @@ static void read_env_file(struct command *command, const char *path, struct faul
     FILE *file = fopen(path, "re");
     char *line = NULL;
     size_t size = 0;
+    ssize_t length;
     int number = 0;
     if (file == NULL) {
         fault_add(faults, "option --env-file", "cannot open '%s': %s", path, strerror(errno));
         return;
     }
-    while (getline(&line, &size, file) >= 0) {
+    while ((length = getline(&line, &size, file)) >= 0) {
         number++;
-        trim_end(line);
-        if (line[0] == '\0' || line[0] == '#')
+        bool whole = strlen(line) == (size_t)length; /* no NUL hides the rest */
+        trim_end(line, strlen(line));
+        if (whole && (line[0] == '\0' || line[0] == '#'))
             continue;
-        if (line[0] == '=' || strchr(line, '=') == NULL) {
-            fault_add(faults, "option --env-file", "%s:%d: '%s' is not NAME=VALUE", path, number,
-                      line);
+        if (!whole || line[0] == '=' || strchr(line, '=') == NULL) {
+            fault_add(faults, "option --env-file", "%s:%d: '%s'%s is not NAME=VALUE", path, number,
+                      line, whole ? "" : ", which a NUL byte follows,");
             continue;
         }
         char *kept = strdup(line);

@@ -406,8 +406,11 @@ static void reap(void)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0)
-        take_status(pid, status);
+    do {
+        pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL);
+        if (pid > 0)
+            take_status(pid, status);
+    } while (pid > 0 || (pid < 0 && errno == EINTR));
     report_ended();
     report_stopped();
     supervisor_reaped(driver.supervisor);
@@ -418,7 +421,6 @@ static void reap(void)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)loop, (void)events;
     struct platform_signal records[16];
     bool child_ended = false;
     size_t count;
@@ -429,6 +431,12 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     } while (count > 0);
     if (child_ended)
         reap();
+    /* Without memory for it the kernel watches no descriptor: libev then takes the watcher out.
+     * Asking again and again is worse than waiting, and better than never hearing a signal. */
+    if ((events & EV_ERROR) && !driver.finished) {
+        ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
+        ev_io_start(loop, watcher);
+    }
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)

@@ -208,10 +208,11 @@ void platform_stop_tree(struct run_id run, int signal)
 void platform_kill(struct run_id run)
 {
     const struct run *known = run.slot == 0 ? NULL : runs_named(run);
-    if (known != NULL && known->pid != 0 && kill(known->pid, SIGKILL) < 0 && errno == EPERM)
-        log_line(LEVEL_ERROR, "may not kill process %ld: %s", (long)known->pid, strerror(errno));
-    if (!signal_namespace(run.slot, SIGKILL))
-        deal_with_tree(run.slot, known ? known->pid : 0, SIGKILL, DONE_KILLED);
+    /* Its own process with the others: who is whose is seen before the first of them is gone. */
+    if (signal_namespace(run.slot, SIGKILL) || deal_with_tree(run.slot, 0, SIGKILL, DONE_KILLED))
+        return;
+    if (known != NULL && known->pid != 0)
+        kill(known->pid, SIGKILL);
 }
 
 /* ---- counting

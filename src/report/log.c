@@ -73,20 +73,44 @@ static void add(struct line *line, const char *text)
     line->length += length;
 }
 
-/* A string of JSON (RFC 8259, section 7).  Bytes above 127 are passed on: they are UTF-8, or as
- * wrong as the argument they came from. */
+/* How many bytes the UTF-8 sequence at `text` has (RFC 3629); 0 when it is none. */
+static size_t sequence_length(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80   ? 1
+                    : text[0] < 0xc2 ? 0
+                    : text[0] < 0xe0 ? 2
+                    : text[0] < 0xf0 ? 3
+                                     : 4;
+    if (text[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool surrogate = text[0] == 0xed && text[1] >= 0xa0;
+    bool beyond = text[0] == 0xf4 && text[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : length;
+}
+
+/* A string of JSON (RFC 8259, section 7), which is UTF-8 whatever an argument may hold. */
 static void add_json(struct line *line, const char *text)
 {
     add(line, "\"");
-    for (; *text; text++) {
-        char escaped[8] = {*text, 0};
-        if (*text == '"' || *text == '\\')
+    while (*text) {
+        char escaped[8] = {0};
+        size_t length = sequence_length((const unsigned char *)text);
+        if (length == 0)
+            strcpy(escaped, "\\ufffd");
+        else if (*text == '"' || *text == '\\')
             snprintf(escaped, sizeof escaped, "\\%c", *text);
         else if ((unsigned char)*text < 0x20)
             snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)*text);
+        else
+            memcpy(escaped, text, length);
         if (line->length + strlen(escaped) + 4 > sizeof line->bytes)
             break; /* cut here, so that the object still ends as one */
         add(line, escaped);
+        text += length ? length : 1;
     }
     add(line, "\"");
 }

@@ -1,36 +1,16 @@
 /* bare.c - the least code that starts a command, passes signals on, reaps, and tells its status:
- * the limit to compare with.  x86-64 only, no C library: its start-up would be half of the time.
+ * the limit to compare with.
  *
  *     bare COMMAND [ARG...]       bare -r COMMAND [ARG...]: starts it again whenever it ends
- *     bare                        exits with 0, as the shortest command there can be
+ *     bare                        exits with 0: the shortest command there can be
  *
- * The command must be a path.  Compile with -nostdlib -static -ffreestanding. */
-#ifndef __x86_64__
-#error "only the x86-64 system calls are known here"
-#endif
+ * COMMAND must be a path. */
+#include "raw.h"
 
-#include <asm/unistd.h>
 #include <linux/signal.h>
 #include <linux/wait.h>
 
 #define EVERY_SIGNAL (~0ul)
-
-static inline __attribute__((always_inline)) long call(long number, long a, long b, long c, long d)
-{
-    long result;
-    register long fourth __asm__("r10") = d;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-_Noreturn static void leave(int status)
-{
-    for (;;)
-        call(__NR_exit_group, status, 0, 0, 0);
-}
 
 /* vfork(2) returns twice on one stack: both times in here, since call() is inlined. */
 static long start(char **argv, char **environment, unsigned long mask)
@@ -56,8 +36,6 @@ static int reap(long command, int *status)
     }
     return found;
 }
-
-__attribute__((used)) _Noreturn void begin(long *stack);
 
 _Noreturn void begin(long *stack)
 {
@@ -85,5 +63,3 @@ _Noreturn void begin(long *stack)
         }
     }
 }
-
-__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");

@@ -3,15 +3,10 @@
  *     latency WHAT ROUNDS ::: EVERY COMMAND [ARG...] ::: ...     each COMMAND runs a victim
  *
  *     signal    kill(2) to the supervisor, until the victim's handler runs
- *     exit      the victim's last act by itself, until the supervisor is gone
- *     stop      the same after a TERM to the supervisor, for those that would restart the victim
- *     restart   the victim's last act, until its successor's first
- *
- * `exit` becomes `stop` for one command where its EVERY is followed by the word TERM. */
+ *     exit      the victim's last act, until the supervisor is gone
+ *     restart   the victim's last act, until its successor's first */
 #include "observer.h"
-#include "page.h"
 
-#include <stdio.h>
 #include <sys/prctl.h>
 
 extern char **environ;
@@ -27,8 +22,12 @@ static void nap(long microseconds)
 static void give_page(struct subject *subject)
 {
     int fd = memfd_create("page", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, PAGE_SIZE) < 0 || (subject->page = page_map(fd)) == NULL)
+    void *page = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, PAGE_SIZE) == 0)
+        page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
         give_up(subject, "cannot make a page");
+    subject->page = page;
     snprintf(subject->variable, sizeof subject->variable, "BENCH_PAGE=/proc/%d/fd/%d",
              (int)getpid(), fd);
 }
@@ -44,7 +43,7 @@ static void start(struct subject *subject)
         _exit(127);
     }
     subject->pid = pid;
-    if (page_await(&subject->page->starts, seen) < 0)
+    if (!await_change(&subject->page->starts, seen))
         give_up(subject, "its victim does not start");
 }
 
@@ -54,7 +53,7 @@ static void measure_signal(struct subject *subject)
     nap(200); /* the last victim must be asleep again */
     int64_t begun = clock_now();
     kill(subject->pid, SIGUSR1);
-    if (page_await(&subject->page->signals, seen) < 0)
+    if (!await_change(&subject->page->signals, seen))
         give_up(subject, "its victim does not get the signal");
     subject->result = subject->page->signalled - begun;
 }
@@ -80,16 +79,13 @@ static void await_end(struct subject *subject)
         ;
 }
 
-static bool stops_by_term(const struct subject *subject)
-{
-    return subject->argv[-1] != NULL && strcmp(subject->argv[-1], "TERM") == 0;
-}
-
 static void measure_exit(struct subject *subject)
 {
     start(subject);
-    nap(3000); /* the supervisor has its books done, and waits */
-    if (stops_by_term(subject))
+    /* The supervisor has its books done, and waits.  Those that restart may want to see a second
+     * of life first, and wait for the rest of it now. */
+    nap(subject->by_term ? 1100000 : 3000);
+    if (subject->by_term)
         kill(subject->pid, SIGTERM);
     else
         kill(subject->page->pid, SIGUSR2);
@@ -101,13 +97,13 @@ static void measure_restart(struct subject *subject)
     uint32_t seen = subject->page->starts;
     subject->page->status = 1;
     kill(subject->page->pid, SIGUSR2);
-    if (page_await(&subject->page->starts, seen) < 0)
+    if (!await_change(&subject->page->starts, seen))
         give_up(subject, "its victim does not start again");
     subject->result = subject->page->started - subject->page->ended;
     nap(1000);
 }
 
-/* s6 and runit restart a victim at once only after it has lived for a second. */
+/* runit restarts a victim at once only after it has lived for a second. */
 static void let_them_live(void)
 {
     nap(1100000);
@@ -132,7 +128,8 @@ int main(int argc, char **argv)
     read_subjects(argv + 3);
     silence_children();
     signal(SIGALRM, on_alarm);
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* nothing is left behind by a supervisor's failure */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,
+          0); /* nothing is left behind by a supervisor's failure */
     bool all_at_once = strcmp(what, "exit") != 0;
     for (size_t i = 0; i < subject_count; i++) {
         give_page(&subjects[i]);

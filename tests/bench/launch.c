@@ -2,7 +2,6 @@
  *
  *     launch ROUNDS ::: 1 COMMAND [ARG...] ::: 1 COMMAND ... */
 #include "observer.h"
-#include "page.h"
 
 extern char **environ;
 
@@ -33,10 +32,6 @@ static void measure(struct subject *subject)
         give_up(subject, "did not exit with 0");
 }
 
-static void before(void)
-{
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -44,7 +39,7 @@ int main(int argc, char **argv)
     read_subjects(argv + 2);
     silence_children();
     signal(SIGALRM, on_alarm);
-    run_rounds(strtol(argv[1], NULL, 10), before, measure);
+    run_rounds(strtol(argv[1], NULL, 10), NULL, measure);
     fflush(stdout);
     return 0;
 }

@@ -5,28 +5,35 @@
  *
  *     ::: EVERY COMMAND [ARG...] ::: EVERY COMMAND ...
  *
- * where EVERY 10 means that the command takes part in each tenth round only.  One line is printed a
- * round: nanoseconds, or - where a command did not take part. */
+ * where EVERY 10 means that the command takes part in each tenth round only, and 10t that its end
+ * is brought about by a TERM to the supervisor, because it would restart a victim that ends by
+ * itself. One line is printed a round: nanoseconds, or - where a command did not take part; or in
+ * the end `failed INDEX REASON`. */
 #ifndef BENCH_OBSERVER_H
 #define BENCH_OBSERVER_H
 
+#include "page.h"
+
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SUBJECTS_MAX 32
 
-struct page;
-
 struct subject {
     char **argv;
     long every;
+    bool by_term;
     struct page *page;
     char variable[64]; /* BENCH_PAGE=... */
     pid_t pid;
@@ -36,9 +43,29 @@ struct subject {
 static struct subject subjects[SUBJECTS_MAX];
 static size_t subject_count;
 
+static inline int64_t clock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Waits until *count is no longer `seen`; false after ten seconds. */
+static inline bool await_change(_Atomic uint32_t *count, uint32_t seen)
+{
+    const struct timespec patience = {.tv_sec = 10};
+    int64_t deadline = clock_now() + 10 * (int64_t)1000000000;
+    while (atomic_load(count) == seen) {
+        if (clock_now() > deadline)
+            return false;
+        syscall(SYS_futex, count, FUTEX_WAIT, seen, &patience, NULL, 0);
+    }
+    return true;
+}
+
 _Noreturn static void give_up(const struct subject *subject, const char *what)
 {
-    printf("failed: %s: %s\n", subject->argv[0], what);
+    printf("failed %zu %s\n", (size_t)(subject - subjects), what);
     fflush(stdout);
     if (subject->pid > 0)
         kill(subject->pid, SIGKILL);
@@ -54,8 +81,11 @@ static inline void read_subjects(char **argv)
             exit(2);
         }
         *argv = NULL; /* ends the argv before */
-        subjects[subject_count].every = strtol(argv[1], NULL, 10);
-        subjects[subject_count++].argv = argv + 2;
+        struct subject *subject = &subjects[subject_count++];
+        char *rest;
+        subject->every = strtol(argv[1], &rest, 10);
+        subject->by_term = *rest == 't';
+        subject->argv = argv + 2;
         for (argv += 3; *argv != NULL && strcmp(*argv, ":::") != 0; argv++)
             ;
     }
@@ -98,7 +128,8 @@ static inline void run_rounds(long rounds, void (*before)(void), void (*measure)
     }
 }
 
-/* What supervisors say, tini of not being PID 1 for one, is neither our result nor worth its time. */
+/* What supervisors say, tini of not being PID 1 for one, is neither our result nor worth its time.
+ */
 static inline void silence_children(void)
 {
     int result = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);

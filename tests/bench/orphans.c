@@ -1,27 +1,40 @@
 /* orphans.c - a storm of orphans below PID 1, and what it cost PID 1.
  *
- *     orphans COUNT RESULT       COUNT processes lose their parent and end
- *
- * Run as the command (or a descendant) of a supervisor that is PID 1 of a namespace.  Writes to
- * the file or FIFO RESULT: CPU nanoseconds of PID 1 meanwhile, orphans that are still zombies two seconds
- * later, and the nanoseconds that it all took.  Both arguments may come from the environment instead, as BENCH_ORPHANS and
- * BENCH_RESULT: s6 and runit run their services without arguments. */
-#include "page.h"
-
+ * Run as the command, or a descendant, of a supervisor that is PID 1 of a namespace, it makes
+ * BENCH_ORPHANS processes that lose their parent and end.  Writes to the FIFO BENCH_RESULT: CPU
+ * nanoseconds of PID 1 meanwhile, orphans that are still zombies two seconds later, and the
+ * nanoseconds that the storm took.  (No arguments: s6 and runit have none for their services.) */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #define PATIENCE (2 * (int64_t)1000000000)
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now;
+    if (clock_gettime(clock, &now) < 0)
+        exit(111);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t clock_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
 
 static int64_t cpu_of_init(void)
 {
     clockid_t clock;
-    struct timespec used;
-    if (clock_getcpuclockid(1, &clock) != 0 || clock_gettime(clock, &used) < 0)
+    if (clock_getcpuclockid(1, &clock) != 0)
         exit(111);
-    return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+    return read_clock(clock);
 }
 
 static int is_zombie(const char *pid)
@@ -53,21 +66,21 @@ static int count_zombies(void)
     return count;
 }
 
-/* A grandchild whose parent is gone. */
+/* A grandchild whose parent is gone; which of them ends first is left to chance, as in life. */
 static void make_orphan(void)
 {
-    pid_t pid = vfork();
+    pid_t pid = fork();
     if (pid == 0) {
-        vfork(); /* the parent, too, ends right here, after its child */
+        fork();
         _exit(0);
     }
     waitpid(pid, NULL, 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    const char *count = argc > 2 ? argv[1] : getenv("BENCH_ORPHANS");
-    const char *path = argc > 2 ? argv[2] : getenv("BENCH_RESULT");
+    const char *count = getenv("BENCH_ORPHANS");
+    const char *path = getenv("BENCH_RESULT");
     if (count == NULL || path == NULL)
         return 2;
     usleep(200000); /* PID 1 is done with its start */

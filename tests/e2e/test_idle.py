@@ -3,7 +3,7 @@ import os
 import time
 from pathlib import Path
 
-from harness import (LONG, cases, check, children, deadline, equal, needs, state, strace, until,
+from harness import (LONG, cases, check, deadline, equal, needs, put_down, state, strace, until,
                      victim)
 
 WINDOW = 130 if LONG else 5  # libev's own timer, where there is one, wakes after 59.7 s
@@ -55,10 +55,9 @@ def test_no_system_call_while_idle(options, script, signals, log=None):
     if log:
         run.log(log)
     silent(run, "trace")
-    for pid in children(run.subject):
-        os.kill(pid, 9)
-    os.kill(run.subject, 9)
+    run.send("KILL")
     run.wait()
+    put_down(*run.left)
 
 
 @needs("strace")

@@ -8,8 +8,9 @@
  * exits 0.  Every line it prints is written at once.  The verbs are in the table at the bottom.
  *
  * Signals that `on` or `report` name are blocked and taken one by one in `pause`, with their
- * siginfo.  A child of `spawn` or `orphan` keeps what fork(2) keeps, but not these.  `spawn` and
- * `orphan` return when every child has reached a verb that waits, or its end.
+ * siginfo.  A child of `spawn` or `orphan` keeps what fork(2) keeps, but not these; it takes no
+ * signal before it first waits.  `spawn` and `orphan` return when every child has come so far, or
+ * has ended.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +35,7 @@ static sigset_t mask_before; /* what exec gave us */
 static sigset_t watched;     /* taken in `pause` */
 static sigset_t reported;
 static struct script handlers[_NSIG]; /* of `on` */
-static int barrier = -1;              /* closed when we wait or end: see spawn */
+static int barrier = -1;              /* of a child: closed when it first waits, or ends */
 
 static void run(struct script script);
 
@@ -180,11 +181,16 @@ static void do_report(struct script *script)
     watch(signal);
 }
 
+/* A child begins with all signals blocked; from here on it takes those that it does not watch. */
 static void reach_barrier(void)
 {
-    if (barrier >= 0)
-        close(barrier);
+    if (barrier < 0)
+        return;
+    close(barrier);
     barrier = -1;
+    sigset_t mask = mask_before;
+    sigorset(&mask, &mask, &watched);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void do_pause(struct script *script)
@@ -225,12 +231,12 @@ static void do_alarm(struct script *script)
 
 static void become_child(int new_barrier)
 {
-    reach_barrier();
+    if (barrier >= 0)
+        close(barrier);
     barrier = new_barrier;
     memset(handlers, 0, sizeof handlers);
     sigemptyset(&watched);
     sigemptyset(&reported);
-    sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }
 
 /* Forks `count` children, through a process in between that ends at once when `orphaned`, that run
@@ -238,7 +244,10 @@ static void become_child(int new_barrier)
 static void fork_children(long count, bool orphaned, struct script block)
 {
     int ends[2];
+    sigset_t all, before;
     must(pipe2(ends, O_CLOEXEC), "pipe2");
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
     while (count-- > 0) {
         pid_t pid = fork();
         must(pid, "fork");
@@ -257,6 +266,7 @@ static void fork_children(long count, bool orphaned, struct script block)
         if (orphaned && waitpid(pid, NULL, 0) < 0 && errno != ECHILD) /* CHLD may be ignored */
             die("waitpid", strerror(errno));
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
     char byte;
     while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
