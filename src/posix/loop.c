@@ -26,6 +26,7 @@ static struct {
     ev_periodic never;
     int signal_fd;
     bool finished;
+    bool refused; /* the kernel would not watch our signals */
     struct command command, handler, callback, on_error;
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -431,9 +432,9 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     } while (count > 0);
     if (child_ended)
         reap();
-    /* Without memory for it the kernel watches no descriptor: libev then takes the watcher out.
-     * Asking again and again is worse than waiting, and better than never hearing a signal. */
-    if ((events & EV_ERROR) && !driver.finished) {
+    /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
+    driver.refused = events & EV_ERROR;
+    if (driver.refused && !driver.finished) {
         ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
         ev_io_start(loop, watcher);
     }
@@ -460,7 +461,15 @@ void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
     reap();
-    if (!driver.finished) /* before ev_run(3) there is nothing that ev_break(3) could break */
+    /* libev asks the kernel to watch a descriptor just before it waits, and tells a refusal only
+     * after that.  So it is made to ask without waiting, until there is none: busy in between, but
+     * never deaf.  (Before ev_run(3) there is nothing that ev_break(3) could break.) */
+    do {
+        driver.refused = false;
+        if (!driver.finished)
+            ev_run(driver.loop, EVRUN_NOWAIT);
+    } while (driver.refused);
+    if (!driver.finished)
         ev_run(driver.loop, 0);
 }
 

@@ -158,7 +158,8 @@ def test_signal_is_passed_on(case):
         run.end(3)
 
 
-GROUP = "spawn [ on USR1 [ say child exit 0 ] pause ] on USR1 [ say parent exit 3 ] say ready pause"
+GROUP = ("spawn [ on USR1 [ say child exit 0 ] pause ] on USR1 [ say parent ] on USR2 [ exit 3 ]"
+         " say ready pause")
 
 
 @cases(**{
@@ -180,8 +181,8 @@ def test_signal_reaches_the_group_where_it_does_with_the_real_one(name, options,
         child = children(command)[0]
         run.send("USR1")
         run.lines("parent", "child") if group else run.line("parent")
-        run.wait()
-        equal(run.status, 3, "status")
+        run.send("USR2")
+        equal(run.wait(), 3, "status")
         equal("child" in run.out, group, "the child was told")
         expect_gone(command)
         if state(child) not in (None, "Z"):
