@@ -112,9 +112,11 @@ static void check_user(const struct plan *plan, struct faults *faults)
 }
 
 /* The group that a terminal is shared in is the shell's too: it is never signalled as a group. */
-static void check_terminal(const struct plan *plan, struct faults *faults)
+static void check_terminal(struct plan *plan, struct faults *faults)
 {
     char place[OPTION_PLACE_MAX];
+    if (plan->terminal == TERMINAL_SHARE && source_of(plan, "group") == SOURCE_DEFAULT)
+        plan->worker.group = false; /* dumb-init's default gives way */
     if (plan->worker.group && plan->terminal == TERMINAL_SHARE)
         fault_add(faults, place_of(plan, "group", place),
                   "it needs a process group of the command's own, and --terminal is share");

@@ -1,5 +1,6 @@
 #include "plan/cli.h"
 
+#include "plan/drop_in.h"
 #include "plan/option_table.h"
 
 #include <assert.h>
@@ -11,9 +12,9 @@
 struct reader {
     struct plan *plan;
     struct faults *faults;
-    bool as_init;       /* started as tini or its like: the command needs no `--` */
-    bool lost;          /* an option made no sense: what follows it may not be what it seems */
-    bool wants_command; /* nothing has said so far what to run */
+    const char *program; /* started as tini or its like: the command needs no `--` */
+    bool lost;           /* an option made no sense: what follows it may not be what it seems */
+    bool wants_command;  /* nothing has said so far what to run */
 };
 
 /* ---- unknown names ---- */
@@ -125,8 +126,12 @@ static char **read_long(struct reader *reader, const char *name, char **next)
     size_t length = strcspn(name, "=");
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
     const struct option *option = option_find(name, length);
+    const struct drop_in *alias = drop_in_option(reader->program, name, length);
     const char *implied = "yes";
-    if (option == NULL) {
+    if (alias != NULL) {
+        option = option_find(alias->option, strlen(alias->option));
+        implied = alias->value;
+    } else if (option == NULL) {
         option = find_negated(name, length);
         implied = "no";
     } else if (option->type == TYPE_COUNT) {
@@ -155,6 +160,9 @@ static char **read_letters(struct reader *reader, const char *letters, char **ne
 {
     for (const char *letter = letters; *letter != '\0'; letter++) {
         const struct option *option = option_find_letter(*letter);
+        const struct drop_in *alias = drop_in_option(reader->program, letter, 1);
+        if (alias != NULL)
+            option = option_find(alias->option, strlen(alias->option));
         if (option == NULL) {
             /* `-timeout` is a long option with a dash too few; else the letter alone is told. */
             size_t all = strcspn(letters, "=");
@@ -168,7 +176,8 @@ static char **read_letters(struct reader *reader, const char *letters, char **ne
             take(reader, option, letter + 1);
             return next;
         }
-        take(reader, option, option->type == TYPE_COUNT ? "1" : "yes");
+        const char *implied = option->type == TYPE_COUNT ? "1" : "yes";
+        take(reader, option, alias != NULL ? alias->value : implied);
     }
     return next;
 }
@@ -201,7 +210,7 @@ static void read_word(struct reader *reader, const char *word, char **next)
                       word, *next);
         return;
     }
-    if (reader->as_init)
+    if (reader->program != NULL)
         read_command(reader, next - 1);
     else if (!reader->lost)
         fault_add(reader->faults, NULL, "'%.80s' is no verb: to run it, write 'aiorun -- %.80s'",
@@ -312,6 +321,21 @@ static void read_variable(struct reader *reader, const char *entry)
                reader->faults);
 }
 
+/* A variable of the program that we stand in for: weaker than the command line and our own. */
+static void read_drop_in(struct reader *reader, const char *entry)
+{
+    const struct drop_in *alias = drop_in_variable(reader->program, entry);
+    if (alias == NULL)
+        return;
+    const struct option *option = option_find(alias->option, strlen(alias->option));
+    char place[OPTION_PLACE_MAX];
+    if (is_overridden(reader->plan, option))
+        return;
+    reader->plan->source[option - option_table] = SOURCE_ENVIRONMENT;
+    option_set(option, reader->plan, alias->value, option_place(option, SOURCE_ENVIRONMENT, place),
+               reader->faults);
+}
+
 /* Whether the options matter: a broken environment must not keep --help from helping. */
 static bool uses_options(enum plan_mode mode)
 {
@@ -330,21 +354,12 @@ static bool uses_options(enum plan_mode mode)
 
 /* ---- both ---- */
 
-static bool is_init_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    return strcmp(name, "tini") == 0 || strcmp(name, "dumb-init") == 0 ||
-           strcmp(name, "catatonit") == 0;
-}
-
 void cli_parse(struct plan *plan, char **argv, char **environment, struct faults *faults)
 {
     struct reader reader = {.plan = plan, .faults = faults, .wants_command = true};
     if (argv[0] != NULL) {
-        reader.as_init = is_init_name(argv[0]);
-        if (reader.as_init)
-            plan->timeout = NEVER;
+        reader.program = drop_in_name(argv[0]);
+        drop_in_defaults(reader.program, plan);
         read_arguments(&reader, argv + 1);
     }
     if (!uses_options(plan->mode))
@@ -353,6 +368,8 @@ void cli_parse(struct plan *plan, char **argv, char **environment, struct faults
         if (cli_is_own_variable(*entry))
             read_variable(&reader, *entry);
     }
+    for (char **entry = environment; *entry != NULL; entry++)
+        read_drop_in(&reader, *entry);
     if (plan->mode != MODE_LAUNCH || plan->worker.argv != NULL)
         return;
     if (plan->forever && reader.wants_command)

@@ -147,7 +147,7 @@ def read_footprint(pid):
 
 def footprint(place, programs):
     """KiB of private dirty memory, and of resident memory, of a supervisor with one child."""
-    rounds = 3 if place.quick else 7
+    rounds = 3 if place.quick else 5
     private, resident = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
     for program in programs:
@@ -229,7 +229,7 @@ def storm_once(place, program, count):
 
 
 def orphan_storm(place, programs):
-    count, rounds = (1000, 3) if place.quick else (4000, 20)
+    count, rounds = (1000, 3) if place.quick else (2000, 12)
     programs = [p for p in programs if p.runs_as_init]
     cpu, zombies = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
