@@ -128,9 +128,10 @@ static char **read_long(struct reader *reader, const char *name, char **next)
     const struct option *option = option_find(name, length);
     const struct drop_in *alias = drop_in_option(reader->program, name, length);
     const char *implied = "yes";
+    const char *implied_only = NULL; /* their option says it all, ours would take an argument */
     if (alias != NULL) {
         option = option_find(alias->option, strlen(alias->option));
-        implied = alias->value;
+        implied_only = alias->value;
     } else if (option == NULL) {
         option = find_negated(name, length);
         implied = "no";
@@ -140,7 +141,7 @@ static char **read_long(struct reader *reader, const char *name, char **next)
 
     if (option == NULL) {
         refuse_unknown(reader, "--", name, length);
-    } else if (option_takes_argument(option)) {
+    } else if (option_takes_argument(option) && implied_only == NULL) {
         if (value == NULL)
             return take_next(reader, option, next);
         take(reader, option, value);
@@ -150,7 +151,7 @@ static char **read_long(struct reader *reader, const char *name, char **next)
                   value);
         reader->lost = true;
     } else {
-        take(reader, option, implied);
+        take(reader, option, implied_only != NULL ? implied_only : implied);
     }
     return next;
 }
@@ -170,14 +171,15 @@ static char **read_letters(struct reader *reader, const char *letters, char **ne
                            find_nearest(letters, all) != NULL ? all : 1);
             return next;
         }
-        if (option_takes_argument(option)) {
+        bool says_all = alias != NULL && alias->value != NULL;
+        if (option_takes_argument(option) && !says_all) {
             if (letter[1] == '\0')
                 return take_next(reader, option, next);
             take(reader, option, letter + 1);
             return next;
         }
         const char *implied = option->type == TYPE_COUNT ? "1" : "yes";
-        take(reader, option, alias != NULL ? alias->value : implied);
+        take(reader, option, says_all ? alias->value : implied);
     }
     return next;
 }
