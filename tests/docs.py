@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
-REFUSAL = r"\s*(aiorun: (?:option|AIORUN_OPT_)\S* .*)"  # printed below an example that is a mistake
+REFUSAL = r"\s*(aiorun: error: (?:option|AIORUN_OPT_)\S* .*)"  # printed below an example that is a mistake
 passed = failed = 0
 
 
