@@ -110,15 +110,8 @@ static void prepare_environment(struct command *command, const char *home, struc
     const struct plan_attributes *attributes = command->attributes;
     bool clear = attributes != NULL && attributes->clear_env;
     bool done = inherit_environment(command, clear);
-    if (done && home != NULL) {
-        char *entry = malloc(strlen(home) + sizeof "HOME=");
-        done = entry != NULL;
-        if (done) {
-            strcpy(entry, "HOME=");
-            strcat(entry, home);
-            done = set_variable(command, entry);
-        }
-    }
+    if (done && home != NULL)
+        done = set_variable(command, home);
     for (size_t i = 0; done && attributes != NULL && i < attributes->env_files.count; i++)
         read_env_file(command, attributes->env_files.items[i], faults);
     for (size_t i = 0; done && attributes != NULL && i < attributes->env.count; i++)
@@ -172,6 +165,17 @@ static bool find_supplementary(struct credentials *credentials, const char *user
     }
 }
 
+/* "HOME=directory", allocated; NULL without memory. */
+static const char *home_variable(const char *directory)
+{
+    char *entry = malloc(sizeof "HOME=" + strlen(directory));
+    if (entry != NULL) {
+        strcpy(entry, "HOME=");
+        strcat(entry, directory);
+    }
+    return entry;
+}
+
 /* `name` is cut off from NAME:GROUP.  Sets *home when the user is to get it in HOME. */
 static void find_user(struct credentials *credentials, const char *name, const char **home,
                       struct faults *faults)
@@ -187,12 +191,12 @@ static void find_user(struct credentials *credentials, const char *name, const c
                   name);
         return;
     }
-    *home = "/"; /* of a number without a name, as gosu(1) gives it */
+    *home = "HOME=/"; /* of a number without a name, as gosu(1) gives it */
     if (entry == NULL)
         return;
     credentials->user = entry->pw_uid;
     credentials->group = entry->pw_gid;
-    *home = strdup(entry->pw_dir);
+    *home = home_variable(entry->pw_dir);
     if (*home == NULL || !find_supplementary(credentials, entry->pw_name))
         fault_add(faults, "option --user", "out of memory");
 }

@@ -81,7 +81,7 @@ def launch(place, programs, command):
 
 
 def signal_latency(place, programs):
-    return run_helper(place, ["latency", "signal"], 1000 if place.quick else 10000,
+    return run_helper(place, ["latency", "signal"], 600 if place.quick else 10000,
                       [p for p in programs if p.forwards],
                       lambda p: p.over(place.victim, place.directory()))
 
@@ -94,7 +94,7 @@ def exit_latency(place, programs):
 
 
 def restart(place, programs):
-    rounds = 3 if place.quick else 30
+    rounds = 2 if place.quick else 30
     return run_helper(place, ["latency", "restart"], rounds,
                       [p for p in programs if p.restarts],
                       lambda p: p.restarting(place.victim, place.directory()),
@@ -229,7 +229,7 @@ def storm_once(place, program, count):
 
 
 def orphan_storm(place, programs):
-    count, rounds = (1000, 3) if place.quick else (2000, 12)
+    count, rounds = (1000, 2) if place.quick else (2000, 12)
     programs = [p for p in programs if p.runs_as_init]
     cpu, zombies = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import (BINARY, VICTIM, Run, Skip, cases, check, children, equal, expect_gone, has,
                      needs, sig, state, until, victim)
+from terminal import PROMPT, Shell, Terminal, running, stopped
 
 NAMES = ("tini", "dumb-init", "catatonit")
 
@@ -247,7 +248,8 @@ def test_tini_verbosity_says_what_happens():
         for start in real, called:
             run = start("tini", "-s", "--", *victim("exit 3"), env={"TINI_VERBOSITY": level})
             run.end(3)
-            equal(run.out + run.err != "", loud, f"{run.argv[0]} says something at verbosity {level}")
+            equal(run.out + run.err != "", loud,
+                  f"{run.argv[0]} says something at verbosity {level}")
 
 
 @cases(**{"tini -v": ("tini", "-s -v"), "dumb-init -v": ("dumb-init", "-v"),
@@ -295,8 +297,8 @@ def test_tini_tells_the_command_when_the_parent_dies():
         raise Skip("needs tini")
     called("tini", "--version").end(0)  # for the link
     for name in "tini", str(Path("bin").absolute() / "tini"):
-        run = Run(["sh", "-c", f"{name} -s -p SIGTERM -- {VICTIM} on TERM [ append log told exit 0 ]"
-                   " say ready pause; :"], wrapped=True)
+        script = f"{VICTIM} on TERM [ append log told exit 0 ] say ready pause"
+        run = Run(["sh", "-c", f"{name} -s -p SIGTERM -- {script}; :"], wrapped=True)
         run.line("ready")
         Path("log").unlink(missing_ok=True)
         child = children(run.pid)[0]
@@ -304,6 +306,47 @@ def test_tini_tells_the_command_when_the_parent_dies():
         run.wait()
         until(lambda: Path("log").exists(), "the command was told")
         expect_gone(child)
+
+
+# ---- terminals ----
+
+@cases(*NAMES)
+def test_shell_on_a_terminal_has_keys_and_jobs(name):
+    """As the entrypoint of `docker run -it`, where it leads the session."""
+    called(name, "--version").wait()
+    run = Terminal([Path("bin", name).absolute(), "--", "bash", "--norc", "--noprofile",
+                    "--noediting", "-i"], wrapped=False)
+    run.expect(PROMPT)
+    run.type("victim say ready pause\n")
+    run.expect("ready")
+    run.ctrl("C")
+    equal(run.expect(PROMPT).group(1), "130", "status")
+    run.type("victim on CONT [ exit 7 ] say ready pause\n")
+    run.expect("ready")
+    run.ctrl("Z")
+    equal(run.expect(PROMPT).group(1), "148", "status")
+    run.type("fg\n")
+    equal(run.expect(PROMPT).group(1), "7", "status")
+    run.type("exit 4\n")
+    run.end(4)
+
+
+@cases(*NAMES)
+def test_job_of_a_shell_is_stopped_and_brought_back(name):
+    """Where the real ones hang the terminal."""
+    sh = Shell()
+    called(name, "--version").wait()
+    sh.type(f"bin/{name} -- victim on USR1 [ exit 3 ] say ready pause\n")
+    sh.expect("ready")
+    both = sh.subject, sh.command
+    sh.ctrl("Z")
+    equal(sh.prompt(), 148, "status")
+    stopped(*both)
+    sh.type("fg\n")
+    running(*both)
+    os.kill(both[0], sig("USR1"))
+    equal(sh.prompt(), 3, "status")
+    sh.leave()
 
 
 # ---- catatonit's pause ----

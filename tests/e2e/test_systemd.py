@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from harness import (BINARY, ROOT, VICTIM, Run, Skip, cases, check, deadline, descendants, equal,
+from harness import (BINARY, ROOT, VICTIM, Run, Skip, check, deadline, descendants, equal,
                      kill, needs, state, until)
 
 EXAMPLE = ROOT / "conf" / "examples" / "aiorun-example.service"
@@ -70,7 +70,8 @@ class Manager:
             (self.units / "it.service").write_text(text)
             drop_in = self.units / "it.service.d"
             drop_in.mkdir()
-            (drop_in / "test.conf").write_text(f"[Service]\nExecStart=\nExecStart={command}\n{mine}")
+            (drop_in / "test.conf").write_text(
+                f"[Service]\nExecStart=\nExecStart={command}\n{mine}")
         else:
             (self.units / "it.service").write_text(
                 f"[Service]\nType=exec\nExecStart={command}\n{mine}")

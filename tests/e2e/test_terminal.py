@@ -2,6 +2,7 @@
 import os
 import re
 import subprocess
+import time
 
 from harness import (BINARY, Failure, alive, cases, check, children, descendants, equal,
                      expect_gone, kill, needs, pause, sig, until, victim)
@@ -78,6 +79,52 @@ def test_ctrl_backslash_quits_a_command(mode):
     sh.expect("ready")
     sh.ctrl("\\")
     equal(sh.prompt(), 131, "status")
+    sh.leave()
+
+
+def at_once(sh):
+    """Come back the moment aiorun is there, whatever it has done so far."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for pid in children(sh.pid):
+            try:
+                if os.path.realpath(f"/proc/{pid}/exe") == os.path.realpath(BINARY):
+                    return pid
+            except OSError:
+                pass
+    raise Failure("aiorun does not start")
+
+
+@needs("plain")
+@cases(*MODES)
+def test_ctrl_c_at_once_after_the_start_is_not_lost(mode):
+    """Before, while and after the command is started; what -vv writes makes each moment longer."""
+    sh = Shell()
+    for round in range(100):
+        sh.type(f"aiorun -vv --terminal {mode} -- victim pause\n")
+        at_once(sh)
+        pause(round % 20 * 0.0001)
+        sh.ctrl("C")
+        equal(sh.prompt(), 130, f"status in round {round}")
+    sh.leave()
+
+
+@needs("plain")
+@cases("share", "own")
+def test_ctrl_z_at_once_after_the_start_is_not_lost(mode):
+    """A command that is stopped before it is one must not hold up aiorun, which waits for that."""
+    sh = Shell()
+    for round in range(60):
+        sh.type(f"aiorun -vv --terminal {mode} -- victim pause\n")
+        at_once(sh)
+        pause(round % 20 * 0.0001)
+        sh.ctrl("Z")
+        equal(sh.prompt(), 148, f"status in round {round}")
+        sh.type("fg\n")
+        sh.expect("victim pause")
+        until(lambda: sh.foreground != sh.pid, "the job has the foreground")
+        sh.ctrl("C")
+        equal(sh.prompt(), 130, f"status in round {round}")
     sh.leave()
 
 
@@ -549,7 +596,8 @@ def test_kill_stop_of_the_command_stops_the_job(mode):
 @cases("share", "own")
 def test_password_prompt_hides_and_restores_the_echo(mode):
     sh = Shell(echo=True)
-    sh.type(f"aiorun --terminal {mode} -- bash -c 'read -s -p Secret: x; echo; echo \"<${{#x}}>\"'\n")
+    sh.type(f"aiorun --terminal {mode} --"
+            " bash -c 'read -s -p Secret: x; echo; echo \"<${#x}>\"'\n")
     sh.expect("Secret:.*Secret:|\nSecret:")
     until(lambda: not sh.echoes, "the echo is off")
     sh.type("xyzzy\n")
@@ -767,7 +815,8 @@ def test_signal_of_a_program_under_none_has_the_drain_delay():
             " victim on TERM [ say asked exit 0 ] say ready pause\n")
     sh.expect("ready")
     kill(sh.subject, "TERM")
-    for mark in ("handler", "Stopping the loop", "callback", "Waiting for the drain delay", "asked"):
+    for mark in ("handler", "Stopping the loop", "callback", "Waiting for the drain delay",
+                 "asked"):
         sh.expect(mark)
     equal(sh.prompt(), 0, "status")
     sh.leave()
