@@ -109,9 +109,9 @@ bool platform_stopped(struct run_id run);
  * process group that is orphaned (setpgid(2)).  Windows: false. */
 bool platform_stop(int signal);
 
-/* Gives the run the terminal's foreground when it is to have it and we have it.  Windows: nothing.
- */
-void platform_hand_over(struct run_id run);
+/* Gives the run the terminal's foreground when it is to have it and we have it; true when it did.
+ * Windows: false. */
+bool platform_hand_over(struct run_id run);
 
 /* The run's process number for people; 0 when it has none any more. */
 long platform_pid(struct run_id run);

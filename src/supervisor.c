@@ -474,7 +474,9 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
     bool by_terminal = is_terminal_stop(signal);
     bool ending = supervisor->core->phase >= PHASE_CANCEL; /* and must not stand still */
     /* The shell stops, and later continues, the whole job. */
-    bool continued = !ending && platform_stop(by_terminal ? signal : SIGTSTP);
+    bool wants_terminal = signal == SIGTTIN || signal == SIGTTOU;
+    bool handed = wants_terminal && platform_hand_over(run); /* ours to give: no need to stop */
+    bool continued = !ending && !handed && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
     if ((continued || ending || by_terminal) && platform_stopped(run))
@@ -498,13 +500,18 @@ static bool belongs_to_command(const struct supervisor *supervisor, bool deliver
            !plan->shutdown_signals_given;
 }
 
+static bool is_key(const struct supervisor *supervisor, const struct platform_signal *arrived)
+{
+    return arrived->from_kernel && (supervisor->place.keyboard & signal_bit(arrived->signal));
+}
+
 static void trigger(struct supervisor *supervisor, const struct platform_signal *arrived,
                     bool delivered)
 {
     struct core_event event = {.kind = EVENT_TRIGGER, .trigger = TRIGGER_SIGNAL};
     signal_mask bit = signal_bit(arrived->signal);
     event.cause = arrived->signal - 1;
-    event.keyboard = arrived->from_kernel && (supervisor->place.keyboard & bit);
+    event.keyboard = is_key(supervisor, arrived);
     if (delivered)
         supervisor->delivered |= bit;
     else
@@ -545,6 +552,11 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
              arrived->from_kernel ? " from the kernel" : "");
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
+    if (is_key(supervisor, arrived) && main_is_up(supervisor) &&
+        platform_hand_over(main_run(supervisor))) {
+        pass_on(supervisor, arrived); /* the command would have got it a moment later */
+        return;
+    }
     if (is_trigger)
         trigger(supervisor, arrived, delivered);
     else if (!delivered && main_is_up(supervisor))

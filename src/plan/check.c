@@ -22,9 +22,12 @@ static const char *place_of(const struct plan *plan, const char *name, char *buf
 static void check_pairs(const struct plan *plan, struct faults *faults)
 {
     for (size_t i = 0; i < option_count; i++) {
+        const struct option *a = &option_table[i];
+        if (!option_in_force(a, plan))
+            continue;
         for (size_t j = i + 1; j < option_count; j++) {
-            const struct option *a = &option_table[i], *b = &option_table[j];
-            if (!option_contradicts(a, b) || !option_in_force(a, plan) || !option_in_force(b, plan))
+            const struct option *b = &option_table[j];
+            if (!option_in_force(b, plan) || !option_contradicts(a, b))
                 continue;
             char place[OPTION_PLACE_MAX], other[OPTION_PLACE_MAX];
             fault_add(faults, option_place(b, option_source(b, plan), place),

@@ -30,7 +30,8 @@ static struct {
     struct command command, handler, callback, on_error;
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
-    uint32_t main_slot; /* of the command, whose stops are ours */
+    kernel_sigset early; /* waiting for us when the command was started: it did not get these */
+    uint32_t main_slot;  /* of the command, whose stops are ours */
     char error_variables[4][128];
 } driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT, .main_slot = NO_SLOT};
 
@@ -65,8 +66,10 @@ bool platform_shares(const struct platform_signal *arrived)
 {
     /* A hangup is sent to the session's leader alone; to the group only when the leader is gone. */
     bool to_group = arrived->signal != SIGHUP || inherited.session != inherited.pid;
-    return arrived->from_kernel && (keyboard_signals & signal_bit(arrived->signal)) && to_group &&
-           terminal_mode() == TERMINAL_SHARE;
+    bool early = driver.early & signal_bit(arrived->signal);
+    driver.early &= ~signal_bit(arrived->signal);
+    return !early && arrived->from_kernel && (keyboard_signals & signal_bit(arrived->signal)) &&
+           to_group && terminal_mode() == TERMINAL_SHARE;
 }
 
 /* ---- starting
@@ -169,20 +172,8 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
 
 void platform_close(void)
 {
+    /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
     terminal_close();
-    if (driver.loop != NULL)
-        ev_loop_destroy(driver.loop);
-    if (driver.signal_fd >= 0)
-        close(driver.signal_fd);
-    driver.loop = NULL;
-    driver.signal_fd = -1;
-    command_free(&driver.command);
-    command_free(&driver.handler);
-    command_free(&driver.callback);
-    command_free(&driver.on_error);
-    free(driver.census);
-    driver.census = NULL;
-    runs_close();
 }
 
 /* ---- runs
@@ -250,7 +241,9 @@ void platform_start(struct run_id run_id, enum platform_what what,
         driver.main_slot = run_id.slot;
         terminal_place(&spawn);
     }
+    driver.early = spawn.place == SPAWN_SHARE ? signals_pending() : 0;
     pid_t pid = spawn_process(&spawn, &failure);
+    tree_set_childless(false);
     if (pid < 0) {
         started->end = spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
         return;
@@ -302,11 +295,10 @@ bool platform_stopped(struct run_id run_id)
     return !procfs_read(run->pid, &process) || process.state == 'T';
 }
 
-void platform_hand_over(struct run_id run_id)
+bool platform_hand_over(struct run_id run_id)
 {
     const struct run *run = runs_named(run_id);
-    if (run != NULL && run->pid != 0)
-        terminal_hand_over(run->pid);
+    return run != NULL && run->pid != 0 && terminal_hand_over(run->pid);
 }
 
 long platform_pid(struct run_id run_id)
@@ -412,6 +404,7 @@ static void reap(void)
         if (pid > 0)
             take_status(pid, status);
     } while (pid > 0 || (pid < 0 && errno == EINTR));
+    tree_set_childless(pid < 0 && errno == ECHILD);
     report_ended();
     report_stopped();
     supervisor_reaped(driver.supervisor);
@@ -422,14 +415,13 @@ static void reap(void)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    struct platform_signal records[16];
-    bool child_ended = false;
-    size_t count;
-    do {
-        count = signals_read(watcher->fd, records, 16, &child_ended);
+    struct platform_signal records[SIGNALS_AT_A_TIME];
+    bool child_ended = false, more = true;
+    while (more) {
+        size_t count = signals_read(watcher->fd, records, &child_ended, &more);
         for (size_t i = 0; i < count; i++)
             supervisor_signal(driver.supervisor, &records[i]);
-    } while (count > 0);
+    }
     if (child_ended)
         reap();
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */

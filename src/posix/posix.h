@@ -37,12 +37,18 @@ extern struct inherited inherited;
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
 
+/* The signals that are waiting for us. */
+kernel_sigset signals_pending(void);
+
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
 
-/* Reads what has arrived; returns how many of the `max` records were filled, 0 when none is left.
- * Sets *child_ended when SIGCHLD was among them, which is no record. */
-size_t signals_read(int fd, struct platform_signal *records, size_t max, bool *child_ended);
+#define SIGNALS_AT_A_TIME 16
+
+/* Reads what has arrived into SIGNALS_AT_A_TIME records; returns how many were filled.  Sets
+ * *child_ended when SIGCHLD was among them, which is no record, and *more when there may be more.
+ */
+size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
 /* ---- command.c ---------------------------------------------------------------------------- */
 
@@ -193,8 +199,9 @@ enum plan_terminal terminal_mode(void);
 /* Fills in where and how the command is to be started. */
 void terminal_place(struct spawn *spawn);
 
-/* Hands our foreground to the command's group, where it is to have one of its own. */
-void terminal_hand_over(pid_t group);
+/* Hands the foreground, if we have it, to the group that `pid` is in, if that is not ours.  True
+ * when it was handed over. */
+bool terminal_hand_over(pid_t pid);
 
 /* Takes the foreground back where it was given away, and closes. */
 void terminal_close(void);
@@ -213,7 +220,8 @@ void tree_census(unsigned char *found);
 /* An adopted process was reaped. */
 void tree_forget(pid_t pid);
 
-/* Have we any child at all? */
-bool tree_has_children(void);
+/* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until
+ * something is started. */
+void tree_set_childless(bool childless);
 
 #endif

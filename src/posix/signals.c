@@ -47,12 +47,11 @@ int signals_open(void)
     return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Was the signal waiting, blocked as all are? */
-static bool is_pending(int signal)
+kernel_sigset signals_pending(void)
 {
     kernel_sigset pending = 0;
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
-    return pending & signal_bit(signal);
+    return pending;
 }
 
 bool platform_stop(int signal)
@@ -62,7 +61,7 @@ bool platform_stop(int signal)
     kill(inherited.pid, signal);
     change_mask(SIG_SETMASK, open); /* here we stop, and go on when somebody continues us */
     change_mask(SIG_SETMASK, all);
-    return is_pending(SIGCONT);
+    return signals_pending() & signal_bit(SIGCONT);
 }
 
 static void convert(const struct signalfd_siginfo *info, struct platform_signal *record)
@@ -81,21 +80,18 @@ static bool is_own_pipe(const struct signalfd_siginfo *info)
     return info->ssi_signo == SIGPIPE && info->ssi_pid == (uint32_t)inherited.pid;
 }
 
-size_t signals_read(int fd, struct platform_signal *records, size_t max, bool *child_ended)
+size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more)
 {
-    struct signalfd_siginfo info[16];
-    size_t limit = max < 16 ? max : 16;
+    struct signalfd_siginfo info[SIGNALS_AT_A_TIME];
     size_t filled = 0;
-    while (filled == 0) {
-        ssize_t length = read(fd, info, limit * sizeof info[0]);
-        if (length <= 0)
-            break;
-        for (size_t i = 0; i < (size_t)length / sizeof info[0]; i++) {
-            if (info[i].ssi_signo == SIGCHLD)
-                *child_ended = true;
-            else if (!is_own_pipe(&info[i]))
-                convert(&info[i], &records[filled++]);
-        }
+    ssize_t length = read(fd, info, sizeof info);
+    size_t count = length > 0 ? (size_t)length / sizeof info[0] : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (info[i].ssi_signo == SIGCHLD)
+            *child_ended = true;
+        else if (!is_own_pipe(&info[i]))
+            convert(&info[i], &records[filled++]);
     }
+    *more = count == SIGNALS_AT_A_TIME;
     return filled;
 }

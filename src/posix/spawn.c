@@ -149,6 +149,25 @@ static void set_death_signal(int signal, struct report *report)
         kill(getpid(), signal);
 }
 
+/* A stop key that hits between here and the new program would stop us for good: our parent waits
+ * for us in vfork(2), and nobody could tell the shell.  So it is caught, which lasts until
+ * execve(2), and sent again by the parent.  The child of vfork has a table of dispositions of its
+ * own. */
+static volatile sig_atomic_t stopped_early;
+
+static void note_stop(int signal_number)
+{
+    stopped_early = signal_number;
+}
+
+static void catch_stops(void)
+{
+    static const int stops[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
+        if (!(inherited.ignored & signal_bit(stops[i])))
+            signal(stops[i], note_stop);
+}
+
 /* Tries the places of the program in order, as execvp(3) does, but for its fallback to a shell. */
 _Noreturn static void execute(const struct command *command, struct report *report)
 {
@@ -175,6 +194,8 @@ _Noreturn static void run_child(const struct spawn *spawn, struct report *report
         set_death_signal(spawn->death_signal, report);
     if (inherited.ignored & signal_bit(SIGCHLD))
         signal(SIGCHLD, SIG_IGN);
+    if (spawn->place != SPAWN_SESSION)
+        catch_stops();
     signals_set_mask(inherited.mask);
     execute(spawn->command, report);
 }
@@ -191,9 +212,13 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
 pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure)
 {
     struct report report = {.stage = SPAWN_FORK, .error = 0};
+    stopped_early = 0;
     pid_t pid = split(spawn, &report);
-    if (pid > 0 && report.error == 0)
+    if (pid > 0 && report.error == 0) {
+        if (stopped_early != 0)
+            kill(pid, stopped_early);
         return pid;
+    }
     failure->stage = report.stage;
     failure->error = pid < 0 ? errno : report.error;
     failure->detail = report.detail;

@@ -72,11 +72,19 @@ void terminal_place(struct spawn *spawn)
     }
 }
 
-void terminal_hand_over(pid_t group)
+bool terminal_hand_over(pid_t pid)
 {
+    pid_t group = getpgid(pid);
+    if (terminal.mode == TERMINAL_NONE || group < 0 || group == inherited.group)
+        return false;
     /* SIGTTOU is blocked: this works from the background too. */
-    if (terminal.mode == TERMINAL_OWN && has_foreground() && tcsetpgrp(terminal.fd, group) == 0)
-        terminal.given_away = true;
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    bool handed = fd >= 0 && tcgetpgrp(fd) == inherited.group && tcsetpgrp(fd, group) == 0;
+    if (fd >= 0)
+        close(fd);
+    /* A command that shares our group, and went to one of its own, gives it back by itself. */
+    terminal.given_away = terminal.given_away || (handed && terminal.mode == TERMINAL_OWN);
+    return handed;
 }
 
 void terminal_close(void)

@@ -218,10 +218,11 @@ void platform_kill(struct run_id run)
 /* ---- counting
  * ---------------------------------------------------------------------------------------- */
 
-bool tree_has_children(void)
+static bool childless;
+
+void tree_set_childless(bool is_childless)
 {
-    siginfo_t info;
-    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+    childless = is_childless;
 }
 
 struct search {
@@ -239,7 +240,7 @@ static bool search_member(pid_t pid, void *context)
 bool tree_left(uint32_t slot)
 {
     struct search search = {.slot = slot, .found = false};
-    if (!tree_has_children())
+    if (childless)
         return false;
     runs_at(slot)->tree = true; /* so that its session's children are found to be its own */
     procfs_children(search_member, &search);
@@ -268,7 +269,7 @@ static bool count_child(pid_t pid, void *context)
 void tree_census(unsigned char *found)
 {
     memset(found, 0, runs_count());
-    if (!tree_has_children())
+    if (childless)
         return;
     if (procfs_children(count_child, found))
         return;
