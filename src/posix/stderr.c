@@ -67,9 +67,19 @@ enum plan_log_format platform_log_format(bool *terminal)
     return LOG_TEXT;
 }
 
+#ifdef AIORUN_COVERAGE
+void __gcov_dump(void); /* of libgcov: what exit(3) would have written */
+#define write_coverage __gcov_dump
+#else
+static void write_coverage(void)
+{
+}
+#endif
+
 _Noreturn void platform_leave(struct ending end)
 {
     int signal_number = (int)end.value;
+    write_coverage();
     if (end.kind != ENDING_KILLED)
         _exit((int)end.value);
     if (inherited.pid != 1) {
