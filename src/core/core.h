@@ -68,6 +68,7 @@
 #define CORE_RUNGS_MAX 8
 #define ABANDON_AFTER  (5 * SECOND) /* after KILL: what is still there cannot be killed */
 #define REPEAT_AFTER   SECOND       /* a repeated shutdown signal has no effect before this */
+#define SETTLE_TIME    ((msec)100)  /* for a daemon to leave its session after its starter's end */
 #define NOTICE_AFTER   (3 * SECOND) /* a shutdown that takes longer says who it waits for */
 
 struct run_id {
@@ -238,6 +239,7 @@ struct core_slot {
     msec spared_until;   /* a job: no shutdown stops it before; 0: see core_worker.shield_timeout */
     msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap */
     msec killed_at;
+    msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */
     uint64_t forwards; /* signals to pass on, as bits */
 
     /* lists */

@@ -152,9 +152,19 @@ static void record_worker_end(struct core *core, struct core_slot *slot, struct 
         record_error(core, slot, end);
 }
 
+/* Can what is left be a daemon that may stay, and has not come to its setsid(2) yet? */
+static bool may_be_daemon(const struct core *core, const struct core_slot *slot,
+                          const struct core_event *event)
+{
+    bool may_stay = core->config.daemons_stay || core->config.forever;
+    bool well = event->end.kind == ENDING_EXITED && event->end.value == 0 && !event->requested;
+    return may_stay && well && !slot->requested && !core_is_shutdown(core);
+}
+
 static void record_end(struct core *core, struct core_slot *slot, const struct core_event *event)
 {
     msec planned = core_slot_kill_time(core, slot);
+    bool may_go = may_be_daemon(core, slot, event); /* as it was before what follows from the end */
     shield_drop(core_shields(core), &slot->shields);
     switch (slot->kind) {
     case CORE_ORPHANS:
@@ -175,6 +185,7 @@ static void record_end(struct core *core, struct core_slot *slot, const struct c
     bool dated = slot->killed || slot->tree_asked;
     slot->kill_at = dated ? planned : NEVER; /* NEVER: until it is asked */
     slot->killed = false;                    /* who is left gets a KILL of its own */
+    slot->settles_at = may_go && !dated ? core->now + SETTLE_TIME : 0;
 }
 
 /* ---- other reports of runs --------------------------------------------------------------- */

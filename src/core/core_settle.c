@@ -153,6 +153,24 @@ static bool settle_up(struct core *core, struct core_slot *slot, struct core_act
            stop_tree(core, slot, action);
 }
 
+/* Until when who is left may leave the tree, without losing the reserve if it does not. */
+static msec settling_until(const struct core *core, const struct core_slot *slot)
+{
+    return core->forced ? 0 : msec_min(slot->settles_at, core_tree_time(core, slot));
+}
+
+/* Nothing tells when a process leaves its session, so somebody has to look after a while. */
+static bool settle_tree(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    if (slot->tree_asked || core->now < settling_until(core, slot))
+        return false;
+    if (slot->settles_at == 0)
+        return stop_tree(core, slot, action);
+    slot->settles_at = 0;
+    core->census_due = true; /* which comes back here, if the slot still has a tree */
+    return false;
+}
+
 static bool settle_present(struct core *core, struct core_slot *slot, struct core_action *action)
 {
     if (slot->killed)
@@ -164,7 +182,7 @@ static bool settle_present(struct core *core, struct core_slot *slot, struct cor
     if (!core_is_stopping(core, slot))
         return false;
     if (slot->life == CORE_TREE)
-        return !slot->tree_asked && stop_tree(core, slot, action);
+        return settle_tree(core, slot, action);
     return settle_up(core, slot, action);
 }
 
@@ -191,8 +209,9 @@ static msec present_deadline(const struct core *core, const struct core_slot *sl
     if (is_left_alone(core, slot))
         return NEVER;
     msec when = core_slot_kill_time(core, slot);
+    bool settling = !slot->tree_asked && slot->settles_at != 0 && core_is_stopping(core, slot);
     if (slot->life == CORE_TREE)
-        return when;
+        return settling ? msec_min(when, settling_until(core, slot)) : when;
     if (!core_is_stopping(core, slot))
         return slot->kind == CORE_JOB ? msec_min(when, core_spared_until(core, slot)) : when;
     if (!slot->tree_asked)

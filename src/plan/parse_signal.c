@@ -139,9 +139,14 @@ static const struct named_signal named_signals[] = {
 /* The C library keeps the first real-time signals to itself, so their range is known at run time.
  */
 #ifdef SIGRTMIN
+/* On Linux 34, whatever a C library keeps for itself (musl one more): kill(1) counts from there. */
 static int first_realtime(void)
 {
+#ifdef __linux__
+    return 34;
+#else
     return SIGRTMIN;
+#endif
 }
 
 static int last_realtime(void)
@@ -234,6 +239,6 @@ const char *signal_name(int signal, char *buffer)
     else if (signal == first_realtime())
         snprintf(buffer, SIGNAL_NAME_MAX, "RTMIN");
     else
-        snprintf(buffer, SIGNAL_NAME_MAX, "RTMIN+%d", signal - first_realtime());
+        snprintf(buffer, SIGNAL_NAME_MAX, "RTMIN+%u", (unsigned)(signal - first_realtime()) % 64);
     return buffer;
 }

@@ -103,6 +103,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
 
 static int open_loop(const struct plan *plan)
 {
+    ev_set_allocator(allocate_for_libev);
     unsigned backend = plan_backend(plan->loop);
     driver.loop = ev_loop_new(backend | EVFLAG_NOENV);
     if (driver.loop == NULL) {

@@ -7,6 +7,7 @@
  *   tree.c      whose they are, and asking, killing, listing them
  *   runs.c      our own children by slot and by pid
  *   terminal.c  the controlling terminal, and whose it is
+ *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
  */
@@ -49,6 +50,12 @@ int signals_open(void);
  * *child_ended when SIGCHLD was among them, which is no record, and *more when there may be more.
  */
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
+
+/* ---- allocate.c -------------------------------------------------------------------------------
+ */
+
+/* realloc(3) as ev_set_allocator(3) wants it. */
+void *allocate_for_libev(void *old, long size);
 
 /* ---- command.c ---------------------------------------------------------------------------- */
 

@@ -231,7 +231,7 @@ def test_cap_holds_against_a_fork_bomb():
     run = shell('exec "$AIORUN" --timeout 1s -- sh -c \'trap "" TERM; echo ready;'
                 ' f() { trap "" TERM; sleep 0.02; (f &) ; sleep 0.2; }; f & f & f & f; sleep 100\'')
     stop(run)
-    run.end("KILL", 137, timeout=10)  # 137: its shell saw the sleep killed, and exited first
+    run.end("KILL", 137, timeout=10)  # 137: the shell sees its sleep killed, and exits first
 
 
 def test_drain_delay_comes_before_the_first_stop_request():

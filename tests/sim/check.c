@@ -386,7 +386,8 @@ static void check_asked(struct world *world, uint32_t slot)
 static void check_tree(struct world *world, uint32_t slot)
 {
     const struct record *record = &world->records[slot];
-    if (record->life != TREE || record->killed || !fact_is_reached(world, record))
+    bool settling = world->now < record->settles_at && !world->forced;
+    if (record->life != TREE || record->killed || !fact_is_reached(world, record) || settling)
         return;
     for (uint32_t i = 0; i < world->proc_count; i++) {
         const struct proc *proc = &world->procs[i];

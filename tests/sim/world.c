@@ -235,6 +235,10 @@ static void note_end(struct world *world, uint32_t slot, struct ending end, bool
     if (record->tree_asked)
         record->planned = msec_min(fact_ladder_end(world, record), fact_limit(world, record));
     memset(record->shields, 0, sizeof record->shields);
+    bool may_stay = world->setting->config.daemons_stay || world->setting->config.forever;
+    bool well = end.kind == ENDING_EXITED && end.value == 0 && !requested;
+    bool unasked = !world->entered && !record->requested && !record->tree_asked && !record->killed;
+    record->settles_at = may_stay && well && unasked ? world->now + 100 : 0;
     record->killed = false;
     record->ended_at = record->left_since = world->now;
     record->life = world_has_members(world, slot, record->generation) ? TREE : GONE;

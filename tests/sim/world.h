@@ -71,6 +71,7 @@ struct record {
     bool requested, tree_asked, killed, abandoned, overruled;
     msec requested_at, rung_at, tree_asked_at, killed_at;
     msec left_since; /* since when it is known that something of the tree is left */
+    msec settles_at; /* of a tree that may be a daemon's: it is asked no earlier */
     msec planned;    /* of a tree that was asked before its run ended: when that was to be killed */
     uint32_t errors; /* that were not told yet */
     bool error_first;
