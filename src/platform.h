@@ -52,7 +52,7 @@ struct platform_surroundings {
 };
 struct platform_surroundings platform_surroundings(void);
 
-/* ---- runs -------------------------------------------------------------------------------- */
+/* ---- runs ---- */
 
 enum platform_what {
     PLATFORM_COMMAND,  /* the plan's command, with its attributes */
@@ -116,7 +116,7 @@ bool platform_hand_over(struct run_id run);
 /* The run's process number for people; 0 when it has none any more. */
 long platform_pid(struct run_id run);
 
-/* ---- trees: who is left -------------------------------------------------------------------- */
+/* ---- trees: who is left ---- */
 
 /* Sends `signal` to every process of the run's tree (slot 0: the orphans) that was never asked,
  * but not to the run's own process; continues the stopped ones.  Rescans until no new one turns up.
@@ -144,7 +144,7 @@ struct platform_process {
  * are in all.  Windows: JobObjectBasicProcessIdList, QueryFullProcessImageName. */
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
 
-/* ---- the loop -------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 /* Calls supervisor_time() at `when` (monotonic ms), instead of at an earlier wish; NEVER: not. */
 void platform_arm(msec when);

@@ -1,8 +1,8 @@
 #include "supervisor.h"
 
 #include "core/core.h"
+#include "narrate.h"
 #include "plan/parse.h"
-#include "report/log.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -10,125 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX 32 /* processes named in one report */
-
-/* What is remembered of a run beside what the core knows. */
-struct run_notes {
-    signal_mask sent; /* signals we sent it, KILL not counted */
-    msec asked_at;
-    long pid;
-};
-
-struct supervisor {
-    const struct plan *plan;
-    struct core *core;
-    struct core_worker worker; /* the launcher's one worker */
-    struct run_notes *notes;   /* by slot */
-    struct platform_surroundings place;
-    signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
-    signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
-    bool performing;
-    struct ending end;
-};
-
-static const char *const state_words[128] = {
-    ['R'] = "running", ['S'] = "sleeping", ['D'] = "in uninterruptible sleep",
-    ['T'] = "stopped", ['t'] = "traced",   ['Z'] = "a zombie",
-    ['I'] = "idle",    ['X'] = "dead",
-};
-
-/* ---- names and sentences ------------------------------------------------------------------------
- */
-
-static enum core_kind kind_of(const struct supervisor *supervisor, uint32_t slot)
-{
-    return supervisor->core->slots[slot].kind;
-}
-
-static const char *name_of(const struct supervisor *supervisor, uint32_t slot)
-{
-    static const char *const hooks[] = {
-        [HOOK_HANDLER] = "shutdown-handler",
-        [HOOK_CALLBACK] = "shutdown-callback",
-        [HOOK_ERROR] = "on-error",
-    };
-    switch (kind_of(supervisor, slot)) {
-    case CORE_ORPHANS:
-        return "orphans";
-    case CORE_HOOK:
-        return hooks[supervisor->core->slots[slot].owner];
-    case CORE_WORKER:
-        return supervisor->plan->worker.name;
-    case CORE_JOB:
-        return "job";
-    }
-    return "";
-}
-
-static const char *describe_ending(struct ending end, char *buffer, size_t size)
-{
-    char name[16];
-    switch (end.kind) {
-    case ENDING_NONE:
-        snprintf(buffer, size, "not ended");
-        break;
-    case ENDING_EXITED:
-        snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
-        break;
-    case ENDING_KILLED:
-        snprintf(buffer, size, "killed by SIG%s", signal_name((int)end.value, name));
-        break;
-    case ENDING_NOT_STARTED:
-        snprintf(buffer, size, "could not be started");
-        break;
-    }
-    return buffer;
-}
-
-/* Spans as people read them, in seconds: "0.3", "12". */
-static const char *describe_span(msec span, char *buffer, size_t size)
-{
-    msec tenths = (span + 50) / 100;
-    if (tenths < 100 && tenths % 10 != 0)
-        snprintf(buffer, size, "%lld.%lld", (long long)(tenths / 10), (long long)(tenths % 10));
-    else
-        snprintf(buffer, size, "%lld", (long long)(tenths / 10));
-    return buffer;
-}
-
-static void log_process(enum log_level level, const char *worker,
-                        const struct platform_process *process)
-{
-    char age[32] = "unknown";
-    const char *state = state_words[process->state & 0x7f];
-    if (process->age >= 0)
-        describe_span(process->age, age, sizeof age);
-    log_about(level, worker, process->pid, "  %s: pid %ld, age %s s, %s%s%s: %s", worker,
-              process->pid, age, state ? state : "in an unknown state",
-              process->where[0] ? " in " : "", process->where, process->command);
-}
-
-static void log_list(const struct supervisor *supervisor, enum log_level level, struct run_id run,
-                     const struct platform_process *list, size_t count)
-{
-    for (size_t i = 0; i < count && i < LIST_MAX; i++)
-        log_process(level, name_of(supervisor, run.slot), &list[i]);
-    if (count > LIST_MAX)
-        log_line(level, "  and %zu more", count - LIST_MAX);
-}
-
-/* Names the processes of a run; returns how many there are. */
-static size_t log_processes(const struct supervisor *supervisor, enum log_level level,
-                            struct run_id run)
-{
-    struct platform_process list[LIST_MAX];
-    size_t count = platform_list(run, list, LIST_MAX);
-    log_list(supervisor, level, run, list, count);
-    return count;
-}
-
-/* ---- signals to send
- * ------------------------------------------------------------------------------ */
+/* ---- signals to send ---- */
 
 static bool is_forever_alone(const struct supervisor *supervisor)
 {
@@ -158,12 +40,6 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
     platform_send(run, sent, supervisor->plan->worker.group, arrived, wake);
 }
 
-/* The core's causes are 0..63, signals 1..64. */
-static int signal_of(int cause)
-{
-    return cause + 1;
-}
-
 /* The signal of a rung: its own, or the shutdown signal that arrived, else TERM. */
 static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
                        const struct core_action *action)
@@ -171,7 +47,7 @@ static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
     int signal = supervisor->plan->worker.rungs[rung].signal;
     if (signal != 0)
         return signal;
-    return action->trigger == TRIGGER_SIGNAL ? signal_of(action->cause) : SIGTERM;
+    return action->trigger == TRIGGER_SIGNAL ? supervisor_cause_signal(action->cause) : SIGTERM;
 }
 
 /* What asks leftovers: an explicit stop signal or TERM, never an inherited INT, which background
@@ -196,8 +72,7 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
     send_rewritten(supervisor, action->run, signal, NULL, true);
 }
 
-/* ---- actions
- * ---------------------------------------------------------------------------------------- */
+/* ---- actions ---- */
 
 static void post(struct supervisor *supervisor, const struct core_event *event)
 {
@@ -206,7 +81,7 @@ static void post(struct supervisor *supervisor, const struct core_event *event)
 
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
-    if (kind_of(supervisor, slot) != CORE_HOOK)
+    if (narrate_kind(supervisor, slot) != CORE_HOOK)
         return PLATFORM_COMMAND;
     switch ((enum core_hook)supervisor->core->slots[slot].owner) {
     case HOOK_HANDLER:
@@ -237,52 +112,23 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
 
     error.end = action->end;
     if (about != 0) {
-        error.worker = name_of(supervisor, about);
+        error.worker = narrate_name(supervisor, about);
         error.pid = supervisor->notes[about].pid;
     }
     platform_start(action->run, what_of(supervisor, slot), &error, &started);
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, name_of(supervisor, slot), started.pid, "started %s (pid %ld)",
-                  name_of(supervisor, slot), started.pid);
+        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid, "started %s (pid %ld)",
+                  narrate_name(supervisor, slot), started.pid);
     } else {
-        log_about(LEVEL_ERROR, name_of(supervisor, slot), 0, "%s", started.sentence);
+        log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
     post(supervisor, &event);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
-}
-
-/* The seed's words for a task that ignored its cancellation. */
-static void log_refusal(struct supervisor *supervisor, struct run_id run)
-{
-    const struct core_slot *slot = &supervisor->core->slots[run.slot];
-    struct platform_process list[LIST_MAX];
-    size_t count = platform_list(run, list, LIST_MAX);
-    size_t news = 0;
-    for (size_t i = 0; i < count && i < LIST_MAX; i++)
-        news += !list[i].killed;
-    if (count > 0 && news == 0) /* they die of an earlier KILL, which was reported */
-        return;
-    msec asked_at = supervisor->notes[run.slot].asked_at;
-    char span[32];
-    describe_span(supervisor->core->now - asked_at, span, sizeof span);
-    if (slot->kind == CORE_HOOK)
-        log_about(LEVEL_WARNING, name_of(supervisor, run.slot), supervisor->notes[run.slot].pid,
-                  "%s is out of time and is killed", name_of(supervisor, run.slot));
-    else if (asked_at == 0)
-        log_line(LEVEL_WARNING, "These processes were not asked before they are killed:");
-    else
-        log_line(LEVEL_WARNING,
-                 supervisor->core->phase == PHASE_RUNNING
-                     ? "The following tasks refused to exit after %s seconds, and are killed:"
-                     : "During shutdown, the following tasks refused to exit after %s seconds, "
-                       "and are killed:",
-                 span);
-    log_list(supervisor, LEVEL_WARNING, run, list, count);
 }
 
 static void stop_tree(struct supervisor *supervisor, const struct core_action *action)
@@ -292,98 +138,16 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
         notes->asked_at = supervisor->core->now;
     if (log_enabled(LEVEL_DEBUG)) {
         log_line(LEVEL_DEBUG,
-                 "Cancelling what is left of %s:", name_of(supervisor, action->run.slot));
-        log_processes(supervisor, LEVEL_DEBUG, action->run);
+                 "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
+        narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
     platform_stop_tree(action->run, tree_signal(supervisor));
-}
-
-static void log_phase(struct supervisor *supervisor, const struct core_action *action)
-{
-    char name[16];
-    switch (action->phase) {
-    case PHASE_RUNNING:
-        break;
-    case PHASE_ENTERED:
-        if (action->trigger == TRIGGER_SIGNAL)
-            log_line(LEVEL_DEBUG, "SIG%s asks for a shutdown",
-                     signal_name(signal_of(action->cause), name));
-        if (action->trigger == TRIGGER_ERROR)
-            log_line(LEVEL_ERROR, "Unhandled error; stopping the loop");
-        log_line(LEVEL_INFO, "Stopping the loop");
-        log_line(LEVEL_INFO, "Entering shutdown phase");
-        if (supervisor->plan->shutdown_callback)
-            log_line(LEVEL_INFO, "Executing the shutdown callback");
-        break;
-    case PHASE_DRAIN:
-        if (supervisor->plan->drain_delay > 0)
-            log_line(LEVEL_INFO, "Waiting for the drain delay");
-        break;
-    case PHASE_CANCEL:
-        log_line(LEVEL_INFO, "Cancelling pending tasks");
-        log_line(LEVEL_INFO, "Running pending tasks till complete");
-        break;
-    case PHASE_ORPHANS:
-        log_line(LEVEL_INFO, "Waiting for executor shutdown");
-        break;
-    case PHASE_CLOSED:
-        log_line(LEVEL_INFO, "Closing the loop");
-        break;
-    }
-}
-
-static void log_waiting(struct supervisor *supervisor)
-{
-    const struct core *core = supervisor->core;
-    for (uint32_t slot = 0; slot < core->slot_count; slot++) {
-        char passed[32], rest[64] = "no deadline";
-        msec kill_at = core_kill_time(core, slot);
-        if (!core_present(core, slot))
-            continue;
-        if (kill_at != NEVER) {
-            char left[32];
-            describe_span(msec_max(kill_at - core->now, 0), left, sizeof left);
-            snprintf(rest, sizeof rest, "%s s left", left);
-        }
-        msec asked_at = supervisor->notes[slot].asked_at;
-        describe_span(core->now - asked_at, passed, sizeof passed);
-        log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", name_of(supervisor, slot),
-                 asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
-                 asked_at ? " s ago" : "", rest);
-        log_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
-    }
-}
-
-/* The command's failure is news only where the exit status does not tell it. */
-static enum log_level error_level(const struct supervisor *supervisor,
-                                  const struct core_action *action)
-{
-    const struct plan *plan = supervisor->plan;
-    bool told_by_status = !plan->forever && plan->worker.restart == RESTART_NEVER &&
-                          kind_of(supervisor, action->run.slot) == CORE_WORKER && action->first;
-    return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
-}
-
-static void log_error(struct supervisor *supervisor, const struct core_action *action)
-{
-    char text[64];
-    const char *name = name_of(supervisor, action->run.slot);
-    bool gave_up = kind_of(supervisor, action->run.slot) == CORE_WORKER &&
-                   supervisor->plan->worker.restart != RESTART_NEVER &&
-                   action->phase == PHASE_RUNNING;
-    if (action->end.kind != ENDING_NOT_STARTED)
-        log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
-                  "%s %s%s%s", name, describe_ending(action->end, text, sizeof text),
-                  gave_up ? ", and has used up its restarts" : "",
-                  action->first ? "" : "; an earlier error is the exit status");
-    if (action->hookless)
-        log_line(LEVEL_WARNING, "every on-error command is busy: none is told of this error");
 }
 
 static void perform(struct supervisor *supervisor, const struct core_action *action)
 {
     uint32_t slot = action->run.slot;
-    const char *name = name_of(supervisor, slot);
+    const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
     char span[32];
     switch (action->kind) {
@@ -397,19 +161,20 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         stop_by_signal(supervisor, action);
         break;
     case ACTION_FORWARD:
-        if (!(supervisor->delivered & signal_bit(signal_of(action->cause))))
-            send_rewritten(supervisor, action->run, signal_of(action->cause), NULL, true);
+        if (!(supervisor->delivered & signal_bit(supervisor_cause_signal(action->cause))))
+            send_rewritten(supervisor, action->run, supervisor_cause_signal(action->cause), NULL,
+                           true);
         break;
     case ACTION_STOP_TREE:
         stop_tree(supervisor, action);
         break;
     case ACTION_KILL:
-        log_refusal(supervisor, action->run);
+        narrate_refusal(supervisor, action->run);
         platform_kill(action->run);
         break;
     case ACTION_ABANDON:
         log_line(LEVEL_ERROR, "%s outlived SIGKILL and is left behind:", name);
-        if (log_processes(supervisor, LEVEL_ERROR, action->run) == 0)
+        if (narrate_processes(supervisor, LEVEL_ERROR, action->run) == 0)
             log_line(LEVEL_ERROR, "  what remains of it cannot be listed");
         break;
     case ACTION_CENSUS:
@@ -419,20 +184,20 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         log_about(LEVEL_WARNING, name, 0, "%s was not started in time and is dropped", name);
         break;
     case ACTION_RETRY:
-        describe_span(action->until - supervisor->core->now, span, sizeof span);
+        narrate_span(action->until - supervisor->core->now, span, sizeof span);
         log_about(LEVEL_INFO, name, pid, "%s starts again in %s s", name, span);
         break;
     case ACTION_ERROR:
-        log_error(supervisor, action);
+        narrate_error(supervisor, action);
         break;
     case ACTION_PHASE:
-        log_phase(supervisor, action);
+        narrate_phase(supervisor, action);
         break;
     case ACTION_FORCED:
         log_line(LEVEL_WARNING, "Asked again: going on at once");
         break;
     case ACTION_WAITING:
-        log_waiting(supervisor);
+        narrate_waiting(supervisor);
         break;
     case ACTION_EXIT:
         supervisor->end = action->end;
@@ -455,8 +220,7 @@ static void step(struct supervisor *supervisor, const struct core_event *event)
     platform_arm(core_deadline(supervisor->core));
 }
 
-/* ---- reports
- * ------------------------------------------------------------------------------------------ */
+/* ---- reports ---- */
 
 static bool is_terminal_stop(int signal)
 {
@@ -575,9 +339,9 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     else if (end.kind == ENDING_EXITED)
         signal = 0;
     event.requested = signal >= 1 && signal <= PLAN_SIGNAL_MAX && (sent & signal_bit((int)signal));
-    log_about(LEVEL_DEBUG, name_of(supervisor, run.slot), supervisor->notes[run.slot].pid,
-              "%s (pid %ld) %s", name_of(supervisor, run.slot), supervisor->notes[run.slot].pid,
-              describe_ending(end, text, sizeof text));
+    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
+              "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
+              supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
     step(supervisor, &event);
 }
 
@@ -587,7 +351,7 @@ void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct en
     enum log_level level = supervisor->plan->warn_on_reap ? LEVEL_WARNING : LEVEL_DEBUG;
     if (log_enabled(level))
         log_about(level, "orphans", pid, "reaped adopted process %ld: %s", pid,
-                  describe_ending(end, text, sizeof text));
+                  narrate_ending(end, text, sizeof text));
 }
 
 void supervisor_reaped(struct supervisor *supervisor)
@@ -606,8 +370,7 @@ void supervisor_time(struct supervisor *supervisor)
     step(supervisor, &(struct core_event){.kind = EVENT_TIME});
 }
 
-/* ---- from plan to core
- * ---------------------------------------------------------------------------------- */
+/* ---- from plan to core ---- */
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {

@@ -15,7 +15,7 @@
  * aiorun itself is to come to. */
 struct ending supervisor_run(const struct plan *plan);
 
-/* ---- reports of the driver ------------------------------------------------------------------- */
+/* ---- reports of the driver ---- */
 
 /* A signal has arrived; every one but SIGCHLD. */
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived);

@@ -5,7 +5,7 @@
 
 #define SLOTS_MAX 1000000
 
-/* ---- the block of memory ----------------------------------------------------------------- */
+/* ---- the block of memory ---- */
 
 static size_t aligned(size_t size)
 {
@@ -112,7 +112,7 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     return core;
 }
 
-/* ---- questions from outside -------------------------------------------------------------- */
+/* ---- questions from outside ---- */
 
 msec core_deadline(const struct core *core)
 {

@@ -76,7 +76,7 @@ struct run_id {
     uint32_t generation;
 };
 
-/* ---- what is asked for, fixed at the start ----------------------------------------------- */
+/* ---- what is asked for, fixed at the start ---- */
 
 struct core_worker {
     uint32_t instances;
@@ -112,7 +112,7 @@ struct core_config {
     uint32_t error_hooks;     /* --on-error commands at a time */
 };
 
-/* ---- facts ------------------------------------------------------------------------------- */
+/* ---- facts ---- */
 
 enum core_event_kind {
     EVENT_BEGIN,       /* the supervisor is ready: start what is to be started */
@@ -156,7 +156,7 @@ struct core_event {
     msec until;
 };
 
-/* ---- actions ----------------------------------------------------------------------------- */
+/* ---- actions ---- */
 
 enum core_action_kind {
     ACTION_START,     /* run: start its program; answer EVENT_STARTED or EVENT_NOT_STARTED */
@@ -198,7 +198,7 @@ struct core_action {
     msec until;
 };
 
-/* ---- the state --------------------------------------------------------------------------- */
+/* ---- the state ---- */
 
 enum core_kind { CORE_ORPHANS, CORE_HOOK, CORE_WORKER, CORE_JOB };
 enum core_hook { HOOK_HANDLER, HOOK_CALLBACK, HOOK_ERROR };

@@ -20,7 +20,7 @@ enum {
 
 #define NONE UINT32_MAX /* the end of a list of slots */
 
-/* ---- the block of memory ----------------------------------------------------------------- */
+/* ---- the block of memory ---- */
 
 static inline struct core_wave *core_waves(const struct core *core)
 {
@@ -42,7 +42,7 @@ static inline uint32_t core_index(const struct core *core, const struct core_slo
     return (uint32_t)(slot - core->slots);
 }
 
-/* ---- questions --------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
 /* Whose ladder and times a slot's run has: a job its submitter's, others plain ones. */
 const struct core_worker *core_worker_of(const struct core *core, const struct core_slot *slot);
@@ -96,7 +96,7 @@ msec core_spared_until(const struct core *core, const struct core_slot *slot);
 /* What a shield that names no deadline means now. */
 msec core_undated(const struct core *core, const struct core_slot *slot);
 
-/* ---- changes ----------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 /* The slot may have something to do. */
 void core_touch(struct core *core, struct core_slot *slot);

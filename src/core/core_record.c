@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- triggers ---------------------------------------------------------------------------- */
+/* ---- triggers ---- */
 
 static void force_slot(const struct core *core, struct core_slot *slot)
 {
@@ -97,7 +97,7 @@ static void record_trigger(struct core *core, const struct core_event *event)
         force(core);
 }
 
-/* ---- ends -------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void record_error(struct core *core, struct core_slot *slot, struct ending end)
 {
@@ -188,7 +188,7 @@ static void record_end(struct core *core, struct core_slot *slot, const struct c
     slot->settles_at = may_go && !dated ? core->now + SETTLE_TIME : 0;
 }
 
-/* ---- other reports of runs --------------------------------------------------------------- */
+/* ---- other reports of runs ---- */
 
 static bool record_started(struct core *core, struct core_slot *slot)
 {
@@ -319,7 +319,7 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
     return false;
 }
 
-/* ---- reports of no run ------------------------------------------------------------------- */
+/* ---- reports of no run ---- */
 
 static bool is_instance(const struct core *core, uint32_t slot)
 {

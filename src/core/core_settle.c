@@ -20,7 +20,7 @@ static bool act(struct core *core, const struct core_slot *slot, enum core_actio
     return true;
 }
 
-/* ---- one slot ---------------------------------------------------------------------------- */
+/* ---- one slot ---- */
 
 /* Gives the error to a hook that is free; false when there is one to be, and none is. */
 static bool tell_hook(struct core *core, const struct core_slot *slot)
@@ -238,7 +238,7 @@ static msec slot_deadline(const struct core *core, const struct core_slot *slot)
     return NEVER;
 }
 
-/* ---- the whole --------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* Starts the next queued job, or drops it when its turn will not come any more. */
 static bool settle_queue(struct core *core, struct core_action *action)

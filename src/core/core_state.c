@@ -1,6 +1,6 @@
 #include "core/core_private.h"
 
-/* ---- is it? ------------------------------------------------------------------------------ */
+/* ---- is it? ---- */
 
 const struct core_worker *core_worker_of(const struct core *core, const struct core_slot *slot)
 {
@@ -69,7 +69,7 @@ bool core_is_stopping(const struct core *core, const struct core_slot *slot)
     return false;
 }
 
-/* ---- when? ------------------------------------------------------------------------------- */
+/* ---- when? ---- */
 
 msec core_rung_time(const struct core *core, const struct core_slot *slot, uint32_t rung)
 {
@@ -170,7 +170,7 @@ msec core_undated(const struct core *core, const struct core_slot *slot)
     return msec_add(slot->asked_at, core_worker_of(core, slot)->shield_timeout);
 }
 
-/* ---- changes ----------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 void core_touch(struct core *core, struct core_slot *slot)
 {

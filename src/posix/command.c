@@ -120,8 +120,7 @@ static void prepare_environment(struct command *command, const char *home, struc
         fault_add(faults, NULL, "out of memory for the environment");
 }
 
-/* ---- users and groups
- * ---------------------------------------------------------------------------- */
+/* ---- users and groups ---- */
 
 static bool parse_id(const char *text, uint32_t *id)
 {
@@ -225,8 +224,7 @@ static void prepare_credentials(struct command *command, const char **home, stru
         find_group(credentials, attributes->group, "option --group-name", faults);
 }
 
-/* ---- where the program is
- * --------------------------------------------------------------------------- */
+/* ---- where the program is ---- */
 
 static const char *variable(const struct command *command, const char *name)
 {

@@ -72,8 +72,7 @@ bool platform_shares(const struct platform_signal *arrived)
            to_group && terminal_mode() == TERMINAL_SHARE;
 }
 
-/* ---- starting
- * ------------------------------------------------------------------------------------ */
+/* ---- starting ---- */
 
 static unsigned plan_backend(enum plan_loop choice)
 {
@@ -177,8 +176,7 @@ void platform_close(void)
     terminal_close();
 }
 
-/* ---- runs
- * ------------------------------------------------------------------------------------------ */
+/* ---- runs ---- */
 
 static void tell_variable(struct command *command, int index, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -322,8 +320,7 @@ void platform_census(void)
     }
 }
 
-/* ---- reaping
- * --------------------------------------------------------------------------------------- */
+/* ---- reaping ---- */
 
 static struct ending ending_of(int status)
 {
@@ -411,8 +408,7 @@ static void reap(void)
     supervisor_reaped(driver.supervisor);
 }
 
-/* ---- the loop
- * ---------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {

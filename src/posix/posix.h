@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* ---- signals.c --------------------------------------------------------------------------- */
+/* ---- signals.c ---- */
 
 /* The kernel's own signal sets: glibc's hide the signals 32 and 33, which we pass on too. */
 typedef uint64_t kernel_sigset;
@@ -57,7 +57,7 @@ size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
 
-/* ---- command.c ---------------------------------------------------------------------------- */
+/* ---- command.c ---- */
 
 struct credentials {
     bool set_user, set_group;
@@ -86,7 +86,7 @@ void command_prepare_hook(struct command *command, const char *line, const char 
 
 void command_free(struct command *command);
 
-/* ---- spawn.c -------------------------------------------------------------------------------- */
+/* ---- spawn.c ---- */
 
 enum spawn_place {
     SPAWN_SHARE,   /* our session and process group */
@@ -135,7 +135,7 @@ pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure);
 struct ending spawn_explain(const struct spawn *spawn, const struct spawn_failure *failure,
                             char *sentence, size_t size);
 
-/* ---- procfs.c -------------------------------------------------------------------------------- */
+/* ---- procfs.c ---- */
 
 struct process {
     pid_t pid, parent, session;

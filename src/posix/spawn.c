@@ -228,7 +228,7 @@ pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure)
     return -1;
 }
 
-/* ---- sentences ------------------------------------------------------------------------------ */
+/* ---- sentences ---- */
 
 /* ENOENT has two meanings: no such program, and a program whose interpreter or loader is missing.
  */

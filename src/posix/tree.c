@@ -69,8 +69,7 @@ void tree_forget(pid_t pid)
         entry->what = 0;
 }
 
-/* ---- whose is it?
- * -------------------------------------------------------------------------------- */
+/* ---- whose is it? ---- */
 
 /* The slot to whose tree a child of ours belongs. */
 static uint32_t owner_of_child(pid_t pid, pid_t session)
@@ -130,8 +129,7 @@ static bool is_dead(const struct process *process)
     return process->state == 'Z' || process->state == 'X';
 }
 
-/* ---- acting
- * ---------------------------------------------------------------------------------------- */
+/* ---- acting ---- */
 
 /* Between the scan and now a descendant that is not our own child may have been replaced by another
  * process with its pid; a pidfd holds on to the one that was seen.  Our own children's pids stay
@@ -215,8 +213,7 @@ void platform_kill(struct run_id run)
         kill(known->pid, SIGKILL);
 }
 
-/* ---- counting
- * ---------------------------------------------------------------------------------------- */
+/* ---- counting ---- */
 
 static bool childless;
 

@@ -23,7 +23,7 @@ void broken(struct world *world, int promise, const char *format, ...)
     longjmp(*world->failed, 1);
 }
 
-/* ---- actions about a run ----------------------------------------------------------------- */
+/* ---- actions about a run ---- */
 
 static bool is_forced_now(const struct world *world)
 {
@@ -157,7 +157,7 @@ static void check_stop_tree(struct world *world, struct run_id run)
         broken(world, 4, "the tree of run %u is asked while it is shielded", run.slot);
 }
 
-/* ---- deadlines --------------------------------------------------------------------------- */
+/* ---- deadlines ---- */
 
 static bool is_ladder_due(const struct world *world, const struct record *record)
 {
@@ -232,7 +232,7 @@ static void check_abandon(struct world *world, struct run_id run)
         broken(world, 7, "run %u.%u is abandoned too early", run.slot, run.generation);
 }
 
-/* ---- actions about the whole ------------------------------------------------------------- */
+/* ---- actions about the whole ---- */
 
 static void check_retry(struct world *world, const struct core_action *action)
 {
@@ -365,7 +365,7 @@ void check_action(struct world *world, const struct core_action *action)
     }
 }
 
-/* ---- when all is settled ----------------------------------------------------------------- */
+/* ---- when all is settled ---- */
 
 static void check_asked(struct world *world, uint32_t slot)
 {

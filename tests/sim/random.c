@@ -11,7 +11,7 @@
 
 static uint64_t steps;
 
-/* ---- what a schedule is about ------------------------------------------------------------ */
+/* ---- what a schedule is about ---- */
 
 static uint64_t next_random(uint64_t *random)
 {
@@ -112,7 +112,7 @@ static void choose_setting(uint64_t *random, struct setting *setting)
     setting->events = below(random, 16);
 }
 
-/* ---- what happens from outside ----------------------------------------------------------- */
+/* ---- what happens from outside ---- */
 
 static msec pick_gap(struct world *world)
 {
@@ -286,7 +286,7 @@ static void happen(struct world *world)
     }
 }
 
-/* ---- the course of time ------------------------------------------------------------------ */
+/* ---- the course of time ---- */
 
 static msec next_death(const struct world *world)
 {

@@ -43,7 +43,7 @@ struct small_world {
     struct setting setting;
 };
 
-/* ---- the worlds -------------------------------------------------------------------------- */
+/* ---- the worlds ---- */
 
 #define LADDER .rung_count = 2, .rung_time = {3 * SECOND, SECOND}, .shield_timeout = 4 * SECOND
 #define ONE                                                                                        \
@@ -142,7 +142,7 @@ static struct small_world worlds[] = {
                             .stop_on_unhandled_errors = true}}},
 };
 
-/* ---- what may happen --------------------------------------------------------------------- */
+/* ---- what may happen ---- */
 
 static void end_process(struct world *world, uint32_t which)
 {
@@ -260,7 +260,7 @@ static bool choose(struct world *world, uint32_t choice)
     return false;
 }
 
-/* ---- the search -------------------------------------------------------------------------- */
+/* ---- the search ---- */
 
 static struct world stack[DEPTH_MAX + 1];
 static uint32_t path[DEPTH_MAX], path_length;

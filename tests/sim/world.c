@@ -18,7 +18,7 @@ enum {
 
 static const char *const shield_names[NAMES] = {"a", "b", "c"};
 
-/* ---- chance ------------------------------------------------------------------------------ */
+/* ---- chance ---- */
 
 uint32_t world_pick(struct world *world, uint32_t n)
 {
@@ -36,7 +36,7 @@ static msec pick_delay(struct world *world)
     return delays[world_pick(world, sizeof delays / sizeof *delays)];
 }
 
-/* ---- processes --------------------------------------------------------------------------- */
+/* ---- processes ---- */
 
 struct proc *world_main(struct world *world, uint32_t slot)
 {
@@ -144,7 +144,7 @@ static void ask_proc(struct world *world, struct proc *proc)
     }
 }
 
-/* ---- the record of what happened --------------------------------------------------------- */
+/* ---- the record of what happened ---- */
 
 static void note_error(struct world *world, struct record *record, struct ending end)
 {
@@ -290,7 +290,7 @@ bool world_end(struct world *world, struct proc *proc)
     return proc->is_main ? end_main(world, proc) : proc->adopted;
 }
 
-/* ---- doing what the core wants ----------------------------------------------------------- */
+/* ---- doing what the core wants ---- */
 
 static void do_start(struct world *world, struct run_id run)
 {
@@ -525,7 +525,7 @@ void world_wake(struct world *world)
         broken(world, 14, "the core is woken for nothing");
 }
 
-/* ---- facts from outside ------------------------------------------------------------------ */
+/* ---- facts from outside ---- */
 
 void world_begin(struct world *world)
 {
@@ -782,7 +782,7 @@ void world_time(struct world *world)
     world_record(world, &event);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------- */
+/* ---- the beginning ---- */
 
 static void add_record(struct world *world, enum core_kind kind, uint32_t owner, uint32_t wave)
 {

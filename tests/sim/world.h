@@ -152,7 +152,7 @@ struct proc *world_main(struct world *world, uint32_t slot);
 
 bool world_has_members(const struct world *world, uint32_t slot, uint32_t generation);
 
-/* ---- facts from outside ------------------------------------------------------------------ */
+/* ---- facts from outside ---- */
 
 void world_begin(struct world *world);
 void world_signal(struct world *world, int cause, bool keyboard);

@@ -37,7 +37,7 @@ static void assert_ending(struct ending end, struct ending expected)
     assert_int_equal(end.value, expected.value);
 }
 
-/* ---- success ----------------------------------------------------------------------------- */
+/* ---- success ---- */
 
 static void exit_0_is_the_only_success_by_default(void **state)
 {
@@ -107,7 +107,7 @@ static void what_never_ran_is_no_success(void **state)
     assert_false(policy_is_success(&set, (struct ending){ENDING_NONE, 0}, true));
 }
 
-/* ---- restarts ---------------------------------------------------------------------------- */
+/* ---- restarts ---- */
 
 static void policies_restart_after_what_they_say(void **state)
 {
@@ -194,7 +194,7 @@ static void a_limit_of_0_is_none(void **state)
         assert_int_equal(policy_next_start(&backoff, &history, 5, 0), 6);
 }
 
-/* ---- reserves ---------------------------------------------------------------------------- */
+/* ---- reserves ---- */
 
 static void the_reserve_is_2_seconds_where_they_fit_half_the_cap(void **state)
 {
@@ -226,7 +226,7 @@ static void all_reserves_fit_half_the_cap(void **state)
             assert_true(policy_reserve(cap, waves) * (waves + 1) <= cap / 2);
 }
 
-/* ---- the exit status --------------------------------------------------------------------- */
+/* ---- the exit status ---- */
 
 static void the_first_that_matches_is_the_end(void **state)
 {

@@ -1,0 +1,213 @@
+#include "narrate.h"
+
+#include "plan/parse.h"
+
+#include <stdio.h>
+
+#define LIST_MAX 32 /* processes named in one report */
+
+static const char *const state_words[128] = {
+    ['R'] = "running", ['S'] = "sleeping", ['D'] = "in uninterruptible sleep",
+    ['T'] = "stopped", ['t'] = "traced",   ['Z'] = "a zombie",
+    ['I'] = "idle",    ['X'] = "dead",
+};
+
+enum core_kind narrate_kind(const struct supervisor *supervisor, uint32_t slot)
+{
+    return supervisor->core->slots[slot].kind;
+}
+
+const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
+{
+    static const char *const hooks[] = {
+        [HOOK_HANDLER] = "shutdown-handler",
+        [HOOK_CALLBACK] = "shutdown-callback",
+        [HOOK_ERROR] = "on-error",
+    };
+    switch (narrate_kind(supervisor, slot)) {
+    case CORE_ORPHANS:
+        return "orphans";
+    case CORE_HOOK:
+        return hooks[supervisor->core->slots[slot].owner];
+    case CORE_WORKER:
+        return supervisor->plan->worker.name;
+    case CORE_JOB:
+        return "job";
+    }
+    return "";
+}
+
+const char *narrate_ending(struct ending end, char *buffer, size_t size)
+{
+    char name[16];
+    switch (end.kind) {
+    case ENDING_NONE:
+        snprintf(buffer, size, "not ended");
+        break;
+    case ENDING_EXITED:
+        snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
+        break;
+    case ENDING_KILLED:
+        snprintf(buffer, size, "killed by SIG%s", signal_name((int)end.value, name));
+        break;
+    case ENDING_NOT_STARTED:
+        snprintf(buffer, size, "could not be started");
+        break;
+    }
+    return buffer;
+}
+
+/* Spans as people read them, in seconds: "0.3", "12". */
+const char *narrate_span(msec span, char *buffer, size_t size)
+{
+    msec tenths = (span + 50) / 100;
+    if (tenths < 100 && tenths % 10 != 0)
+        snprintf(buffer, size, "%lld.%lld", (long long)(tenths / 10), (long long)(tenths % 10));
+    else
+        snprintf(buffer, size, "%lld", (long long)(tenths / 10));
+    return buffer;
+}
+
+static void log_process(enum log_level level, const char *worker,
+                        const struct platform_process *process)
+{
+    char age[32] = "unknown";
+    const char *state = state_words[process->state & 0x7f];
+    if (process->age >= 0)
+        narrate_span(process->age, age, sizeof age);
+    log_about(level, worker, process->pid, "  %s: pid %ld, age %s s, %s%s%s: %s", worker,
+              process->pid, age, state ? state : "in an unknown state",
+              process->where[0] ? " in " : "", process->where, process->command);
+}
+
+static void log_list(const struct supervisor *supervisor, enum log_level level, struct run_id run,
+                     const struct platform_process *list, size_t count)
+{
+    for (size_t i = 0; i < count && i < LIST_MAX; i++)
+        log_process(level, narrate_name(supervisor, run.slot), &list[i]);
+    if (count > LIST_MAX)
+        log_line(level, "  and %zu more", count - LIST_MAX);
+}
+
+/* Names the processes of a run; returns how many there are. */
+size_t narrate_processes(const struct supervisor *supervisor, enum log_level level,
+                         struct run_id run)
+{
+    struct platform_process list[LIST_MAX];
+    size_t count = platform_list(run, list, LIST_MAX);
+    log_list(supervisor, level, run, list, count);
+    return count;
+}
+
+/* The seed's words for a task that ignored its cancellation. */
+void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
+{
+    const struct core_slot *slot = &supervisor->core->slots[run.slot];
+    struct platform_process list[LIST_MAX];
+    size_t count = platform_list(run, list, LIST_MAX);
+    size_t news = 0;
+    for (size_t i = 0; i < count && i < LIST_MAX; i++)
+        news += !list[i].killed;
+    if (count > 0 && news == 0) /* they die of an earlier KILL, which was reported */
+        return;
+    msec asked_at = supervisor->notes[run.slot].asked_at;
+    char span[32];
+    narrate_span(supervisor->core->now - asked_at, span, sizeof span);
+    if (slot->kind == CORE_HOOK)
+        log_about(LEVEL_WARNING, narrate_name(supervisor, run.slot),
+                  supervisor->notes[run.slot].pid, "%s is out of time and is killed",
+                  narrate_name(supervisor, run.slot));
+    else if (asked_at == 0)
+        log_line(LEVEL_WARNING, "These processes were not asked before they are killed:");
+    else
+        log_line(LEVEL_WARNING,
+                 supervisor->core->phase == PHASE_RUNNING
+                     ? "The following tasks refused to exit after %s seconds, and are killed:"
+                     : "During shutdown, the following tasks refused to exit after %s seconds, "
+                       "and are killed:",
+                 span);
+    log_list(supervisor, LEVEL_WARNING, run, list, count);
+}
+
+void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)
+{
+    char name[16];
+    switch (action->phase) {
+    case PHASE_RUNNING:
+        break;
+    case PHASE_ENTERED:
+        if (action->trigger == TRIGGER_SIGNAL)
+            log_line(LEVEL_DEBUG, "SIG%s asks for a shutdown",
+                     signal_name(supervisor_cause_signal(action->cause), name));
+        if (action->trigger == TRIGGER_ERROR)
+            log_line(LEVEL_ERROR, "Unhandled error; stopping the loop");
+        log_line(LEVEL_INFO, "Stopping the loop");
+        log_line(LEVEL_INFO, "Entering shutdown phase");
+        if (supervisor->plan->shutdown_callback)
+            log_line(LEVEL_INFO, "Executing the shutdown callback");
+        break;
+    case PHASE_DRAIN:
+        if (supervisor->plan->drain_delay > 0)
+            log_line(LEVEL_INFO, "Waiting for the drain delay");
+        break;
+    case PHASE_CANCEL:
+        log_line(LEVEL_INFO, "Cancelling pending tasks");
+        log_line(LEVEL_INFO, "Running pending tasks till complete");
+        break;
+    case PHASE_ORPHANS:
+        log_line(LEVEL_INFO, "Waiting for executor shutdown");
+        break;
+    case PHASE_CLOSED:
+        log_line(LEVEL_INFO, "Closing the loop");
+        break;
+    }
+}
+
+void narrate_waiting(const struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    for (uint32_t slot = 0; slot < core->slot_count; slot++) {
+        char passed[32], rest[64] = "no deadline";
+        msec kill_at = core_kill_time(core, slot);
+        if (!core_present(core, slot))
+            continue;
+        if (kill_at != NEVER) {
+            char left[32];
+            narrate_span(msec_max(kill_at - core->now, 0), left, sizeof left);
+            snprintf(rest, sizeof rest, "%s s left", left);
+        }
+        msec asked_at = supervisor->notes[slot].asked_at;
+        narrate_span(core->now - asked_at, passed, sizeof passed);
+        log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
+                 asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
+                 asked_at ? " s ago" : "", rest);
+        narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
+    }
+}
+
+/* The command's failure is news only where the exit status does not tell it. */
+static enum log_level error_level(const struct supervisor *supervisor,
+                                  const struct core_action *action)
+{
+    const struct plan *plan = supervisor->plan;
+    bool told_by_status = !plan->forever && plan->worker.restart == RESTART_NEVER &&
+                          narrate_kind(supervisor, action->run.slot) == CORE_WORKER &&
+                          action->first;
+    return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
+}
+
+void narrate_error(const struct supervisor *supervisor, const struct core_action *action)
+{
+    char text[64];
+    const char *name = narrate_name(supervisor, action->run.slot);
+    bool gave_up = narrate_kind(supervisor, action->run.slot) == CORE_WORKER &&
+                   supervisor->plan->worker.restart != RESTART_NEVER &&
+                   action->phase == PHASE_RUNNING;
+    if (action->end.kind != ENDING_NOT_STARTED)
+        log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
+                  "%s %s%s%s", name, narrate_ending(action->end, text, sizeof text),
+                  gave_up ? ", and has used up its restarts" : "",
+                  action->first ? "" : "; an earlier error is the exit status");
+    if (action->hookless)
+        log_line(LEVEL_WARNING, "every on-error command is busy: none is told of this error");
+}
