@@ -158,7 +158,8 @@ void platform_release(void);
 void platform_loop(void);
 void platform_finish(void);
 
-/* Frees everything and gives the terminal back. */
+/* Gives the terminal back.  Memory and descriptors are left to the kernel: platform_leave() is
+ * next. */
 void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */

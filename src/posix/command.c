@@ -300,12 +300,3 @@ void command_prepare_hook(struct command *command, const char *line, const char 
     if (command->environment != NULL && !prepare_paths(command))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
-
-void command_free(struct command *command)
-{
-    if (command->attributes == NULL && command->argv != NULL)
-        free(command->argv);
-    free(command->environment);
-    free(command->paths);
-    free(command->credentials.groups);
-}

@@ -84,8 +84,6 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
 void command_prepare_hook(struct command *command, const char *line, const char *place,
                           struct faults *faults);
 
-void command_free(struct command *command);
-
 /* ---- spawn.c ---- */
 
 enum spawn_place {
