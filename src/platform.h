@@ -113,6 +113,10 @@ bool platform_stop(int signal);
  * Windows: false. */
 bool platform_hand_over(struct run_id run);
 
+/* Do the terminal's keys belong to the command even when they reach us: because it has a process
+ * group of its own, which we were about to give the foreground?  Windows: false. */
+bool platform_yields_keys(void);
+
 /* The run's process number for people; 0 when it has none any more. */
 long platform_pid(struct run_id run);
 

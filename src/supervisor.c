@@ -306,6 +306,13 @@ static void pass_on(struct supervisor *supervisor, const struct platform_signal 
     send_rewritten(supervisor, run, arrived->signal, arrived, false);
 }
 
+/* Has a key reached us that the command would have got a moment later?  `fg` gives the foreground
+ * to our group, and the user may be faster than we are at handing it on. */
+static bool catches_up(const struct supervisor *supervisor)
+{
+    return platform_hand_over(main_run(supervisor)) || platform_yields_keys();
+}
+
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
     char name[16];
@@ -316,9 +323,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
              arrived->from_kernel ? " from the kernel" : "");
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
-    if (is_key(supervisor, arrived) && main_is_up(supervisor) &&
-        platform_hand_over(main_run(supervisor))) {
-        pass_on(supervisor, arrived); /* the command would have got it a moment later */
+    if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
+        pass_on(supervisor, arrived);
         return;
     }
     if (is_trigger)

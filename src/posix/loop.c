@@ -300,6 +300,11 @@ bool platform_hand_over(struct run_id run_id)
     return run != NULL && run->pid != 0 && terminal_hand_over(run->pid);
 }
 
+bool platform_yields_keys(void)
+{
+    return terminal_mode() == TERMINAL_OWN;
+}
+
 long platform_pid(struct run_id run_id)
 {
     const struct run *run = runs_named(run_id);

@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 
-from harness import (BINARY, Failure, alive, cases, check, children, descendants, equal,
+from harness import (BINARY, Failure, alive, cases, check, children, command_line, descendants, equal,
                      expect_gone, kill, needs, pause, sig, until, victim)
 from terminal import SHELLS, Shell, Terminal, not_stopped, resting, running, stopped, tools
 
@@ -966,6 +966,8 @@ def test_editor_redraws_its_screen_after_fg_and_after_a_new_size(mode):
     screen.keys(f"aiorun --terminal {mode} -- vim -u NONE -N -n page", "Enter")
     screen.shows("^line 20$")
     screen.keys("C-c")
+    screen.shows("to exit Vim")
+    resting(next(pid for pid in descendants(screen.server) if command_line(pid).startswith("vim")))
     screen.keys("C-z")
     screen.shows("Stopped")
     screen.keys("fg", "Enter")
