@@ -170,6 +170,14 @@ def main():
         return run_and_report(options)
 
 
+def report(test, verdict, is_told):
+    if test.verdict != "pass" or is_told:
+        print(f"{verdict.upper()} {test.name} ({test.seconds:.1f} s) {test.message}".rstrip())
+    for line in test.details.splitlines():
+        print("    " + line)
+    sys.stdout.flush()
+
+
 def run_and_report(options):
     global harness
     sys.path.insert(0, str(HERE))
@@ -184,14 +192,17 @@ def run_and_report(options):
     clean_environment()
     harness.become_subreaper()
     count = {"pass": 0, "fail": 0, "skip": 0}
+    again = []
     for test in run_all(tests, options.j):
+        alone = options.j == 1 or test.verdict != "fail"
+        count[test.verdict] += alone
+        report(test, test.verdict if alone else "busy", options.v)
+        if not alone:
+            again.append(test.name)
+    # What failed beside others on a busy machine is tried by itself, once, and both are told.
+    for test in run_all([test for test in collect("") if test.name in again], 1):
         count[test.verdict] += 1
-        if test.verdict != "pass" or options.v:
-            line = f"{test.verdict.upper()} {test.name} ({test.seconds:.1f} s) {test.message}"
-            print(line.rstrip())
-        for line in test.details.splitlines():
-            print("    " + line)
-        sys.stdout.flush()
+        report(test, test.verdict, True)
     skipped = f", {count['skip']} skipped" if count["skip"] else ""
     print(f"{count['pass']} passed, {count['fail']} failed{skipped}")
     return 1 if count["fail"] else 0
