@@ -237,9 +237,9 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
 #ifdef SIGCONT
     bool by_terminal = is_terminal_stop(signal);
     bool ending = supervisor->core->phase >= PHASE_CANCEL; /* and must not stand still */
-    /* The shell stops, and later continues, the whole job. */
     bool wants_terminal = signal == SIGTTIN || signal == SIGTTOU;
     bool handed = wants_terminal && platform_hand_over(run); /* ours to give: no need to stop */
+    /* Else the shell stops, and later continues, the whole job. */
     bool continued = !ending && !handed && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
@@ -298,8 +298,6 @@ static void pass_on(struct supervisor *supervisor, const struct platform_signal 
 #ifdef SIGCONT
     if (arrived->signal == SIGCONT)
         platform_hand_over(run); /* `fg` has given it to us */
-#endif
-#ifdef SIGCONT
     if (arrived->signal == SIGCONT && !platform_stopped(run))
         return;
 #endif
@@ -333,18 +331,22 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
         pass_on(supervisor, arrived);
 }
 
+/* Was the end by, or by 128 plus, a signal that we sent? */
+static bool was_requested(const struct supervisor *supervisor, struct run_id run, struct ending end)
+{
+    uint32_t signal = end.value;
+    if (end.kind == ENDING_EXITED)
+        signal = end.value > STATUS_SIGNAL_BASE ? end.value - STATUS_SIGNAL_BASE : 0;
+    return signal >= 1 && signal <= PLAN_SIGNAL_MAX &&
+           (supervisor->notes[run.slot].sent & signal_bit((int)signal));
+}
+
 void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct ending end,
                       bool left)
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
-    signal_mask sent = supervisor->notes[run.slot].sent;
-    uint32_t signal = end.value;
     char text[64];
-    if (end.kind == ENDING_EXITED && end.value > STATUS_SIGNAL_BASE)
-        signal = end.value - STATUS_SIGNAL_BASE;
-    else if (end.kind == ENDING_EXITED)
-        signal = 0;
-    event.requested = signal >= 1 && signal <= PLAN_SIGNAL_MAX && (sent & signal_bit((int)signal));
+    event.requested = was_requested(supervisor, run, end);
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
               supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
@@ -452,11 +454,10 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
 {
     const struct plan_worker *worker = &supervisor->plan->worker;
     bool requested = false;
-    uint32_t signal = end.kind == ENDING_EXITED ? end.value - STATUS_SIGNAL_BASE : end.value;
     if (end.kind == ENDING_NOT_STARTED)
         return (struct ending){ENDING_EXITED, end.value};
-    if (!is_forever_alone(supervisor) && signal >= 1 && signal <= PLAN_SIGNAL_MAX)
-        requested = supervisor->notes[main_run(supervisor).slot].sent & signal_bit((int)signal);
+    if (!is_forever_alone(supervisor))
+        requested = was_requested(supervisor, main_run(supervisor), end);
     if (policy_is_success(&worker->success, end, requested))
         return (struct ending){ENDING_EXITED, 0};
     return end;

@@ -51,8 +51,7 @@ int signals_open(void);
  */
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
-/* ---- allocate.c -------------------------------------------------------------------------------
- */
+/* ---- allocate.c ---- */
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
@@ -160,8 +159,7 @@ bool procfs_children(bool (*visit)(pid_t pid, void *context), void *context);
 /* Fills in what a person wants to know of a process. */
 void procfs_describe(const struct process *process, struct platform_process *description);
 
-/* ---- runs.c ------------------------------------------------------------------------------------
- */
+/* ---- runs.c ---- */
 
 #define NO_SLOT UINT32_MAX
 
@@ -192,8 +190,7 @@ uint32_t runs_alive(void);                  /* how many have a pid */
 /* The run with this name; NULL when it is over. */
 struct run *runs_named(struct run_id run);
 
-/* ---- terminal.c --------------------------------------------------------------------------------
- */
+/* ---- terminal.c ---- */
 
 /* Decides how the command stands to our terminal: TERMINAL_SHARE (in our process group: keys
  * reach both of us), TERMINAL_OWN (in a group of its own, which has the foreground where we have
@@ -211,8 +208,7 @@ bool terminal_hand_over(pid_t pid);
 /* Takes the foreground back where it was given away, and closes. */
 void terminal_close(void);
 
-/* ---- tree.c -------------------------------------------------------------------------------------
- */
+/* ---- tree.c ---- */
 
 /* Is anything of the run's tree left, its own process being gone? */
 bool tree_left(uint32_t slot);
