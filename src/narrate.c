@@ -30,7 +30,7 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_HOOK:
         return hooks[supervisor->core->slots[slot].owner];
     case CORE_WORKER:
-        return supervisor->plan->worker.name;
+        return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
     case CORE_JOB:
         return "job";
     }
@@ -190,9 +190,9 @@ static enum log_level error_level(const struct supervisor *supervisor,
                                   const struct core_action *action)
 {
     const struct plan *plan = supervisor->plan;
-    bool told_by_status = !plan->forever && plan->worker.restart == RESTART_NEVER &&
-                          narrate_kind(supervisor, action->run.slot) == CORE_WORKER &&
-                          action->first;
+    bool is_worker = narrate_kind(supervisor, action->run.slot) == CORE_WORKER;
+    bool told_by_status = plan->mode == MODE_LAUNCH && !plan->forever &&
+                          plan->worker.restart == RESTART_NEVER && is_worker && action->first;
     return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
 }
 
@@ -200,8 +200,9 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
 {
     char text[64];
     const char *name = narrate_name(supervisor, action->run.slot);
-    bool gave_up = narrate_kind(supervisor, action->run.slot) == CORE_WORKER &&
-                   supervisor->plan->worker.restart != RESTART_NEVER &&
+    const struct core_slot *slot = &supervisor->core->slots[action->run.slot];
+    bool gave_up = slot->kind == CORE_WORKER &&
+                   supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
     if (action->end.kind != ENDING_NOT_STARTED)
         log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,

@@ -21,8 +21,8 @@ struct run_notes {
 struct supervisor {
     const struct plan *plan;
     struct core *core;
-    struct core_worker worker; /* the launcher's one worker */
-    struct run_notes *notes;   /* by slot */
+    struct core_worker *workers; /* by index in the plan */
+    struct run_notes *notes;     /* by slot */
     struct platform_surroundings place;
     signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
     signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */

@@ -55,7 +55,7 @@ struct platform_surroundings platform_surroundings(void);
 /* ---- runs ---- */
 
 enum platform_what {
-    PLATFORM_COMMAND,  /* the plan's command, with its attributes */
+    PLATFORM_COMMAND,  /* a worker's command, with its attributes */
     PLATFORM_HANDLER,  /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
@@ -75,10 +75,17 @@ struct platform_started {
     char sentence[512]; /* when not ok: what failed, with its object and reason */
 };
 
-/* Starts `what` as `run`.  Returns when its program runs or has failed to.  `error` is for
- * PLATFORM_ON_ERROR.  Its end is reported by supervisor_ended().
+/* What to start. */
+struct platform_program {
+    enum platform_what what;
+    uint32_t worker;             /* PLATFORM_COMMAND: its index in the plan */
+    struct platform_error error; /* PLATFORM_ON_ERROR */
+};
+
+/* Starts `program` as `run`.  Returns when it runs or has failed to.  Its end is reported by
+ * supervisor_ended().
  * Windows: CreateProcess suspended, AssignProcessToJobObject, ResumeThread. */
-void platform_start(struct run_id run, enum platform_what what, const struct platform_error *error,
+void platform_start(struct run_id run, const struct platform_program *program,
                     struct platform_started *started);
 
 /* Where a signal came from, so that it can be passed on as it was. */

@@ -12,9 +12,16 @@
 
 /* ---- signals to send ---- */
 
-static bool is_forever_alone(const struct supervisor *supervisor)
+static bool is_launcher(const struct supervisor *supervisor)
 {
-    return supervisor->plan->worker.argv == NULL;
+    return supervisor->plan->mode == MODE_LAUNCH;
+}
+
+/* The worker whose run this slot has; NULL: it is no worker's. */
+static const struct plan_worker *worker_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    const struct core_slot *owned = &supervisor->core->slots[slot];
+    return owned->kind == CORE_WORKER ? &supervisor->plan->workers[owned->owner] : NULL;
 }
 
 static struct run_id main_run(const struct supervisor *supervisor)
@@ -24,7 +31,7 @@ static struct run_id main_run(const struct supervisor *supervisor)
 
 static bool main_is_up(const struct supervisor *supervisor)
 {
-    return !is_forever_alone(supervisor) &&
+    return is_launcher(supervisor) &&
            supervisor->core->slots[main_run(supervisor).slot].life == CORE_UP;
 }
 
@@ -37,14 +44,15 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
         return;
     if (sent != SIGKILL)
         supervisor->notes[run.slot].sent |= signal_bit(sent);
-    platform_send(run, sent, supervisor->plan->worker.group, arrived, wake);
+    const struct plan_worker *worker = worker_of(supervisor, run.slot);
+    platform_send(run, sent, worker != NULL && worker->group, arrived, wake);
 }
 
 /* The signal of a rung: its own, or the shutdown signal that arrived, else TERM. */
-static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
-                       const struct core_action *action)
+static int rung_signal(const struct supervisor *supervisor, const struct core_action *action)
 {
-    int signal = supervisor->plan->worker.rungs[rung].signal;
+    const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
+    int signal = worker != NULL ? worker->rungs[action->rung].signal : SIGTERM;
     if (signal != 0)
         return signal;
     return action->trigger == TRIGGER_SIGNAL ? supervisor_cause_signal(action->cause) : SIGTERM;
@@ -52,16 +60,20 @@ static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
 
 /* What asks leftovers: an explicit stop signal or TERM, never an inherited INT, which background
  * children ignore. */
-static int tree_signal(const struct supervisor *supervisor)
+static int tree_signal(const struct supervisor *supervisor, uint32_t slot)
 {
-    int signal = is_forever_alone(supervisor) ? 0 : supervisor->plan->worker.rungs[0].signal;
+    const struct plan_worker *worker = worker_of(supervisor, slot);
+    if (worker == NULL && is_launcher(supervisor))
+        worker = &supervisor->plan->workers[0];
+    int signal = worker != NULL ? worker->rungs[0].signal : 0;
     return signal ? signal : SIGTERM;
 }
 
 static void stop_by_signal(struct supervisor *supervisor, const struct core_action *action)
 {
-    int signal = rung_signal(supervisor, action->rung, action);
-    bool inherited = supervisor->plan->worker.rungs[action->rung].signal == 0;
+    const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
+    int signal = rung_signal(supervisor, action);
+    bool inherited = worker != NULL && worker->rungs[action->rung].signal == 0;
     if (action->rung == 0)
         supervisor->notes[action->run.slot].asked_at = supervisor->core->now;
     if (inherited && (supervisor->delivered & signal_bit(signal))) {
@@ -97,8 +109,8 @@ static enum platform_what what_of(const struct supervisor *supervisor, uint32_t 
 /* Will anything be started after the command? */
 static bool starts_more(const struct plan *plan)
 {
-    return plan->forever || plan->worker.restart != RESTART_NEVER || plan->shutdown_handler ||
-           plan->shutdown_callback || plan->on_error;
+    return plan->mode != MODE_LAUNCH || plan->forever || plan->worker.restart != RESTART_NEVER ||
+           plan->shutdown_handler || plan->shutdown_callback || plan->on_error;
 }
 
 static void start_run(struct supervisor *supervisor, const struct core_action *action)
@@ -106,16 +118,17 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     uint32_t slot = action->run.slot;
     uint32_t about = supervisor->core->slots[slot].about;
     struct run_notes *notes = &supervisor->notes[slot];
-    struct platform_error error = {0};
+    struct platform_program program = {.what = what_of(supervisor, slot)};
     struct platform_started started;
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
-    error.end = action->end;
+    program.worker = supervisor->core->slots[slot].owner;
+    program.error.end = action->end;
     if (about != 0) {
-        error.worker = narrate_name(supervisor, about);
-        error.pid = supervisor->notes[about].pid;
+        program.error.worker = narrate_name(supervisor, about);
+        program.error.pid = supervisor->notes[about].pid;
     }
-    platform_start(action->run, what_of(supervisor, slot), &error, &started);
+    platform_start(action->run, &program, &started);
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
@@ -141,7 +154,7 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
                  "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
         narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
-    platform_stop_tree(action->run, tree_signal(supervisor));
+    platform_stop_tree(action->run, tree_signal(supervisor, action->run.slot));
 }
 
 static void perform(struct supervisor *supervisor, const struct core_action *action)
@@ -406,11 +419,12 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
         [ORPHANS_LEAVE] = CORE_ORPHANS_LEAVE,
     };
     const struct plan *plan = supervisor->plan;
-    bool launches = plan->worker.argv != NULL;
+    bool launches = is_launcher(supervisor);
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    convert_worker(&plan->worker, &supervisor->worker);
-    config->workers = &supervisor->worker;
-    config->worker_count = launches ? 1 : 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        convert_worker(&plan->workers[i], &supervisor->workers[i]);
+    config->workers = supervisor->workers;
+    config->worker_count = plan->worker_count;
     config->timeout = plan->timeout;
     config->drain_delay = plan->drain_delay;
     config->orphan_time = NEVER;
@@ -456,7 +470,7 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
     bool requested = false;
     if (end.kind == ENDING_NOT_STARTED)
         return (struct ending){ENDING_EXITED, end.value};
-    if (!is_forever_alone(supervisor))
+    if (is_launcher(supervisor))
         requested = was_requested(supervisor, main_run(supervisor), end);
     if (policy_is_success(&worker->success, end, requested))
         return (struct ending){ENDING_EXITED, 0};
@@ -484,6 +498,15 @@ struct ending supervisor_run(const struct plan *plan)
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
     supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
+    struct core_worker only; /* a launcher needs no table */
+    supervisor.workers = &only;
+    if (plan->worker_count > 1)
+        supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
+    if (supervisor.workers == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
+        return end;
+    }
+    memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
     convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);

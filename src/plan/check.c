@@ -143,4 +143,6 @@ void check_plan(struct plan *plan, struct faults *faults)
     check_user(plan, faults);
     check_terminal(plan, faults);
     make_ladder(&plan->worker);
+    plan->workers = &plan->worker;
+    plan->worker_count = plan->worker.argv != NULL ? 1 : 0;
 }

@@ -147,6 +147,11 @@ struct plan {
     int verbosity; /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
     struct plan_worker worker; /* the launcher's command */
+
+    /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
+     */
+    const struct plan_worker *workers;
+    uint32_t worker_count;
 };
 
 /* Is what the command leaves behind nobody's tree but orphans, to be waited for or left alone?  Not
@@ -154,7 +159,7 @@ struct plan {
 static inline bool plan_leaves_orphans(const struct plan *plan)
 {
     bool spares = plan->orphans == ORPHANS_WAIT || plan->orphans == ORPHANS_LEAVE;
-    return spares && plan->worker.restart == RESTART_NEVER;
+    return spares && plan->mode == MODE_LAUNCH && plan->worker.restart == RESTART_NEVER;
 }
 
 /* Fills `plan` with the defaults of the option table. */

@@ -26,8 +26,9 @@ static struct {
     ev_periodic never;
     int signal_fd;
     bool finished;
-    bool refused; /* the kernel would not watch our signals */
-    struct command command, handler, callback, on_error;
+    bool refused;             /* the kernel would not watch our signals */
+    struct command *commands; /* by worker */
+    struct command handler, callback, on_error;
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
     kernel_sigset early; /* waiting for us when the command was started: it did not get these */
@@ -85,6 +86,20 @@ static unsigned plan_backend(enum plan_loop choice)
     return backends[choice];
 }
 
+static void prepare_workers(const struct plan *plan, struct faults *faults)
+{
+    static struct command only; /* a launcher needs no table */
+    driver.commands = &only;
+    if (plan->worker_count > 1)
+        driver.commands = calloc(plan->worker_count, sizeof *driver.commands);
+    if (driver.commands == NULL) {
+        fault_add(faults, NULL, "out of memory for the commands");
+        return;
+    }
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        command_prepare(&driver.commands[i], &plan->workers[i], faults);
+}
+
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan->loop);
@@ -92,7 +107,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
-    command_prepare(&driver.command, &plan->worker, faults);
+    prepare_workers(plan, faults);
     command_prepare_hook(&driver.handler, plan->shutdown_handler, "option --shutdown-handler",
                          faults);
     command_prepare_hook(&driver.callback, plan->shutdown_callback, "option --shutdown-callback",
@@ -204,11 +219,11 @@ static void tell_error(struct command *command, const struct platform_error *err
         tell_variable(command, 2, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
 }
 
-static struct command *choose_command(enum platform_what what, const struct platform_error *error)
+static struct command *choose_command(const struct platform_program *program)
 {
-    switch (what) {
+    switch (program->what) {
     case PLATFORM_COMMAND:
-        return &driver.command;
+        return &driver.commands[program->worker];
     case PLATFORM_HANDLER:
         return &driver.handler;
     case PLATFORM_CALLBACK:
@@ -216,17 +231,17 @@ static struct command *choose_command(enum platform_what what, const struct plat
     case PLATFORM_ON_ERROR:
         break;
     }
-    tell_error(&driver.on_error, error);
+    tell_error(&driver.on_error, &program->error);
     return &driver.on_error;
 }
 
-void platform_start(struct run_id run_id, enum platform_what what,
-                    const struct platform_error *error, struct platform_started *started)
+void platform_start(struct run_id run_id, const struct platform_program *program,
+                    struct platform_started *started)
 {
     struct spawn_failure failure;
     struct run *run = runs_at(run_id.slot);
     struct spawn spawn = {
-        .command = choose_command(what, error),
+        .command = choose_command(program),
         .place = SPAWN_SESSION,
         .terminal = -1,
         .null_stdin = true,
@@ -235,8 +250,13 @@ void platform_start(struct run_id run_id, enum platform_what what,
     memset(started, 0, sizeof *started);
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
-    run->has_tree = what == PLATFORM_COMMAND && !plan_leaves_orphans(driver.plan);
-    if (what == PLATFORM_COMMAND) {
+    run->worker = NO_WORKER;
+    if (program->what == PLATFORM_COMMAND) {
+        run->worker = program->worker;
+        run->has_tree = !plan_leaves_orphans(driver.plan);
+        spawn.death_signal = driver.plan->workers[program->worker].worker_death_signal;
+    }
+    if (run->worker == 0 && driver.plan->mode == MODE_LAUNCH) {
         driver.main_slot = run_id.slot;
         terminal_place(&spawn);
     }
@@ -268,6 +288,11 @@ static int send_signal(const struct run *run, int signal, bool group,
     return kill(run->pid, signal);
 }
 
+static const char *name_of(const struct run *run)
+{
+    return run->worker == NO_WORKER ? "hook" : driver.plan->workers[run->worker].name;
+}
+
 void platform_send(struct run_id run_id, int signal, bool group,
                    const struct platform_signal *arrived, bool wake)
 {
@@ -275,7 +300,7 @@ void platform_send(struct run_id run_id, int signal, bool group,
     if (run == NULL || run->pid == 0)
         return;
     if (send_signal(run, signal, group, arrived) < 0 && errno != ESRCH)
-        log_about(LEVEL_WARNING, driver.plan->worker.name, run->pid,
+        log_about(LEVEL_WARNING, name_of(run), run->pid,
                   "may not send signal %d to process %ld: %s", signal, (long)run->pid,
                   strerror(errno));
     else if (wake && run->stopped)

@@ -161,12 +161,14 @@ void procfs_describe(const struct process *process, struct platform_process *des
 
 /* ---- runs.c ---- */
 
-#define NO_SLOT UINT32_MAX
+#define NO_SLOT   UINT32_MAX
+#define NO_WORKER UINT32_MAX
 
 /* A slot's process. */
 struct run {
     uint32_t generation;
-    pid_t pid; /* 0: not there, or reaped */
+    uint32_t worker; /* whose, in the plan; NO_WORKER: a hook */
+    pid_t pid;       /* 0: not there, or reaped */
     pid_t last_pid;
     pid_t session;  /* of its tree */
     bool own_group; /* it leads a process group */
