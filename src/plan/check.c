@@ -143,6 +143,8 @@ void check_plan(struct plan *plan, struct faults *faults)
     check_user(plan, faults);
     check_terminal(plan, faults);
     make_ladder(&plan->worker);
+    if (!plan->worker.shield_timeout_set)
+        plan->worker.shield_timeout = plan->timeout;
     plan->workers = &plan->worker;
     plan->worker_count = plan->worker.argv != NULL ? 1 : 0;
 }

@@ -164,6 +164,8 @@ static const char *type_name(const struct option *option)
         return "env";
     case TYPE_LIMIT:
         return "limit";
+    case TYPE_READY:
+        return "ready";
     }
     return "-";
 }

@@ -45,6 +45,7 @@ static const struct option_choice log_choices[] = {{"auto", LOG_AUTO},
 /* The headings of the help. */
 #define SHUTDOWN "Shutdown"
 #define SIGNALS  "Signals and processes"
+#define CONTROL  "Readiness and control"
 #define RESTART  "Success and restart"
 #define COMMAND  "What the command is given"
 #define LOG      "Log"
@@ -79,6 +80,11 @@ const struct option option_table[] = {
      .excludes = {"stop-signal", "stop-timeout"},
      .argument = "LADDER", .group = SHUTDOWN,
      .help = "the general form of the two above, such as 'TERM 20s, QUIT 5s, KILL'"},
+    {.name = "shield-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION,
+     .field = IN_WORKER(shield_timeout), .given = IN_WORKER(shield_timeout_set),
+     .min = 1, .max = LONGEST, .infinity = true,
+     .argument = "D", .group = SHUTDOWN,
+     .help = "how long a shutdown waits for a shield that names no deadline; else the timeout"},
     {.name = "drain-delay", .scope = SCOPE_SUPERVISOR, .type = TYPE_DURATION,
      .field = IN_PLAN(drain_delay), .min = 0, .max = LONGEST, .initial = "0",
      .argument = "D", .group = SHUTDOWN,
@@ -151,6 +157,24 @@ const struct option option_table[] = {
      .field = IN_PLAN(loop), .choices = loop_choices, .initial = "auto",
      .group = SIGNALS,
      .help = "how the event loop waits"},
+
+    {.name = "ready", .scope = SCOPE_WORKER, .type = TYPE_READY,
+     .field = IN_WORKER(ready),
+     .argument = "HOW", .group = CONTROL,
+     .help = "when the command counts as ready: exec, notify, control, fd:N or after:D; notify "
+             "under NOTIFY_SOCKET, else exec"},
+    {.name = "executor-workers", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
+     .field = IN_PLAN(executor_workers), .min = 1, .max = 1000,
+     .argument = "N", .group = CONTROL,
+     .help = "submitted jobs at a time; 4 more than there are processors, at most 32"},
+    {.name = "control-fd", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
+     .field = IN_PLAN(control_fd), .min = 3, .max = 1023,
+     .argument = "N", .group = CONTROL,
+     .help = "the descriptor of the control pipe in the command; 9 unless that is taken"},
+    {.name = "no-control", .scope = SCOPE_SUPERVISOR, .type = TYPE_SWITCH,
+     .field = IN_PLAN(no_control), .initial = "no", .excludes = {"control-fd"},
+     .group = CONTROL,
+     .help = "no control pipe for the command, nor its variables"},
 
     {.name = "success-status", .letter = 'e', .scope = SCOPE_WORKER, .type = TYPE_STATUSES,
      .field = IN_WORKER(success),

@@ -37,6 +37,7 @@ enum option_type {
     TYPE_STRINGS,     /* plan_strings, repeatable */
     TYPE_ENV,         /* plan_strings of NAME=VALUE, repeatable */
     TYPE_LIMIT,       /* plan_limit_value: SOFT[:HARD] */
+    TYPE_READY,       /* plan_ready */
 };
 
 struct option_choice {

@@ -230,6 +230,8 @@ static bool set_value(const struct option *option, struct plan *plan, const char
         return is_item(option, text); /* option_set() has kept it */
     case TYPE_LIMIT:
         return parse_limit(text, field);
+    case TYPE_READY:
+        return parse_ready(text, field);
     }
     return false;
 }
@@ -313,6 +315,9 @@ static void add_allowed(const struct option *option, struct text *text)
     case TYPE_ENV:
         text_add(text, "NAME=VALUE");
         return;
+    case TYPE_READY:
+        text_add(text, "exec, notify, control, fd:N (N from 3 to 1023) or after:D");
+        return;
     case TYPE_LIMIT:
         text_add(text, "SOFT or SOFT:HARD, SOFT not above HARD, each a number (K, M, G or T may "
                        "follow) or infinity");
@@ -393,6 +398,31 @@ static bool add_rewrite(const uint8_t *rewrite, size_t n, struct text *text)
     return false;
 }
 
+static bool add_ready(const struct plan_ready *ready, struct text *text)
+{
+    switch (ready->kind) {
+    case READY_AUTO:
+        return false;
+    case READY_EXEC:
+        text_add(text, "exec");
+        break;
+    case READY_NOTIFY:
+        text_add(text, "notify");
+        break;
+    case READY_CONTROL:
+        text_add(text, "control");
+        break;
+    case READY_FD:
+        text_add(text, "fd:%d", ready->fd);
+        break;
+    case READY_AFTER:
+        text_add(text, "after:");
+        text_add_duration(text, ready->time);
+        break;
+    }
+    return true;
+}
+
 static bool add_string(const char *value, struct text *text)
 {
     if (value == NULL)
@@ -426,6 +456,8 @@ static bool add_one(const struct option *option, const struct plan *plan, size_t
         text_add_rate(text, field);
         return true;
     case TYPE_INTEGER:
+        if (*(const int *)field < option->min)
+            return false;
         text_add(text, "%d", *(const int *)field);
         return true;
     case TYPE_OCTAL:
@@ -445,6 +477,8 @@ static bool add_one(const struct option *option, const struct plan *plan, size_t
     case TYPE_LADDER:
         text_add_ladder(text, plan->worker.rungs, plan->worker.rung_count);
         return true;
+    case TYPE_READY:
+        return add_ready(field, text);
     case TYPE_CHOICE:
         return add_choice(option, *(const int *)field, text);
     case TYPE_STRING:

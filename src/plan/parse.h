@@ -48,6 +48,9 @@ bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count);
  * `infinity`; without HARD both are the same. */
 bool parse_limit(const char *text, struct plan_limit_value *value);
 
+/* `exec`, `notify`, `control`, `fd:N` (N in 3..1023) or `after:D`, D not infinite. */
+bool parse_ready(const char *text, struct plan_ready *value);
+
 /* A whole number in min..max; base 8 or 10. */
 bool parse_integer(const char *text, int base, int64_t min, int64_t max, int64_t *value);
 

@@ -8,6 +8,7 @@
 void plan_init(struct plan *plan)
 {
     *plan = (struct plan){
+        .control_fd = -1,
         .worker = {.name = "main", .stop_timeout = NEVER, .attributes = {.umask = -1}},
     };
     for (int signal = 0; signal <= PLAN_SIGNAL_MAX; signal++)

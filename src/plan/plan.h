@@ -92,6 +92,22 @@ struct plan_attributes {
     bool no_new_privileges;
 };
 
+enum plan_ready_kind {
+    READY_AUTO,    /* READY_NOTIFY where we have a NOTIFY_SOCKET ourselves, else READY_EXEC */
+    READY_EXEC,    /* as soon as its program runs */
+    READY_NOTIFY,  /* sd_notify(3) */
+    READY_CONTROL, /* `ready` on the control pipe */
+    READY_FD,      /* a newline on a descriptor, as s6's programs do */
+    READY_AFTER,   /* after a while */
+};
+
+/* When a run counts as ready. */
+struct plan_ready {
+    enum plan_ready_kind kind;
+    int fd;    /* READY_FD */
+    msec time; /* READY_AFTER */
+};
+
 struct plan_worker {
     const char *name;
     char **argv; /* ends in NULL; NULL itself: no command */
@@ -106,6 +122,9 @@ struct plan_worker {
     struct plan_rung rungs[PLAN_RUNGS_MAX]; /* KILL follows the last one */
     bool group;                             /* signals go to the whole process group */
     int worker_death_signal;                /* 0: none */
+    bool shield_timeout_set;
+    msec shield_timeout; /* of a shield that names no deadline; after check_plan() always set */
+    struct plan_ready ready;
     struct plan_attributes attributes;
 };
 
@@ -144,7 +163,10 @@ struct plan {
     int parent_death_signal;              /* 0: none */
     uint8_t rewrite[PLAN_SIGNAL_MAX + 1]; /* what is sent instead of signal N; 0: nothing */
     bool warn_on_reap;
-    int verbosity; /* -v adds one, -q takes one; 0: WARNING and worse */
+    bool no_control;
+    int control_fd;       /* what the command finds its control pipe at; -1: where there is room */
+    int executor_workers; /* jobs at a time; 0: as many as suit this machine */
+    int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
     struct plan_worker worker; /* the launcher's command */
 

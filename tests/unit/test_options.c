@@ -175,6 +175,7 @@ static const struct {
     {TYPE_COMMAND, "sh -c 'exit 0'", "sh -c 'exit 0'"},
     {TYPE_STRINGS, "/etc/default/x", "/etc/default/x"},
     {TYPE_ENV, "A=b=c d", "A=b=c d"},
+    {TYPE_READY, "after:2000ms", "after:2s"},
     {TYPE_LIMIT, "1K:infinity", "1024:infinity"},
 };
 
