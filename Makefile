@@ -18,11 +18,13 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WAR
 LIBEV   ?= -Wl,-Bstatic -lev -Wl,-Bdynamic -lm
 
 
-CORE   := $(wildcard src/core/*.c)
-PLAN   := $(wildcard src/plan/*.c)
-REPORT := $(wildcard src/report/*.c)
-DRIVER := $(wildcard src/posix/*.c)
-PROGRAM := $(CORE) $(PLAN) $(REPORT) $(DRIVER) src/supervisor.c src/narrate.c cmd/aiorun.c
+CORE     := $(wildcard src/core/*.c)
+PROTOCOL := $(wildcard src/protocol/*.c)
+PLAN     := $(wildcard src/plan/*.c)
+REPORT   := $(wildcard src/report/*.c)
+DRIVER   := $(wildcard src/posix/*.c)
+PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
+PROGRAM  := $(PURE) $(DRIVER) src/supervisor.c src/narrate.c cmd/aiorun.c
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
@@ -66,8 +68,6 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 
 # ---- tests ---------------------------------------------------------------------------------
 
-PURE := $(CORE) $(PLAN) $(REPORT)
-
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka
@@ -108,7 +108,8 @@ valgrind: $(BUILD)/aiorun $(BUILD)/e2e/victim
 	python3 tests/e2e/run.py -j 3 --binary $(BUILD)/aiorun --valgrind \
 	        -k '^orphans\.|test_row'
 
-FUZZ_SECONDS ?= 20
+# For all fuzzers together.
+FUZZ_SECONDS ?= 32
 build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
 	@mkdir -p $(@D)
 	clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
@@ -118,8 +119,8 @@ build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
 fuzz: $(addprefix build/fuzz/,$(FUZZERS))
 	@for fuzzer in $(FUZZERS); do \
 	    mkdir -p build/fuzz/found/$$fuzzer; \
-	    build/fuzz/$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
-	        -artifact_prefix=build/fuzz/ build/fuzz/found/$$fuzzer \
+	    build/fuzz/$$fuzzer -max_total_time=$$(($(FUZZ_SECONDS) / $(words $(FUZZERS)))) \
+	        -timeout=10 -verbosity=0 -artifact_prefix=build/fuzz/ build/fuzz/found/$$fuzzer \
 	        tests/fuzz/corpus/$${fuzzer#fuzz_} || exit 1; \
 	done; echo '$(words $(FUZZERS)) passed, 0 failed'
 
