@@ -32,7 +32,7 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_WORKER:
         return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
     case CORE_JOB:
-        return "job";
+        return supervisor->jobs[slot - supervisor->core->first_job].name;
     }
     return "";
 }
@@ -42,7 +42,7 @@ const char *narrate_ending(struct ending end, char *buffer, size_t size)
     char name[16];
     switch (end.kind) {
     case ENDING_NONE:
-        snprintf(buffer, size, "not ended");
+        snprintf(buffer, size, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
         snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
@@ -99,6 +99,13 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
     return count;
 }
 
+static void narrate_shields(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name;
+    for (uint32_t n = 0; (name = core_shield(supervisor->core, slot, n)) != NULL; n++)
+        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot), name);
+}
+
 /* The seed's words for a task that ignored its cancellation. */
 void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
 {
@@ -127,6 +134,7 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
                        "and are killed:",
                  span);
     log_list(supervisor, LEVEL_WARNING, run, list, count);
+    narrate_shields(supervisor, run.slot);
 }
 
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)
@@ -181,6 +189,7 @@ void narrate_waiting(const struct supervisor *supervisor)
         log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
                  asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
                  asked_at ? " s ago" : "", rest);
+        narrate_shields(supervisor, slot);
         narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
     }
 }

@@ -1,5 +1,6 @@
 #include "posix/posix.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -76,6 +77,33 @@ static void take_place(const struct spawn *spawn, struct report *report)
     }
 }
 
+/* Where one descriptor comes from is where another one goes: it moves out of the way first. */
+static void pass_descriptors(const struct spawn *spawn, struct report *report)
+{
+    int from[SPAWN_PASSES_MAX], above = 0;
+    for (size_t i = 0; i < spawn->pass_count; i++)
+        above = spawn->passes[i].to >= above ? spawn->passes[i].to + 1 : above;
+    for (size_t i = 0; i < spawn->pass_count; i++) {
+        from[i] = spawn->passes[i].from;
+        bool in_the_way = false;
+        for (size_t j = 0; j < spawn->pass_count; j++)
+            in_the_way = in_the_way || spawn->passes[j].to == from[i];
+        if (in_the_way)
+            from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, above);
+        if (from[i] < 0)
+            fail(report, SPAWN_PASS, spawn->passes[i].to);
+    }
+    for (size_t i = 0; i < spawn->pass_count; i++)
+        if (dup2(from[i], spawn->passes[i].to) < 0)
+            fail(report, SPAWN_PASS, spawn->passes[i].to);
+}
+
+void spawn_pass(struct spawn *spawn, int from, int to)
+{
+    assert(spawn->pass_count < SPAWN_PASSES_MAX);
+    spawn->passes[spawn->pass_count++] = (struct spawn_pass){from, to};
+}
+
 static void set_limits(const struct plan_attributes *attributes, struct report *report)
 {
     for (int i = 0; i < LIMIT_COUNT; i++) {
@@ -119,9 +147,30 @@ static void set_credentials(const struct credentials *credentials, struct report
         fail(report, SPAWN_UID, 0);
 }
 
+static const char *spawn_cwd(const struct spawn *spawn)
+{
+    const struct plan_attributes *attributes = spawn->command->attributes;
+    if (spawn->cwd != NULL || attributes == NULL)
+        return spawn->cwd;
+    return attributes->cwd;
+}
+
+/* LISTEN_PID and WATCHDOG_PID hold a pid that nobody knows before the child is there. */
+static void write_pid(char *at)
+{
+    char digits[16];
+    int count = 0;
+    for (long rest = (long)getpid(); rest > 0; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    *at = '\0';
+}
+
 static void set_attributes(const struct spawn *spawn, struct report *report)
 {
     const struct plan_attributes *attributes = spawn->command->attributes;
+    const char *cwd = spawn_cwd(spawn);
     if (attributes == NULL)
         return;
     set_limits(attributes, report);
@@ -131,7 +180,7 @@ static void set_attributes(const struct spawn *spawn, struct report *report)
         write_oom_score(attributes->oom_score_adjust, report);
     set_credentials(&spawn->command->credentials, report);
     /* After the credentials: the command's user must be allowed to be there. */
-    if (attributes->cwd != NULL && chdir(attributes->cwd) < 0)
+    if (cwd != NULL && chdir(cwd) < 0)
         fail(report, SPAWN_CWD, 0);
     if (attributes->umask >= 0)
         umask((mode_t)attributes->umask);
@@ -189,6 +238,10 @@ _Noreturn static void execute(const struct command *command, struct report *repo
 _Noreturn static void run_child(const struct spawn *spawn, struct report *report)
 {
     take_place(spawn, report);
+    pass_descriptors(spawn, report);
+    for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
+        if (spawn->pid_variables[i] != NULL)
+            write_pid(spawn->pid_variables[i]);
     set_attributes(spawn, report);
     if (spawn->death_signal != 0)
         set_death_signal(spawn->death_signal, report);
@@ -298,6 +351,7 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
         [SPAWN_NEW_GROUP] = "start a process group",
         [SPAWN_FOREGROUND] = "take the terminal's foreground",
         [SPAWN_STDIN] = "open /dev/null as standard input",
+        [SPAWN_PASS] = "pass on descriptor",
         [SPAWN_LIMIT] = "set limit",
         [SPAWN_NICE] = "set nice",
         [SPAWN_OOM_SCORE] = "set oom-score-adjust",
@@ -310,11 +364,14 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
         [SPAWN_EXEC] = "run",
     };
     const struct plan_attributes *attributes = spawn->command->attributes;
+    char number[16];
     const char *object = "";
     if (failure->stage == SPAWN_LIMIT)
         object = limit_names[failure->detail];
     else if (failure->stage == SPAWN_CWD)
-        object = attributes->cwd;
+        object = spawn_cwd(spawn);
+    else if (failure->stage == SPAWN_PASS)
+        object = (snprintf(number, sizeof number, "%d", failure->detail), number);
     else if (failure->stage == SPAWN_UID || failure->stage == SPAWN_GROUPS)
         object = attributes->user ? attributes->user : attributes->group;
     else if (failure->stage == SPAWN_GID)
