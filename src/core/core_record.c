@@ -347,7 +347,7 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core->jobs_present++;
     slot->next_job = NONE;
     /* A job may submit one, too: its rights are its worker's, handed on. */
-    bool owned = is_instance(core, submitter) || submitter >= core->first_job;
+    bool owned = submitter >= core->first_instance;
     slot->owner = owned ? core->slots[submitter].owner : 0;
     core_renew(core, slot);
     if (runs) {

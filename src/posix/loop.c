@@ -27,7 +27,7 @@ static struct {
     ev_periodic never;
     int signal_fd;
     bool finished;
-    bool refused; /* the kernel would not watch our signals */
+    bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
 } driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT};
@@ -71,8 +71,9 @@ bool platform_shares(const struct platform_signal *arrived)
 {
     /* A hangup is sent to the session's leader alone; to the group only when the leader is gone. */
     bool to_group = arrived->signal != SIGHUP || inherited.session != inherited.pid;
-    return !start_missed(arrived->signal) && arrived->from_kernel && (keyboard_signals & signal_bit(arrived->signal)) &&
-           to_group && terminal_mode() == TERMINAL_SHARE;
+    return !start_missed(arrived->signal) && arrived->from_kernel &&
+           (keyboard_signals & signal_bit(arrived->signal)) && to_group &&
+           terminal_mode() == TERMINAL_SHARE;
 }
 
 /* ---- starting ---- */
