@@ -30,7 +30,7 @@ static struct {
     struct command command, handler, callback, on_error;
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
-    kernel_sigset early; /* waiting for us when the command was started: it did not get these */
+    kernel_sigset early; /* keys that came before the command was there: it did not get these */
     uint32_t main_slot;  /* of the command, whose stops are ours */
     char error_variables[4][128];
 } driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT, .main_slot = NO_SLOT};
@@ -240,8 +240,10 @@ void platform_start(struct run_id run_id, enum platform_what what,
         driver.main_slot = run_id.slot;
         terminal_place(&spawn);
     }
-    driver.early = spawn.place == SPAWN_SHARE ? signals_pending() : 0;
-    pid_t pid = spawn_process(&spawn, &failure);
+    kernel_sigset early;
+    pid_t pid = spawn_process(&spawn, &early, &failure);
+    if (what == PLATFORM_COMMAND)
+        driver.early = early;
     tree_set_childless(false);
     if (pid < 0) {
         started->end = spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
