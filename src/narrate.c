@@ -137,6 +137,27 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
     narrate_shields(supervisor, run.slot);
 }
 
+/* Nothing is formatted that nobody will read: signals and ends are what latency is measured by. */
+void narrate_signal(const struct platform_signal *arrived)
+{
+    char name[16];
+    if (!log_enabled(LEVEL_DEBUG))
+        return;
+    log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
+             arrived->from_kernel ? " from the kernel" : "");
+}
+
+void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end)
+{
+    char text[64];
+    const char *name = narrate_name(supervisor, run.slot);
+    long pid = supervisor->notes[run.slot].pid;
+    if (!log_enabled(LEVEL_DEBUG))
+        return;
+    log_about(LEVEL_DEBUG, name, pid, "%s (pid %ld) %s", name, pid,
+              narrate_ending(end, text, sizeof text));
+}
+
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)
 {
     char name[16];
@@ -208,14 +229,15 @@ static enum log_level error_level(const struct supervisor *supervisor,
 void narrate_error(const struct supervisor *supervisor, const struct core_action *action)
 {
     char text[64];
+    enum log_level level = error_level(supervisor, action);
     const char *name = narrate_name(supervisor, action->run.slot);
     const struct core_slot *slot = &supervisor->core->slots[action->run.slot];
     bool gave_up = slot->kind == CORE_WORKER &&
                    supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
-    if (action->end.kind != ENDING_NOT_STARTED)
-        log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
-                  "%s %s%s%s", name, narrate_ending(action->end, text, sizeof text),
+    if (action->end.kind != ENDING_NOT_STARTED && log_enabled(level))
+        log_about(level, name, supervisor->notes[action->run.slot].pid, "%s %s%s%s", name,
+                  narrate_ending(action->end, text, sizeof text),
                   gave_up ? ", and has used up its restarts" : "",
                   action->first ? "" : "; an earlier error is the exit status");
     if (action->hookless)

@@ -344,12 +344,10 @@ static bool catches_up(const struct supervisor *supervisor)
 
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
-    char name[16];
     bool delivered = platform_shares(arrived);
     bool running = supervisor->core->phase == PHASE_RUNNING;
     bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
-    log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
-             arrived->from_kernel ? " from the kernel" : "");
+    narrate_signal(arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
@@ -380,11 +378,8 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
                       bool left)
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
-    char text[64];
     event.requested = was_requested(supervisor, run, end);
-    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
-              "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
-              supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
+    narrate_end(supervisor, run, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)
         control_job_ended(supervisor, run, end, false);
     step(supervisor, &event);

@@ -43,9 +43,6 @@ extern struct inherited inherited;
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
 
-/* The signals that are waiting for us. */
-kernel_sigset signals_pending(void);
-
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
 
@@ -162,8 +159,9 @@ struct spawn_failure {
 };
 
 /* Starts the command; returns its pid when its program runs, or -1 with *failure filled.
+ * *early gets the keys that reached us before there was a child to share them (SPAWN_SHARE).
  * All signals must be blocked. */
-pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure);
+pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spawn_failure *failure);
 
 /* The failure as an end (125, 126, 127) and a sentence with verb, object and reason. */
 struct ending spawn_explain(const struct spawn *spawn, const struct spawn_failure *failure,

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* The child of vfork(2) shares our memory until it execs: it may not allocate, not touch what we
@@ -41,6 +42,7 @@ static const int limit_resources[LIMIT_COUNT] = {
 struct report {
     volatile enum spawn_stage stage;
     volatile int error, detail;
+    volatile kernel_sigset early; /* keys that were faster than the child */
 };
 
 _Noreturn static void fail(struct report *report, enum spawn_stage stage, int detail)
@@ -49,6 +51,53 @@ _Noreturn static void fail(struct report *report, enum spawn_stage stage, int de
     report->stage = stage;
     report->detail = detail;
     _exit(STATUS_OWN_FAILURE);
+}
+
+/* A key is sent to the process group: to us, and to the child if it is there yet.  fork(2) draws
+ * that line for signals that are not blocked: one that came before is handled first, and the call
+ * made again; one that comes later goes to both.  So in a shared group keys are let in around
+ * vfork(2), and each is put back as it was, to wait for signalfd(2) or for the new program. */
+
+static const int keys[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
+
+static volatile kernel_sigset seen;
+
+static void put_back(int signal_number, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    pid_t self = getpid();
+    if (self == inherited.pid)
+        seen |= signal_bit(signal_number);
+    syscall(SYS_rt_sigqueueinfo, self, signal_number, info);
+    sigaddset(&interrupted->uc_sigmask, signal_number);
+}
+
+/* Returns the keys as a set. */
+static kernel_sigset set_keys(const struct sigaction *action)
+{
+    kernel_sigset changed = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (inherited.ignored & signal_bit(keys[i]))
+            continue;
+        sigaction(keys[i], action, NULL);
+        changed |= signal_bit(keys[i]);
+    }
+    return changed;
+}
+
+static void let_keys_in(void)
+{
+    struct sigaction action = {.sa_sigaction = put_back, .sa_flags = SA_SIGINFO};
+    sigfillset(&action.sa_mask);
+    seen = 0;
+    signals_set_mask(~set_keys(&action));
+}
+
+static void keep_keys_out(void)
+{
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+    signals_set_mask(~(kernel_sigset)0);
+    set_keys(&action);
 }
 
 static void take_place(const struct spawn *spawn, struct report *report)
@@ -237,6 +286,10 @@ _Noreturn static void execute(const struct command *command, struct report *repo
 
 _Noreturn static void run_child(const struct spawn *spawn, struct report *report)
 {
+    if (spawn->place == SPAWN_SHARE) {
+        report->early = seen;
+        keep_keys_out();
+    }
     take_place(spawn, report);
     pass_descriptors(spawn, report);
     for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
@@ -262,18 +315,24 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
     return pid;
 }
 
-pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure)
+pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spawn_failure *failure)
 {
     struct report report = {.stage = SPAWN_FORK, .error = 0};
     stopped_early = 0;
+    if (spawn->place == SPAWN_SHARE)
+        let_keys_in();
     pid_t pid = split(spawn, &report);
+    int fork_error = errno;
+    if (spawn->place == SPAWN_SHARE)
+        keep_keys_out();
+    *early = report.early;
     if (pid > 0 && report.error == 0) {
         if (stopped_early != 0)
             kill(pid, stopped_early);
         return pid;
     }
     failure->stage = report.stage;
-    failure->error = pid < 0 ? errno : report.error;
+    failure->error = pid < 0 ? fork_error : report.error;
     failure->detail = report.detail;
     if (pid > 0)
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -15,7 +15,7 @@ static struct {
     struct command job;  /* the one that is being started */
     int control_fd;      /* where a run finds its control pipe */
     uint32_t main_slot;  /* of the launcher's command */
-    kernel_sigset early; /* waiting for us when it was started: it did not get these */
+    kernel_sigset early; /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
 
 /* ---- before the first start ---- */
@@ -218,8 +218,10 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     run->generation = run_id.generation;
     run->worker = NO_WORKER;
     if (open_program(run_id, program, command, &spawn, &peer, started)) {
-        starts.early = spawn.place == SPAWN_SHARE ? signals_pending() : 0;
-        pid = spawn_process(&spawn, &failure);
+        kernel_sigset early;
+        pid = spawn_process(&spawn, &early, &failure);
+        if (run_id.slot == starts.main_slot)
+            starts.early = early;
         tree_set_childless(false);
         if (pid < 0)
             started->end =
