@@ -159,7 +159,7 @@ void control_asked(struct supervisor *supervisor, const struct core_action *acti
 void supervisor_outer_shutdown(struct supervisor *supervisor)
 {
     log_line(LEVEL_DEBUG, "the aiorun around us asks for a shutdown");
-    supervisor->outer_asked = true;
+    supervisor->outer_asked = supervisor->core->phase == PHASE_RUNNING;
     supervisor_post(supervisor,
                     &(struct core_event){.kind = EVENT_TRIGGER, .trigger = TRIGGER_REQUEST});
     supervisor_settle(supervisor);

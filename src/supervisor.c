@@ -354,7 +354,7 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
         pass_on(supervisor, arrived);
         return;
     }
-    if (is_trigger && supervisor->outer_asked) {
+    if (is_trigger && supervisor->outer_asked && !arrived->from_kernel) {
         supervisor->outer_asked = false; /* the one that follows its message */
         return;
     }

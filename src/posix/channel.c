@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,10 @@ static struct {
     struct backlog *backlogs;
     uint32_t own, count;   /* the runs' own; all */
     struct passed *passed; /* with the line that is being reported */
+    struct {
+        ev_io io;
+        struct control_reader reader;
+    } outer; /* towards an aiorun around us */
 } channels;
 
 /* ---- descriptors that came along ---- */
@@ -69,6 +74,58 @@ static void take_passed(struct msghdr *header, struct passed *passed)
     }
 }
 
+/* ---- an aiorun around us ---- */
+
+static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct control_order_message order;
+    const char *fault;
+    char bytes[READ_AT_A_TIME], *next = bytes;
+    ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    (void)events;
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (count <= 0)
+        ev_io_stop(loop, watcher);
+    while (count > 0) {
+        size_t taken;
+        struct control_reader *reader = &channels.outer.reader;
+        enum control_read result = control_read(reader, next, (size_t)count, &taken);
+        next += taken;
+        count -= (ssize_t)taken;
+        if (result == CONTROL_READ_LINE && control_parse_order(reader->line, &order, &fault) &&
+            order.order == ORDER_SHUTDOWN)
+            supervisor_outer_shutdown(channels.supervisor);
+    }
+}
+
+static int outer_fd = -1;
+
+/* The descriptor counts only if it still is the one that was meant for us: a script may have used
+ * its number for something else. */
+void channel_open_outer(void)
+{
+    const char *number = getenv("AIORUN_CONTROL_FD");
+    const char *identity = getenv("AIORUN_CONTROL_ID");
+    unsigned long long device, inode;
+    struct stat status;
+    int fd = number != NULL ? (int)strtol(number, NULL, 10) : -1;
+    if (fd < 3 || identity == NULL || sscanf(identity, "%llu:%llu", &device, &inode) != 2 ||
+        fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || status.st_dev != device ||
+        status.st_ino != inode)
+        return;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    outer_fd = fd;
+}
+
+static void watch_outer(void)
+{
+    if (outer_fd < 0)
+        return;
+    ev_io_init(&channels.outer.io, on_outer, outer_fd, EV_READ);
+    ev_io_start(channels.loop, &channels.outer.io);
+}
+
 /* ---- opening and closing ---- */
 
 bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
@@ -79,6 +136,7 @@ bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint3
     channels.count = slots + PRIVATE_MAX;
     channels.list = calloc(channels.count, sizeof *channels.list);
     channels.backlogs = calloc(channels.count, sizeof *channels.backlogs);
+    watch_outer();
     return channels.list != NULL && channels.backlogs != NULL;
 }
 

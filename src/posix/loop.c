@@ -95,6 +95,8 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     ready_begin();
+    if (!plan->no_control)
+        channel_open_outer();
     terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");

@@ -253,7 +253,10 @@ struct passed {
     int fds[PASSED_MAX];
 };
 
-/* Allocates the table; false without memory. */
+/* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
+void channel_open_outer(void);
+
+/* Allocates the table, and listens to an aiorun around us; false without memory. */
 bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
