@@ -16,6 +16,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WAR
               $(CODE) $(CFLAGS) $(EXTRA_CFLAGS) -MMD -MP
 # libev is linked in whole: one shared library less to load at every start.
 LIBEV   ?= -Wl,-Bstatic -lev -Wl,-Bdynamic -lm
+LIBINIH ?= -Wl,-Bstatic -linih -Wl,-Bdynamic
 
 
 CORE     := $(wildcard src/core/*.c)
@@ -51,7 +52,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/aiorun: $(call objects,$(PROGRAM))
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV)
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV) $(LIBINIH)
 
 # The static program, for images without a C library: musl, and libev built against it.  Users and
 # groups come from /etc/passwd and /etc/group there; musl knows no other source.
@@ -70,7 +71,7 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^
@@ -113,7 +114,7 @@ FUZZ_SECONDS ?= 32
 build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
 	@mkdir -p $(@D)
 	clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
-	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE)
+	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE) $(LIBINIH)
 
 # New inputs go to build/fuzz/found; the committed corpus only grows on purpose.
 fuzz: $(addprefix build/fuzz/,$(FUZZERS))
