@@ -14,7 +14,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wsw
             -Werror
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WARNINGS) \
               $(CODE) $(CFLAGS) $(EXTRA_CFLAGS) -MMD -MP
-# libev is linked in whole: one shared library less to load at every start.
+# The libraries are linked in whole: they need not be loaded at every start.
 LIBEV   ?= -Wl,-Bstatic -lev -Wl,-Bdynamic -lm
 LIBINIH ?= -Wl,-Bstatic -linih -Wl,-Bdynamic
 
@@ -54,18 +54,22 @@ $(BUILD)/obj/%.o: %.c Makefile
 $(BUILD)/aiorun: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV) $(LIBINIH)
 
-# The static program, for images without a C library: musl, and libev built against it.  Users and
-# groups come from /etc/passwd and /etc/group there; musl knows no other source.
+# The static program, for images without a C library: musl, with libev built against it and inih
+# made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
+# source.
 MUSL := build/musl
 STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
                  -isystem $(MUSL)/include
 
-static: $(MUSL)/lib/libev.a
+static: $(MUSL)/lib/libev.a $(MUSL)/lib/libinih.a
 	$(MAKE) BUILD=build/static CC=musl-gcc CFLAGS='$(STATIC_CFLAGS)' LDFLAGS='-Wl,--gc-sections -s' \
-	        LIBEV='$(MUSL)/lib/libev.a' build/static/aiorun
+	        LIBEV='$(MUSL)/lib/libev.a' LIBINIH='$(MUSL)/lib/libinih.a' build/static/aiorun
 
 $(MUSL)/lib/libev.a: .ci/musl-libev
 	.ci/musl-libev $(MUSL)
+
+$(MUSL)/lib/libinih.a: .ci/musl-inih
+	.ci/musl-inih $(MUSL)
 
 # ---- tests ---------------------------------------------------------------------------------
 
