@@ -2,6 +2,7 @@
 
 #include "plan/check.h"
 #include "plan/cli.h"
+#include "plan/config.h"
 #include "plan/option_table.h"
 #include "platform.h"
 #include "report/log.h"
@@ -27,6 +28,20 @@ static int refuse(void)
     return STATUS_OWN_FAILURE;
 }
 
+/* `aiorun check`: the faults themselves, as a compiler has them. */
+static int check(void)
+{
+    for (size_t i = 0; i < faults.count; i++)
+        fprintf(stderr, "%s\n", faults.items[i].text);
+    if (faults.dropped > 0)
+        fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults.dropped);
+    if (faults.count > 0)
+        return STATUS_OWN_FAILURE;
+    printf("%s: %u worker%s, no fault\n", plan.config, (unsigned)plan.worker_count,
+           plan.worker_count == 1 ? "" : "s");
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
+}
+
 static size_t write_text(char *buffer, size_t size)
 {
     switch (plan.mode) {
@@ -40,6 +55,8 @@ static size_t write_text(char *buffer, size_t size)
         return (size_t)snprintf(buffer, size, "aiorun %s\n", AIORUN_VERSION);
     case MODE_LAUNCH:
     case MODE_FOREVER:
+    case MODE_FLEET:
+    case MODE_CHECK:
         break;
     }
     return 0;
@@ -66,7 +83,13 @@ int main(int argc, char **argv)
     platform_begin();
     plan_init(&plan);
     cli_parse(&plan, argv, environ, &faults);
+    config_load(&plan, &faults);
     check_plan(&plan, &faults);
+    if (plan.mode == MODE_CHECK)
+        return check();
+    if (plan.mode == MODE_FLEET && faults.count == 0)
+        fault_add(&faults, "option --config",
+                  "the workers of a file cannot be started yet, only checked: 'aiorun check FILE'");
     bool prints = plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER;
     if (!prints)
         platform_prepare(&plan, &faults);

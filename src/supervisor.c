@@ -483,7 +483,7 @@ static void open_log(const struct plan *plan)
         [LOG_JSON] = LOG_STYLE_JSON,
         [LOG_JOURNAL] = LOG_STYLE_JOURNAL,
     };
-    int threshold = LEVEL_WARNING - plan->verbosity;
+    int threshold = LEVEL_WARNING - plan_verbosity(plan);
     bool terminal = false;
     enum plan_log_format format = plan->log_format;
     if (format == LOG_AUTO)

@@ -269,8 +269,7 @@ bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count)
     return true;
 }
 
-/* Reads `infinity`, or a number with an optional K, M, G or T (powers of 1024). */
-static bool read_amount(const char *text, uint64_t *amount)
+bool parse_amount(const char *text, uint64_t *amount)
 {
     if (strcmp(text, "infinity") == 0) {
         *amount = PLAN_UNLIMITED;
@@ -299,7 +298,7 @@ bool parse_limit(const char *text, struct plan_limit_value *value)
     uint64_t soft, hard;
     if (!copy_word(word, text, colon != NULL ? (size_t)(colon - text) : strlen(text)))
         return false;
-    if (!read_amount(word, &soft) || !read_amount(colon != NULL ? colon + 1 : word, &hard))
+    if (!parse_amount(word, &soft) || !parse_amount(colon != NULL ? colon + 1 : word, &hard))
         return false;
     if (soft > hard)
         return false;
