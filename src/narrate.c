@@ -30,6 +30,8 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_HOOK:
         return hooks[supervisor->core->slots[slot].owner];
     case CORE_WORKER:
+        if (supervisor->names != NULL)
+            return supervisor->names[slot - supervisor->core->first_instance];
         return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
     case CORE_JOB:
         return supervisor->jobs[slot - supervisor->core->first_job].name;

@@ -414,7 +414,8 @@ void supervisor_time(struct supervisor *supervisor)
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = 1;
+    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->wave = plan->wave;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
@@ -474,6 +475,25 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
         return;
     config->job_capacity = JOBS_MAX;
     config->shield_capacity = SHIELDS_MAX;
+}
+
+/* Instances are told apart where a worker has several: "web:0", "web:1". */
+static bool name_instances(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    uint32_t count = core->first_job - core->first_instance, slot = 0;
+    if (count <= supervisor->plan->worker_count)
+        return true;
+    supervisor->names = calloc(count, sizeof *supervisor->names);
+    if (supervisor->names == NULL)
+        return false;
+    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
+        const struct plan_worker *worker = &supervisor->plan->workers[i];
+        for (int n = 0; n < worker->instances; n++, slot++)
+            snprintf(supervisor->names[slot], sizeof supervisor->names[slot],
+                     worker->instances > 1 ? "%s:%d" : "%s", worker->name, n);
+    }
+    return true;
 }
 
 static void open_log(const struct plan *plan)
@@ -553,7 +573,7 @@ struct ending supervisor_run(const struct plan *plan)
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
     supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
-    if (supervisor.notes != NULL && supervisor.jobs != NULL)
+    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
