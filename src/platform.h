@@ -113,6 +113,9 @@ bool platform_shares(const struct platform_signal *arrived);
 void platform_send(struct run_id run, int signal, bool group, const struct platform_signal *arrived,
                    bool wake);
 
+/* The run is a logger's: once those that write to it are gone, its standard input ends. */
+void platform_end_input(struct run_id run);
+
 /* Is the run's process stopped (job control)?  Windows: never. */
 bool platform_stopped(struct run_id run);
 

@@ -199,7 +199,11 @@ struct plan_worker {
     /* Made by check_plan(). */
     struct plan_dependency *after;
     uint32_t after_count;
-    uint32_t wave; /* 0: waits for nobody; else one more than the last that it waits for */
+    uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
+    bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
+                        the end of its input, not by the signal of its first rung */
+    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
+    char *own_name;  /* of a logger: what `name` points to */
 
     uint32_t line;   /* of its section in the file; 0: it is in none */
     uint32_t *lines; /* of its options, by their row in the table; 0: not in the file */

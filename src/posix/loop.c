@@ -89,11 +89,25 @@ static unsigned plan_backend(enum plan_loop choice)
     return backends[choice];
 }
 
+/* Each run takes descriptors of ours: as many as we are allowed. */
+static void raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &inherited.files) < 0)
+        return;
+    limit = inherited.files;
+    limit.rlim_cur = limit.rlim_max;
+    inherited.raised_files =
+        limit.rlim_cur != inherited.files.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan->loop);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
+    if (plan_is_fleet(plan))
+        raise_files();
     ready_begin();
     if (!plan->no_control)
         channel_open_outer();
@@ -168,6 +182,11 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
+    if (!output_open(driver.loop, plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot open what the output of workers goes through: %s",
+                 strerror(errno));
+        return -1;
+    }
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
@@ -183,6 +202,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
 void platform_close(void)
 {
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
+    output_close();
     terminal_close();
 }
 
@@ -322,6 +342,7 @@ static void report_ended(void)
         struct run *run = runs_at(slot);
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        output_ended(slot);
         bool left = run->has_tree && tree_left(slot);
         supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
     }

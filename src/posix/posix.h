@@ -10,6 +10,8 @@
  *   channel.c   control pipes: lines and descriptors in, lines out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
+ *   output.c    where the output of workers goes
+ *   sink.c      what they write, on its way to our own output
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
@@ -22,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* ---- signals.c ---- */
@@ -35,6 +38,8 @@ struct inherited {
     kernel_sigset ignored;
     pid_t parent;
     pid_t pid, session, group;
+    bool raised_files;   /* we have raised our own limit of descriptors; commands get the old one */
+    struct rlimit files; /* that one */
     bool keeps_outer; /* the control pipe of an aiorun around us is not ours, but our command's */
 };
 
@@ -314,6 +319,46 @@ void ready_started(uint32_t slot, bool ok);
 
 /* The run is over. */
 void ready_stop(uint32_t slot);
+
+/* ---- output.c ---- */
+
+/* Allocates, and opens the pipes into loggers; false with errno. */
+bool output_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
+
+/* Before the start of a worker's run: opens what its output goes to, and of a logger its input.
+ * False with errno.  output_started() comes after the start, with its pid or -1. */
+bool output_start(uint32_t slot, uint32_t worker, uint32_t instance, struct spawn *spawn);
+void output_started(uint32_t slot, pid_t pid);
+
+/* The run's process is gone: passes on what it wrote, as far as there is room. */
+void output_ended(uint32_t slot);
+
+/* Passes on what there is of everybody, and does not wait long for it. */
+void output_close(void);
+
+/* ---- sink.c ---- */
+
+/* Opens `fd`, which need not be there, for lines that must not be lost; `drained` is called when it
+ * has been full and is not any more.  Allocates; false without memory. */
+bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void));
+
+/* Where a line of at most `size` bytes may be put; NULL: wait until it is drained.  sink_add() says
+ * how many bytes it became. */
+char *sink_room(size_t size);
+void sink_add(size_t size);
+
+/* Writes as much as there is room for; true when all is written, or lost because it is broken. */
+bool sink_flush(void);
+
+/* The same, but waits for room until then. */
+bool sink_wait(msec until);
+
+/* Does something wait to be written where log lines go too?  Then they come after it, if they find
+ * room: in the middle of a line they would be misread. */
+bool sink_comes_first(void);
+bool sink_append(const char *line, size_t length);
+
+void sink_close(void);
 
 /* ---- terminal.c ---- */
 

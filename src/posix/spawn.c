@@ -295,6 +295,8 @@ _Noreturn static void run_child(const struct spawn *spawn, struct report *report
     for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
         if (spawn->pid_variables[i] != NULL)
             write_pid(spawn->pid_variables[i]);
+    if (inherited.raised_files && setrlimit(RLIMIT_NOFILE, &inherited.files) < 0)
+        fail(report, SPAWN_LIMIT, LIMIT_NOFILE);
     set_attributes(spawn, report);
     if (spawn->death_signal != 0)
         set_death_signal(spawn->death_signal, report);

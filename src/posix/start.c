@@ -123,7 +123,7 @@ static bool open_control(struct run_id run, const struct platform_program *progr
                          struct command *command, struct spawn *spawn, int *peer)
 {
     char identity[48];
-    if (starts.plan->no_control)
+    if (starts.plan->no_control || starts.plan->workers[program->worker].is_logger)
         return true;
     *peer = channel_open(run, identity, sizeof identity);
     if (*peer < 0)
@@ -154,6 +154,10 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     if (program->what == PLATFORM_COMMAND &&
         !ready_start(run_id.slot, plan, worker, command, spawn))
         return "open what it tells its readiness by";
+    if (program->what == PLATFORM_COMMAND &&
+        !output_start(run_id.slot, program->worker, program->instance, spawn))
+        return worker->output.kind == OUTPUT_FILE ? "open the file of the output"
+                                                  : "open the pipe of the output";
     if (run->worker == 0 && program->what == PLATFORM_COMMAND && plan->mode == MODE_LAUNCH) {
         starts.main_slot = run_id.slot;
         terminal_place(spawn);
@@ -186,14 +190,17 @@ static bool open_program(struct run_id run, const struct platform_program *progr
 
 /* Closes what only the start needed. */
 static void close_program(struct run_id run, const struct platform_program *program,
-                          struct command *command, int peer, bool ok)
+                          struct command *command, int peer, pid_t pid)
 {
+    bool ok = pid > 0;
     if (peer >= 0)
         close(peer);
     if (!ok && peer >= 0)
         channel_abort(run);
     if (program->what == PLATFORM_COMMAND)
         ready_started(run.slot, ok);
+    if (program->what == PLATFORM_COMMAND)
+        output_started(run.slot, pid);
     if (program->what == PLATFORM_JOB)
         jobs_started(run, command);
 }
@@ -227,7 +234,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
             started->end =
                 spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
     }
-    close_program(run_id, program, command, peer, pid > 0);
+    close_program(run_id, program, command, peer, pid);
     if (pid < 0)
         return;
     run->own_group = spawn.place != SPAWN_SHARE;
