@@ -423,6 +423,7 @@ static void convert_worker(const struct plan_worker *plan, struct core_worker *w
 {
     worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
     worker->wave = plan->wave;
+    worker->attends = plan->is_logger;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
