@@ -37,6 +37,13 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
+/* Opens the sockets of `plan`, checked, that its workers listen at: nothing is started before all
+ * are open.  For a reload again, with the new plan: a socket with the same address is kept with
+ * all who wait there, and one that is gone is closed.  False with faults added, and what was open
+ * before is as it was.  The plan must outlive the driver, or the next call.
+ * Windows: refuses them. */
+bool platform_listen(const struct plan *plan, struct faults *faults);
+
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port, and the job object that everything lives in. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);

@@ -203,7 +203,7 @@ struct claim {
 /* By address; the same ones by their place in the file. */
 static int compare_addresses(const struct plan_listen *a, const struct plan_listen *b)
 {
-    int order = (a->kind == LISTEN_UNIX) - (b->kind == LISTEN_UNIX);
+    int order = (int)a->kind - (int)b->kind; /* `tcp:*:80 tcp6:*:80` are two */
     if (order == 0)
         order = (int)a->port - (int)b->port;
     return order != 0 ? order : strcmp(a->host, b->host);

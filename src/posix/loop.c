@@ -108,13 +108,16 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan))
         raise_files();
-    ready_begin();
+    ready_begin(plan);
     if (!plan->no_control)
         channel_open_outer();
     terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
+    platform_listen(plan, faults);
+    if (faults->count > 0)
+        listen_close();
 }
 
 static int open_loop(const struct plan *plan)
@@ -203,6 +206,7 @@ void platform_close(void)
 {
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
     output_close();
+    listen_close();
     terminal_close();
 }
 

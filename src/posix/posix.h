@@ -10,6 +10,7 @@
  *   channel.c   control pipes: lines and descriptors in, lines out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
+ *   listen.c    sockets that are opened once, and passed on
  *   output.c    where the output of workers goes
  *   sink.c      what they write, on its way to our own output
  *   terminal.c  the controlling terminal, and whose it is
@@ -83,6 +84,7 @@ struct command {
     char **environment; /* ends in NULL; room for COMMAND_VARIABLES more is kept */
     size_t environment_count, environment_room; /* entries, and how many may be added */
     size_t variables;                           /* of those added for this start */
+    int control_fd;                             /* where a run finds its control pipe */
     const struct plan_attributes *attributes;   /* NULL: none */
     struct credentials credentials;
 };
@@ -106,12 +108,15 @@ void command_begin(struct command *command);
 char *command_add(struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same, of one that lives longer than the start. */
+void command_add_entry(struct command *command, char *entry);
+
 /* The user that the run's command is to be, or was, started as. */
 uid_t command_user(struct run_id run);
 
 /* ---- spawn.c ---- */
 
-#define SPAWN_PASSES_MAX    8
+#define SPAWN_PASSES_MAX    64
 #define SPAWN_PID_VARIABLES 2
 
 enum spawn_place {
@@ -301,7 +306,7 @@ void jobs_started(struct run_id id, struct command *command);
 /* ---- ready.c ---- */
 
 /* Looks at what the environment says of a service manager, and whether there is one. */
-void ready_begin(void);
+void ready_begin(const struct plan *plan);
 bool ready_has_manager(void);
 
 /* Is this entry of our environment meant for us, so that no command gets it as it is? */
@@ -319,6 +324,16 @@ void ready_started(uint32_t slot, bool ok);
 
 /* The run is over. */
 void ready_stop(uint32_t slot);
+
+/* ---- listen.c ---- */
+
+#define LISTEN_FDS_START 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+
+/* Gives the run of this worker its sockets, and tells it of them. */
+void listen_start(uint32_t worker, struct command *command, struct spawn *spawn);
+
+/* Closes them, and removes their files. */
+void listen_close(void);
 
 /* ---- output.c ---- */
 

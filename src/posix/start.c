@@ -1,3 +1,4 @@
+#include "plan/option_table.h"
 #include "posix/posix.h"
 #include "report/log.h"
 
@@ -13,7 +14,6 @@ static struct {
     struct command *commands; /* by worker */
     struct command handler, callback, on_error;
     struct command job;  /* the one that is being started */
-    int control_fd;      /* where a run finds its control pipe */
     uint32_t main_slot;  /* of the launcher's command */
     kernel_sigset early; /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
@@ -27,6 +27,50 @@ static bool is_inherited(int fd)
     return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
+/* Does the worker's run have something else there?  What was open when we started is its already.
+ */
+static bool is_taken(const struct plan_worker *worker, int fd)
+{
+    bool is_socket = fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->listen.count;
+    bool tells_ready = worker->ready.kind == READY_FD && worker->ready.fd == fd;
+    return is_socket || tells_ready || is_inherited(fd);
+}
+
+/* dash redirects single digits only. */
+static int choose_control_fd(const struct plan_worker *worker)
+{
+    int fd = 9;
+    while (fd >= 3 && is_taken(worker, fd))
+        fd--;
+    for (fd = fd >= 3 ? fd : 10; is_taken(worker, fd); fd++)
+        ;
+    return fd;
+}
+
+static void check_descriptors(const struct plan *plan, const struct plan_worker *worker,
+                              struct faults *faults)
+{
+    int fd = worker->ready.fd, sockets_end = LISTEN_FDS_START + (int)worker->listen.count;
+    char place[OPTION_PLACE_MAX];
+    if (plan->control_fd >= 0 && is_taken(worker, plan->control_fd))
+        fault_add(faults, "option --control-fd", "descriptor %d is %s already", plan->control_fd,
+                  is_inherited(plan->control_fd) ? "open" : "in use");
+    if (worker->ready.kind == READY_FD && fd < sockets_end)
+        fault_add(faults,
+                  option_place_in(option_find("ready", strlen("ready")), plan, worker, place),
+                  "descriptor %d is one of its sockets, which are %d to %d", fd, LISTEN_FDS_START,
+                  sockets_end - 1);
+}
+
+static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
+{
+    const struct plan_worker *worker = &plan->workers[index];
+    struct command *command = &starts.commands[index];
+    command_prepare(command, worker, faults);
+    check_descriptors(plan, worker, faults);
+    command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
+}
+
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
     static struct command only; /* a launcher needs no table */
@@ -38,29 +82,13 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
         return;
     }
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        command_prepare(&starts.commands[i], &plan->workers[i], faults);
-}
-
-/* dash redirects single digits only.  What was open when we started is the command's already. */
-static void choose_control_fd(const struct plan *plan, struct faults *faults)
-{
-    bool taken = plan->control_fd >= 0 && is_inherited(plan->control_fd);
-    starts.control_fd = plan->control_fd;
-    if (taken)
-        fault_add(faults, "option --control-fd", "descriptor %d is open already", plan->control_fd);
-    for (int fd = 9; starts.control_fd < 0 && fd >= 3; fd--)
-        if (!is_inherited(fd))
-            starts.control_fd = fd;
-    for (int fd = 10; starts.control_fd < 0; fd++)
-        if (!is_inherited(fd))
-            starts.control_fd = fd;
+        prepare_worker(plan, i, faults);
 }
 
 void start_prepare(const struct plan *plan, struct faults *faults)
 {
     starts.plan = plan;
     prepare_workers(plan, faults);
-    choose_control_fd(plan, faults);
     command_prepare_hook(&starts.handler, plan->shutdown_handler, "option --shutdown-handler",
                          faults);
     command_prepare_hook(&starts.callback, plan->shutdown_callback, "option --shutdown-callback",
@@ -128,8 +156,8 @@ static bool open_control(struct run_id run, const struct platform_program *progr
     *peer = channel_open(run, identity, sizeof identity);
     if (*peer < 0)
         return false;
-    spawn_pass(spawn, *peer, starts.control_fd);
-    command_add(command, "AIORUN_CONTROL_FD=%d", starts.control_fd);
+    spawn_pass(spawn, *peer, command->control_fd);
+    command_add(command, "AIORUN_CONTROL_FD=%d", command->control_fd);
     command_add(command, "AIORUN_CONTROL_ID=%s", identity);
     command_add(command, "AIORUN_PROTOCOL=1");
     command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
@@ -151,6 +179,8 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     command_begin(command);
     if (!open_control(run_id, program, command, spawn, peer))
         return "open a control pipe";
+    if (program->what == PLATFORM_COMMAND)
+        listen_start(program->worker, command, spawn);
     if (program->what == PLATFORM_COMMAND &&
         !ready_start(run_id.slot, plan, worker, command, spawn))
         return "open what it tells its readiness by";
