@@ -263,6 +263,31 @@ static void check_logger_names(struct graph *graph)
     }
 }
 
+/* Where we listen ourselves, a connection is made whether anybody accepts it or not. */
+static void check_ready_address(struct graph *graph, const struct plan_worker *worker)
+{
+    char words[PLAN_READY_TCP_MAX + 1], place[OPTION_PLACE_MAX];
+    const char *host;
+    uint16_t port;
+    if (worker->ready.kind != READY_TCP)
+        return;
+    strcpy(words, worker->ready.text);
+    parse_host(words, &host, &port);
+    for (uint32_t i = 0; i < graph->plan->fleet_size; i++) {
+        const struct plan_listens *listens = &graph->plan->fleet[i].listen;
+        for (size_t n = 0; n < listens->count; n++) {
+            const struct plan_listen *listen = &listens->items[n];
+            bool same = strcmp(listen->host, "*") == 0 || strcmp(listen->host, host) == 0;
+            if (listen->kind != LISTEN_UNIX && listen->port == port && same)
+                fault_add(
+                    graph->faults, place_of(graph, worker, "ready", place),
+                    "the supervisor itself listens at 'tcp:%s', for worker '%s': a connection "
+                    "there says nothing",
+                    worker->ready.text, graph->plan->fleet[i].name);
+        }
+    }
+}
+
 void check_fleet(struct plan *plan, struct faults *faults)
 {
     bool added = logger_add_all(plan, faults);
@@ -288,6 +313,8 @@ void check_fleet(struct plan *plan, struct faults *faults)
         if (graph.state[i] == UNSEEN)
             walk(&graph, i);
     }
+    for (uint32_t i = 0; done && i < count; i++)
+        check_ready_address(&graph, &plan->fleet[i]);
     if (!done || !sort_by_wave(&graph)) {
         char place[PLAN_PLACE_MAX];
         fault_add(faults, plan_place(plan, 0, place), "no memory is left to check it");

@@ -100,14 +100,19 @@ enum plan_ready_kind {
     READY_CONTROL, /* `ready` on the control pipe */
     READY_FD,      /* a newline on a descriptor, as s6's programs do */
     READY_AFTER,   /* after a while */
+    READY_TCP,     /* it accepts connections */
+    READY_COMMAND, /* a command succeeds */
 };
 
 /* When a run counts as ready. */
 struct plan_ready {
     enum plan_ready_kind kind;
-    int fd;    /* READY_FD */
-    msec time; /* READY_AFTER */
+    int fd;           /* READY_FD */
+    msec time;        /* READY_AFTER */
+    const char *text; /* READY_TCP: HOST:PORT; READY_COMMAND: the command, in shell quoting */
 };
+
+#define PLAN_READY_TCP_MAX 300 /* bytes of HOST:PORT */
 
 /* A socket that is opened once and given to every run as one of LISTEN_FDS. */
 enum plan_listen_kind {

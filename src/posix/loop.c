@@ -115,6 +115,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
+    probe_prepare(plan, faults);
     platform_listen(plan, faults);
     if (faults->count > 0)
         listen_close();
@@ -181,7 +182,8 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     }
     if (!channel_open_all(driver.loop, supervisor, slots) ||
         !jobs_open(driver.loop, supervisor, slots) ||
-        !ready_open(driver.loop, supervisor, plan, slots)) {
+        !ready_open(driver.loop, supervisor, plan, slots) ||
+        !probe_open(driver.loop, supervisor, slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
@@ -331,6 +333,8 @@ static void take_status(pid_t pid, int status)
     }
     if (slot == NO_SLOT) {
         tree_forget(pid);
+        if (probe_ended(pid, status))
+            return;
         supervisor_adopted_ended(driver.supervisor, pid, ending_of(status));
         return;
     }
@@ -346,6 +350,7 @@ static void report_ended(void)
         struct run *run = runs_at(slot);
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        probe_stop(slot);
         output_ended(slot);
         bool left = run->has_tree && tree_left(slot);
         supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);

@@ -13,6 +13,7 @@
  *   listen.c    sockets that are opened once, and passed on
  *   output.c    where the output of workers goes
  *   sink.c      what they write, on its way to our own output
+ *   probe.c     the readiness that is asked for
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
@@ -324,6 +325,20 @@ void ready_started(uint32_t slot, bool ok);
 
 /* The run is over. */
 void ready_stop(uint32_t slot);
+
+/* ---- probe.c ---- */
+
+/* Looks up addresses and commands of the workers that are asked whether they are ready; adds
+ * faults, allocates. */
+void probe_prepare(const struct plan *plan, struct faults *faults);
+bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+/* The run of this worker was started: asks until it is ready, or over. */
+void probe_start(uint32_t slot, const struct plan_worker *worker);
+void probe_stop(uint32_t slot);
+
+/* Was the child that is reaped a question, with its end the answer? */
+bool probe_ended(pid_t pid, int status);
 
 /* ---- listen.c ---- */
 

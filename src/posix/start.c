@@ -271,6 +271,8 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
     jobs_gone(pid);
     runs_insert(run_id.slot, pid);
+    if (program->what == PLATFORM_COMMAND)
+        probe_start(run_id.slot, &starts.plan->workers[program->worker]);
     started->ok = true;
     started->pid = pid;
 }
