@@ -192,6 +192,10 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
                  strerror(errno));
         return -1;
     }
+    if (!cgroup_open(plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of cgroups");
+        return -1;
+    }
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
@@ -209,6 +213,7 @@ void platform_close(void)
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
     output_close();
     listen_close();
+    cgroup_close();
     terminal_close();
 }
 
@@ -287,6 +292,8 @@ void platform_census(void)
         if (slot > 0 && !run->tree)
             continue;
         run->tree = found & CENSUS_LEFT;
+        if (slot > 0 && !run->tree)
+            cgroup_remove(slot);
         supervisor_tree(driver.supervisor, (struct run_id){slot, run->generation},
                         found & CENSUS_LEFT, found & CENSUS_FRESH);
     }
@@ -353,6 +360,8 @@ static void report_ended(void)
         probe_stop(slot);
         output_ended(slot);
         bool left = run->has_tree && tree_left(slot);
+        if (!left)
+            cgroup_remove(slot);
         supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
     }
 }

@@ -6,6 +6,7 @@
  *   start.c     what a run is given, and platform_start()
  *   procfs.c    who is there, as /proc tells
  *   tree.c      whose they are, and asking, killing, listing them
+ *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
  *   jobs.c      processes that joined, and commands that were submitted
@@ -131,6 +132,7 @@ struct spawn {
     enum spawn_place place;
     int terminal; /* >= 0: make the new group this terminal's foreground group */
     bool null_stdin;
+    int cgroup;                               /* >= 0: its cgroup.procs */
     int death_signal;                         /* when we die; 0: none */
     const char *cwd;                          /* instead of the attributes'; NULL: as they say */
     char *pid_variables[SPAWN_PID_VARIABLES]; /* where its pid is to be written; NULL: nowhere */
@@ -146,6 +148,7 @@ void spawn_pass(struct spawn *spawn, int from, int to);
 /* Where a child failed before its program ran. */
 enum spawn_stage {
     SPAWN_FORK,
+    SPAWN_CGROUP,
     SPAWN_NEW_SESSION,
     SPAWN_NEW_GROUP,
     SPAWN_FOREGROUND,
@@ -216,6 +219,33 @@ bool procfs_children(bool (*visit)(pid_t pid, void *context), void *context);
 
 /* Fills in what a person wants to know of a process. */
 void procfs_describe(const struct process *process, struct platform_process *description);
+
+/* ---- cgroup.c ---- */
+
+/* Divides our own cgroup where a worker has a limit, and warns of what cannot be enforced; false
+ * without memory. */
+bool cgroup_open(const struct plan *plan, uint32_t slots);
+
+/* Before the start of a worker's "run" or "job" with this number: makes it a cgroup, if the worker
+ * has a limit.  False with errno.  cgroup_started() comes after the start. */
+bool cgroup_start(uint32_t slot, uint32_t worker, const char *kind, uint32_t number,
+                  struct spawn *spawn);
+void cgroup_started(uint32_t slot, bool ok);
+
+/* The process, whatever run it came from, is the job in this slot from now on. */
+void cgroup_join(uint32_t slot, pid_t pid);
+
+/* The slot in whose cgroup the process is; NO_SLOT: in none. */
+uint32_t cgroup_owner(pid_t pid);
+
+/* Kills all in the slot's cgroup at once, if there is one. */
+void cgroup_kill(uint32_t slot);
+
+/* Nothing of the run is left. */
+void cgroup_remove(uint32_t slot);
+
+/* Removes them all, and takes us back to where we were. */
+void cgroup_close(void);
 
 /* ---- runs.c ---- */
 

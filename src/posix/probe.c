@@ -207,6 +207,7 @@ static void ask_command(struct probe *probe)
         .command = command,
         .place = SPAWN_SESSION,
         .terminal = -1,
+        .cgroup = -1,
         .null_stdin = true,
         .death_signal = SIGKILL,
     };

@@ -290,6 +290,8 @@ _Noreturn static void run_child(const struct spawn *spawn, struct report *report
         report->early = seen;
         keep_keys_out();
     }
+    if (spawn->cgroup >= 0 && write(spawn->cgroup, "0", 1) < 0)
+        fail(report, SPAWN_CGROUP, 0);
     take_place(spawn, report);
     pass_descriptors(spawn, report);
     for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
@@ -408,6 +410,7 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
     };
     static const char *const verbs[] = {
         [SPAWN_FORK] = "create a process",
+        [SPAWN_CGROUP] = "enter the cgroup",
         [SPAWN_NEW_SESSION] = "start a session",
         [SPAWN_NEW_GROUP] = "start a process group",
         [SPAWN_FOREGROUND] = "take the terminal's foreground",

@@ -176,7 +176,11 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     run->worker = program->worker;
     run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
     spawn->death_signal = worker->worker_death_signal;
+    bool is_job = program->what == PLATFORM_JOB;
     command_begin(command);
+    if (!cgroup_start(run_id.slot, program->worker, is_job ? "job" : "run",
+                      is_job ? run_id.slot : program->instance, spawn))
+        return "make a cgroup";
     if (!open_control(run_id, program, command, spawn, peer))
         return "open a control pipe";
     if (program->what == PLATFORM_COMMAND)
@@ -227,6 +231,7 @@ static void close_program(struct run_id run, const struct platform_program *prog
         close(peer);
     if (!ok && peer >= 0)
         channel_abort(run);
+    cgroup_started(run.slot, ok);
     if (program->what == PLATFORM_COMMAND)
         ready_started(run.slot, ok);
     if (program->what == PLATFORM_COMMAND)
@@ -247,6 +252,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         .command = command,
         .place = SPAWN_SESSION,
         .terminal = -1,
+        .cgroup = -1,
         .null_stdin = program->what != PLATFORM_JOB,
         .death_signal = starts.plan->worker.worker_death_signal,
     };
