@@ -29,6 +29,7 @@ bool cli_is_own_variable(const char *entry);
  * worker), type, argument, default and help; `-` where there is none.  The type `toggle` is a
  * switch with a --no-NAME beside it. */
 size_t cli_help(char *buffer, size_t size);
+size_t cli_verb_help(const struct verb *verb, char *buffer, size_t size);
 size_t cli_list_options(char *buffer, size_t size);
 size_t cli_print_config(const struct plan *plan, char *buffer, size_t size);
 

@@ -123,8 +123,11 @@ enum plan_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
 
 #define PLAN_OPTIONS_MAX 80
 
+struct verb;
+
 struct plan {
     enum plan_mode mode;
+    const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
     msec timeout;                 /* the cap; NEVER: none */
