@@ -6,7 +6,6 @@
  * It works on an item each second and holds a shield meanwhile.  When aiorun says `shutdown` it
  * finishes its item and ends; without aiorun it works until a signal ends it. */
 #include <aiorun.h>
-
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
