@@ -654,8 +654,8 @@ def test_closed_streams_become_null(bits):
 
 
 @cases(("exited 0", 0), ("exited 7", 7), ("exited 255", 255), ("killed 9", "KILL"),
-       ("killed 15", "TERM"), ("killed 11", "SEGV"), ("failed 125", 125), ("failed 126", 126),
-       ("failed 127", 127), ("dropped", 125))
+       ("killed 15", "TERM"), ("killed 11", "SEGV"), ("killed 64", "RTMAX"), ("killed 100", 228),
+       ("failed 125", 125), ("failed 126", 126), ("failed 127", 127), ("dropped", 125))
 def test_waits_for_the_job_and_ends_as_it_did(ending, status):
     stand_in, run = submit("--wait", "--name", "job1", "--", "true")
     channel = stand_in.attached()
