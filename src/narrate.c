@@ -209,9 +209,11 @@ void narrate_waiting(const struct supervisor *supervisor)
         }
         msec asked_at = supervisor->notes[slot].asked_at;
         narrate_span(core->now - asked_at, passed, sizeof passed);
+        const char *spared =
+            core->slots[slot].kind == CORE_JOB ? "a shielded job" : "not asked yet";
         log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
-                 asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
-                 asked_at ? " s ago" : "", rest);
+                 asked_at ? "asked " : spared, asked_at ? passed : "", asked_at ? " s ago" : "",
+                 rest);
         narrate_shields(supervisor, slot);
         narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
     }

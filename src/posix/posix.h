@@ -261,7 +261,7 @@ bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint3
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
  * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
-int channel_open(struct run_id run, char *identity, size_t size);
+int channel_open_run(struct run_id run, char *identity, size_t size);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
