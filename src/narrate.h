@@ -28,6 +28,7 @@ struct supervisor {
     signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
     bool performing;
     struct ending end;
+    struct report *report; /* NULL: nobody wants one */
 };
 
 /* The core's causes are 0..63, signals 1..64. */
@@ -39,6 +40,9 @@ static inline int supervisor_cause_signal(int cause)
 /* Whose slot it is, and what people call it: "main", "orphans", "shutdown-callback". */
 enum core_kind narrate_kind(const struct supervisor *supervisor, uint32_t slot);
 const char *narrate_name(const struct supervisor *supervisor, uint32_t slot);
+
+/* proc(5)'s letter in words: "sleeping"; NULL when it has none. */
+const char *narrate_state(char state);
 
 /* "exited with status 3", "killed by SIGTERM"; and a span in seconds, "0.3" or "12".  Return
  * `buffer`. */

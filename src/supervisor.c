@@ -3,6 +3,7 @@
 #include "core/core.h"
 #include "narrate.h"
 #include "plan/parse.h"
+#include "timeline.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -37,6 +38,8 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
         return;
     if (sent != SIGKILL)
         supervisor->notes[run.slot].sent |= signal_bit(sent);
+    if (supervisor->report != NULL)
+        timeline_sent(supervisor, run, sent);
     platform_send(run, sent, supervisor->plan->worker.group, arrived, wake);
 }
 
@@ -126,6 +129,8 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
+    if (supervisor->report != NULL)
+        timeline_started(supervisor, action->run, &started);
     post(supervisor, &event);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
@@ -141,6 +146,8 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
                  "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
         narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
+    if (supervisor->report != NULL)
+        timeline_stop_tree(supervisor, action->run, tree_signal(supervisor));
     platform_stop_tree(action->run, tree_signal(supervisor));
 }
 
@@ -150,6 +157,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
     char span[32];
+    if (supervisor->report != NULL)
+        timeline_action(supervisor, action);
     switch (action->kind) {
     case ACTION_START:
         start_run(supervisor, action);
@@ -243,8 +252,11 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
     bool continued = !ending && !handed && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
-    if ((continued || ending || by_terminal) && platform_stopped(run))
+    if ((continued || ending || by_terminal) && platform_stopped(run)) {
+        if (supervisor->report != NULL)
+            timeline_sent(supervisor, run, SIGCONT);
         platform_send(run, SIGCONT, true, NULL, false);
+    }
 #else
     (void)supervisor, (void)run, (void)signal;
 #endif
@@ -319,6 +331,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
     bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
     log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
              arrived->from_kernel ? " from the kernel" : "");
+    if (supervisor->report != NULL)
+        timeline_signal(supervisor, arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
@@ -350,6 +364,8 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
               supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
+    if (supervisor->report != NULL)
+        timeline_ended(supervisor, run, end);
     step(supervisor, &event);
 }
 
@@ -360,6 +376,8 @@ void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct en
     if (log_enabled(level))
         log_about(level, "orphans", pid, "reaped adopted process %ld: %s", pid,
                   narrate_ending(end, text, sizeof text));
+    if (supervisor->report != NULL)
+        timeline_adopted_ended(supervisor, pid, end);
 }
 
 void supervisor_reaped(struct supervisor *supervisor)
@@ -369,6 +387,8 @@ void supervisor_reaped(struct supervisor *supervisor)
 
 void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left, bool fresh)
 {
+    if (supervisor->report != NULL && !left && core_present(supervisor->core, run.slot))
+        timeline_gone(supervisor, run);
     step(supervisor,
          &(struct core_event){.kind = EVENT_TREE, .run = run, .left = left, .fresh = fresh});
 }
@@ -471,8 +491,11 @@ static struct ending run_until_over(struct supervisor *supervisor)
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
     platform_loop();
     platform_close();
+    struct ending end = apply_success(supervisor, supervisor->end);
+    if (supervisor->report != NULL)
+        timeline_write(supervisor, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
-    return apply_success(supervisor, supervisor->end);
+    return end;
 }
 
 struct ending supervisor_run(const struct plan *plan)
@@ -494,10 +517,10 @@ struct ending supervisor_run(const struct plan *plan)
     }
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    if (supervisor.notes != NULL)
+    if (supervisor.notes != NULL && timeline_open(&supervisor))
         end = run_until_over(&supervisor);
     else
-        log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
+        log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
     free(supervisor.notes);
     free(memory);
     return end;

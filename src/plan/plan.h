@@ -146,6 +146,7 @@ struct plan {
     bool warn_on_reap;
     int verbosity; /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
+    const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command */
 };
 

@@ -98,6 +98,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     command_prepare_hook(&driver.callback, plan->shutdown_callback, "option --shutdown-callback",
                          faults);
     command_prepare_hook(&driver.on_error, plan->on_error, "option --on-error", faults);
+    report_file_open(plan->report, faults);
 }
 
 static int open_loop(const struct plan *plan)
