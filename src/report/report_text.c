@@ -137,6 +137,8 @@ static void add_head(struct report *report)
 static void add_holders(struct report *report)
 {
     struct writer *writer = &report->writer;
+    if (report->phase_at[PHASE_ENTERED] != report_phase_end(report, PHASE_ORPHANS))
+        writer_add(writer, "\n");
     for (int phase = PHASE_ENTERED; phase < PHASE_CLOSED; phase++) {
         char label[SENTENCE_MAX];
         msec from = report->phase_at[phase], to = report_phase_end(report, (enum core_phase)phase);
@@ -181,7 +183,6 @@ void report_write_text(struct report *report, bool bars_only)
     add_bars(report);
     if (bars_only)
         return;
-    writer_add(&report->writer, "\n");
     add_holders(report);
     writer_add(&report->writer, "\n");
     add_events(report);
