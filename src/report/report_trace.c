@@ -6,10 +6,11 @@
 #define TRACE_PID   1
 #define PHASE_TRACK 0
 
-/* Microseconds since aiorun's start, as the format wants them. */
+/* Microseconds since aiorun's start.  What was there before it counts from there: the format has no
+ * time before 0. */
 static long long micros(const struct report *report, msec when)
 {
-    return (long long)(when - report->began) * 1000;
+    return (long long)msec_max(when - report->began, 0) * 1000;
 }
 
 static void add_process(struct report *report, const char *name)
@@ -40,7 +41,7 @@ static void begin_span(struct report *report, const char *category, long thread,
     writer_add(writer, ",\n{\"ph\":\"X\",\"cat\":\"%s\",\"pid\":%d,\"tid\":%ld", category,
                TRACE_PID, thread);
     writer_add(writer, ",\"ts\":%lld,\"dur\":%lld", micros(report, from),
-               (long long)(to - from) * 1000);
+               micros(report, to) - micros(report, from));
     writer_add(writer, ",\"name\":");
     writer_add_json(writer, name);
     writer_add(writer, ",\"args\":{");
