@@ -209,7 +209,7 @@ const char *report_describe_lane(const struct report *report, const struct lane 
 
 const char *report_describe_fate(const struct report *report, const struct lane *lane, char *buffer)
 {
-    char end[SENTENCE_MAX], killed[96] = "", waited[48] = "";
+    char end[SENTENCE_MAX], killed[96] = "", waited[80] = "";
     bool by_kill = lane->end.kind == ENDING_KILLED && lane->end.value == SIGNAL_KILL;
     if (lane->killed != UNKNOWN)
         snprintf(killed, sizeof killed, "%s because %s", by_kill ? "," : "; was killed",
