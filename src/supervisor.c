@@ -168,6 +168,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_SIGNAL:
         stop_by_signal(supervisor, action);
+        if (supervisor->report != NULL)
+            timeline_asked(supervisor, action);
         break;
     case ACTION_FORWARD:
         if (!(supervisor->delivered & signal_bit(supervisor_cause_signal(action->cause))))
@@ -521,6 +523,7 @@ struct ending supervisor_run(const struct plan *plan)
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
+    free(supervisor.report);
     free(supervisor.notes);
     free(memory);
     return end;

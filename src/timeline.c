@@ -4,6 +4,7 @@
 #include "report/report.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -34,6 +35,32 @@ static struct report_record make_record(enum report_kind kind)
     return (struct report_record){.at = platform_now(), .kind = kind};
 }
 
+/* The command line of a hook, or the words of the command's. */
+static void copy_command(const struct supervisor *supervisor, uint32_t slot, char *buffer,
+                         size_t size)
+{
+    const struct plan *plan = supervisor->plan;
+    const char *const hooks[] = {
+        [HOOK_HANDLER] = plan->shutdown_handler,
+        [HOOK_CALLBACK] = plan->shutdown_callback,
+        [HOOK_ERROR] = plan->on_error,
+    };
+    size_t used = 0;
+    switch (narrate_kind(supervisor, slot)) {
+    case CORE_HOOK:
+        report_copy(buffer, size, hooks[supervisor->core->slots[slot].owner]);
+        break;
+    case CORE_WORKER:
+        for (char **word = plan->worker.argv; *word != NULL && used < size; word++)
+            used +=
+                (size_t)snprintf(buffer + used, size - used, "%s%s", used > 0 ? " " : "", *word);
+        break;
+    case CORE_ORPHANS:
+    case CORE_JOB:
+        break;
+    }
+}
+
 static struct report_record make_run_record(const struct supervisor *supervisor,
                                             enum report_kind kind, struct run_id run)
 {
@@ -42,6 +69,7 @@ static struct report_record make_run_record(const struct supervisor *supervisor,
     record.pid = run.slot == 0 ? 0 : supervisor->notes[run.slot].pid;
     record.since = run.slot == 0 ? 0 : supervisor->core->slots[run.slot].up_since;
     report_copy(record.name, sizeof record.name, narrate_name(supervisor, run.slot));
+    copy_command(supervisor, run.slot, record.command, sizeof record.command);
     return record;
 }
 
@@ -133,6 +161,13 @@ void timeline_sent(struct supervisor *supervisor, struct run_id run, int signal)
     report_add(supervisor->report, &record);
 }
 
+void timeline_asked(struct supervisor *supervisor, const struct core_action *action)
+{
+    /* A fleet is too many to look at one by one: the next run waits for its signal meanwhile. */
+    if (action->rung == 0 && supervisor->core->config.launcher)
+        add_processes(supervisor, REPORT_REQUEST, REPORT_BY_DEADLINE, action->run);
+}
+
 void timeline_stop_tree(struct supervisor *supervisor, struct run_id run, int signal)
 {
     struct report_record record = make_run_record(supervisor, REPORT_STOP_TREE, run);
@@ -181,9 +216,6 @@ void timeline_action(struct supervisor *supervisor, const struct core_action *ac
     switch (action->kind) {
     case ACTION_REQUEST:
         add_run(supervisor, REPORT_REQUEST, action->run);
-        /* Who there is while all still live.  A fleet has too many for that. */
-        if (supervisor->core->config.launcher)
-            add_processes(supervisor, REPORT_REQUEST, REPORT_BY_DEADLINE, action->run);
         break;
     case ACTION_KILL:
         add_kill(supervisor, action->run);

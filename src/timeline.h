@@ -27,6 +27,12 @@ void timeline_gone(struct supervisor *supervisor, struct run_id run);
 /* Actions, before they are performed; and what is sent to whom. */
 void timeline_action(struct supervisor *supervisor, const struct core_action *action);
 void timeline_sent(struct supervisor *supervisor, struct run_id run, int signal);
+
+/* ACTION_SIGNAL was performed.  Only now is the run's tree looked at: a report delays no signal,
+ * and who is gone already was quick enough. */
+void timeline_asked(struct supervisor *supervisor, const struct core_action *action);
+
+/* What is asked beside a run's own process, before it is. */
 void timeline_stop_tree(struct supervisor *supervisor, struct run_id run, int signal);
 
 /* Writes the report, aiorun coming to `end`; says in the log when it could not. */

@@ -64,7 +64,7 @@ struct report_record {
     const char *state; /* a word that outlives the report; NULL: unknown */
     char name[32];     /* what people call the run */
     char where[32];    /* kernel wait channel; empty: unknown */
-    char command[128];
+    char command[128]; /* empty: unknown */
 };
 
 /* What is the same from start to end. */

@@ -70,6 +70,8 @@ static struct lane *run_lane(struct report *report, const struct report_record *
         lane = make_lane(report, record, false);
     if (lane != NULL && lane->started == UNKNOWN && record->since > 0)
         lane->started = record->since; /* whose start is not in the ring any more */
+    if (lane != NULL && lane->command == NULL && record->kind != REPORT_NOT_STARTED)
+        lane->command = record->command[0] ? record->command : NULL;
     return lane;
 }
 
