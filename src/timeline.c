@@ -92,10 +92,10 @@ static void add_processes(struct supervisor *supervisor, enum report_kind listed
     record.listed_for = listed_for;
     record.why = why;
     for (size_t i = 0; i < count && i < LIST_MAX; i++) {
-        if (list[i].pid == own)
+        bool dying = listed_for == REPORT_KILL && list[i].killed;
+        if (list[i].pid == own || dying) /* dying: of an earlier KILL, which named it */
             continue;
         record.pid = list[i].pid;
-        record.killed_before = list[i].killed;
         record.since = list[i].age < 0 ? record.at : record.at - list[i].age;
         record.state = narrate_state(list[i].state);
         report_copy(record.where, sizeof record.where, list[i].where);

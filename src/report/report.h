@@ -53,7 +53,6 @@ struct report_record {
     long pid;
     int signal;
     bool from_kernel;
-    bool killed_before; /* of REPORT_PROCESS: its KILL was an earlier one */
     enum report_why why;
     enum core_phase phase;
     enum core_trigger trigger;

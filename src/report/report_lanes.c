@@ -110,7 +110,7 @@ static void take_process(struct report *report, const struct report_record *reco
         lane->started = record->since;
     if (record->listed_for == REPORT_STOP_TREE && !own && lane->asked == UNKNOWN)
         lane->asked = record->at;
-    if (record->listed_for == REPORT_KILL && !record->killed_before)
+    if (record->listed_for == REPORT_KILL)
         mark_killed(lane, record);
 }
 
