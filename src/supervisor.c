@@ -367,7 +367,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
               "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
               supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
     if (supervisor->report != NULL)
-        timeline_ended(supervisor, run, end);
+        timeline_ended(supervisor, run, end, left);
     step(supervisor, &event);
 }
 

@@ -132,10 +132,11 @@ void timeline_started(struct supervisor *supervisor, struct run_id run,
     report_add(supervisor->report, &record);
 }
 
-void timeline_ended(struct supervisor *supervisor, struct run_id run, struct ending end)
+void timeline_ended(struct supervisor *supervisor, struct run_id run, struct ending end, bool left)
 {
     struct report_record record = make_run_record(supervisor, REPORT_ENDED, run);
     record.end = end;
+    record.tree_left = left || plan_leaves_orphans(supervisor->plan);
     report_add(supervisor->report, &record);
 }
 

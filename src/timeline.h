@@ -20,7 +20,7 @@ bool timeline_open(struct supervisor *supervisor);
 void timeline_signal(struct supervisor *supervisor, const struct platform_signal *arrived);
 void timeline_started(struct supervisor *supervisor, struct run_id run,
                       const struct platform_started *started);
-void timeline_ended(struct supervisor *supervisor, struct run_id run, struct ending end);
+void timeline_ended(struct supervisor *supervisor, struct run_id run, struct ending end, bool left);
 void timeline_adopted_ended(struct supervisor *supervisor, long pid, struct ending end);
 void timeline_gone(struct supervisor *supervisor, struct run_id run);
 

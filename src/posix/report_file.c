@@ -27,6 +27,15 @@ static int above_standard(int fd)
     return moved;
 }
 
+/* Why it could not be opened: fifo(7) says ENXIO, which tells nobody anything. */
+static const char *reason(const char *path, int error)
+{
+    struct stat status;
+    if (error == ENXIO && stat(path, &status) == 0 && S_ISFIFO(status.st_mode))
+        return "nobody reads from this pipe";
+    return strerror(error);
+}
+
 void report_file_open(const char *path, struct faults *faults)
 {
     if (path == NULL || strcmp(path, "-") == 0)
@@ -37,7 +46,7 @@ void report_file_open(const char *path, struct faults *faults)
     struct stat status;
     if (file.fd < 0) {
         fault_add(faults, "option --report", "cannot open '%s' for writing: %s", path,
-                  errno == ENXIO ? "nobody reads from it" : strerror(errno));
+                  reason(path, errno));
         return;
     }
     if (faults->count == 0 && fstat(file.fd, &status) == 0 && S_ISREG(status.st_mode) &&

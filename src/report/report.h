@@ -37,7 +37,7 @@ enum report_kind {
     REPORT_MORE,        /* run, count: of the processes that were not listed */
     REPORT_WAITING,     /* run, pid: the shutdown takes more than a moment for it */
     REPORT_FORCED,      /* a repeated signal speeds the shutdown up */
-    REPORT_ENDED,       /* run, pid, end, since */
+    REPORT_ENDED,       /* run, pid, end, since, tree_left */
     REPORT_ADOPTED,     /* pid, end: an adopted process was reaped */
     REPORT_GONE,        /* run: nothing of its tree is left */
     REPORT_DROPPED,     /* run: a job that was not started in time */
@@ -53,6 +53,7 @@ struct report_record {
     long pid;
     int signal;
     bool from_kernel;
+    bool tree_left; /* others of its tree are still there, or may be */
     enum report_why why;
     enum core_phase phase;
     enum core_trigger trigger;

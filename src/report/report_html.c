@@ -109,7 +109,10 @@ static void add_row(struct report *report, const struct lane *lane, int y)
     writer_add(writer, "<text x=\"%d\" y=\"%d\">", x_of(report, end) + 6, y + 16);
     if (lane->ended != UNKNOWN)
         writer_add_seconds(writer, lane->ended - report->trigger.at);
-    writer_add(writer, "%s</text></g>\n", lane->ended != UNKNOWN ? " s" : "?");
+    writer_add(writer, "%s</text></g>\n",
+               lane->ended != UNKNOWN     ? " s"
+               : lane->missing != UNKNOWN ? "gone by then"
+                                          : "left behind");
 }
 
 static void add_picture(struct report *report)

@@ -155,6 +155,7 @@ static void add_lane(struct report *report, const struct lane *lane)
     add_time(report, "killed_ms", lane->killed);
     add_key(writer, "killed_because", killed ? report_why_name(lane->why) : NULL);
     add_time(report, "ended_ms", lane->ended);
+    add_time(report, "gone_by_ms", lane->ended == UNKNOWN ? lane->missing : UNKNOWN);
     add_end(report, lane->end);
     writer_add(writer, "}");
 }

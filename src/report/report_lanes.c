@@ -56,7 +56,7 @@ static struct lane *make_lane(struct report *report, const struct report_record 
     lane->pid = record->pid;
     lane->member = member;
     lane->name = record->name;
-    lane->started = lane->asked = lane->killed = lane->ended = UNKNOWN;
+    lane->started = lane->asked = lane->killed = lane->ended = lane->missing = UNKNOWN;
     return lane;
 }
 
@@ -91,6 +91,24 @@ static void mark_killed(struct lane *lane, const struct report_record *record)
     lane->why = record->why;
 }
 
+/* Nobody of the run is there any more, unless what follows says that he is. */
+static void miss_members(struct report *report, const struct report_record *record)
+{
+    for (uint32_t i = 0; i < report->lane_count; i++) {
+        struct lane *lane = &report->lanes[i];
+        if (lane->member && same_run(lane->run, record->run))
+            lane->missing = msec_min(lane->missing, record->at);
+    }
+}
+
+/* Not all who are there were listed just now. */
+static void find_again(struct report *report, const struct report_record *record)
+{
+    for (uint32_t i = 0; i < report->lane_count; i++)
+        if (same_run(report->lanes[i].run, record->run))
+            report->lanes[i].missing = UNKNOWN;
+}
+
 static void take_process(struct report *report, const struct report_record *record)
 {
     struct lane *lane = find_run(report, record->run);
@@ -106,6 +124,7 @@ static void take_process(struct report *report, const struct report_record *reco
     lane->command = record->command;
     lane->state = record->state;
     lane->where = record->where[0] ? record->where : NULL;
+    lane->missing = UNKNOWN;
     if (lane->started == UNKNOWN)
         lane->started = record->since;
     if (record->listed_for == REPORT_STOP_TREE && !own && lane->asked == UNKNOWN)
@@ -126,6 +145,8 @@ static void take_record(struct report *report, const struct report_record *recor
     case REPORT_NOT_STARTED:
     case REPORT_ENDED:
         mark_ended(run_lane(report, record), record);
+        if (!record->tree_left)
+            miss_members(report, record);
         break;
     case REPORT_REQUEST:
         lane = run_lane(report, record);
@@ -134,6 +155,13 @@ static void take_record(struct report *report, const struct report_record *recor
         break;
     case REPORT_KILL:
         mark_killed(run_lane(report, record), record);
+        miss_members(report, record);
+        break;
+    case REPORT_GONE:
+        miss_members(report, record);
+        break;
+    case REPORT_MORE:
+        find_again(report, record);
         break;
     case REPORT_PROCESS:
         take_process(report, record);
@@ -147,10 +175,8 @@ static void take_record(struct report *report, const struct report_record *recor
     case REPORT_PHASE:
     case REPORT_SENT:
     case REPORT_STOP_TREE:
-    case REPORT_MORE:
     case REPORT_WAITING:
     case REPORT_FORCED:
-    case REPORT_GONE:
     case REPORT_DROPPED:
     case REPORT_ABANDONED:
         break;
@@ -166,7 +192,7 @@ void report_make_lanes(struct report *report)
 
 msec lane_end(const struct report *report, const struct lane *lane)
 {
-    return msec_min(lane->ended, report->facts.now);
+    return msec_min(lane->ended != UNKNOWN ? lane->ended : lane->missing, report->facts.now);
 }
 
 long report_lane_of(const struct report *report, const struct report_record *record)

@@ -24,6 +24,7 @@ struct lane {
     bool member; /* one of a run's tree or an orphan, not the run's own process */
     const char *name, *command, *where, *state;
     msec started, asked, killed, ended;
+    msec missing; /* a member that was not there any more, and whose end its parent saw */
     enum report_why why;
     struct ending end;
 };
@@ -75,7 +76,7 @@ uint64_t report_lost(const struct report *report);
 
 void report_make_lanes(struct report *report);
 
-/* When a lane is over on the picture: at its end, or at the report's. */
+/* When a lane is over on the picture: at its end, when it was missing, or at the report's end. */
 msec lane_end(const struct report *report, const struct lane *lane);
 
 /* The lane that a record is about; -1: none. */

@@ -87,7 +87,9 @@ static void add_lane(struct report *report, const struct lane *lane)
         fill(report, bar, lane->killed, end, '#');
     if (lane->ended != UNKNOWN)
         fill(report, bar, end, end, lane->killed != UNKNOWN ? 'K' : '|');
-    else if (!lane->member)
+    else if (lane->missing != UNKNOWN)
+        fill(report, bar, end, end, '?');
+    else
         bar[BAR_WIDTH - 1] = '>';
     add_label(writer, report_describe_lane(report, lane, label), lane->member ? 2 : 0);
     writer_add(writer, "%s", bar);
@@ -109,7 +111,7 @@ static void add_bars(struct report *report)
         writer_add(writer, "and %u more processes\n", (unsigned)report->lanes_lost);
     writer_add(writer, "phases: e entered, d drain, c cancel, o orphans\n");
     writer_add(writer, "bars: - up, = asked to stop, # killed, | its end, K its end by our KILL, "
-                       "> left behind\n");
+                       "? gone by then, > left behind\n");
 }
 
 static void add_head(struct report *report)

@@ -215,8 +215,10 @@ const char *report_describe_fate(const struct report *report, const struct lane 
         snprintf(killed, sizeof killed, "%s because %s", by_kill ? "," : "; was killed",
                  why_words(lane->why));
     if (lane->ended == UNKNOWN) {
-        snprintf(buffer, SENTENCE_MAX, "%s%s",
-                 lane->member ? "its end was not seen" : "left behind", killed);
+        const char *fate = lane->missing != UNKNOWN ? "gone by then, its end was not seen"
+                           : lane->member           ? "its end was not seen"
+                                                    : "left behind";
+        snprintf(buffer, SENTENCE_MAX, "%s%s", fate, killed);
         return buffer;
     }
     if (lane->asked != UNKNOWN && lane->ended >= lane->asked)

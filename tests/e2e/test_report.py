@@ -102,6 +102,20 @@ def test_command_that_obeys_is_followed_from_its_stop_request_to_its_end():
     equal(texts(told, "signal-sent"), [f"main (pid {command}): SIGTERM sent"], "what was sent")
 
 
+def test_child_whose_end_its_parent_saw_is_gone_by_then():
+    """Only its parent is told how it ended; that it is gone is seen at the next look."""
+    run = launch("spawn [ on TERM [ exit 0 ] print pids pause ] ignore TERM say ready wait say waited"
+                 " pause", "--report", "report.json", "--timeout", "2s")
+    child = run.pids()["pid"]
+    run.line("ready")
+    run.send("TERM")
+    run.line("waited")
+    run.end("KILL")
+    one = process(load(), child)
+    equal((one["ended_ms"], one["end"], one["killed_ms"]), (None, None, None), "what was not seen")
+    check(one["asked_ms"] < one["gone_by_ms"] < 6000, f"its times: {one}")
+
+
 def test_command_that_ends_is_the_trigger():
     run = launch("exit 4", "--report", "report.json")
     run.end(4)

@@ -174,7 +174,7 @@ static void json_tells_the_story(void **state)
                      "\"waited_for\":{\"worker\":\"main\",\"pid\":42}}");
     assert_has(json, "{\"name\":\"entered\",\"from_ms\":0,\"to_ms\":100,\"waited_for\":null}");
     assert_has(json, "\"started_ms\":-999,\"asked_ms\":100,\"killed_ms\":null,"
-                     "\"killed_because\":null,\"ended_ms\":500,"
+                     "\"killed_because\":null,\"ended_ms\":500,\"gone_by_ms\":null,"
                      "\"end\":{\"kind\":\"exited\",\"status\":3}");
     assert_has(json, "\"events_dropped\":0");
 }
@@ -234,9 +234,31 @@ static void what_is_left_behind_has_no_end(void **state)
     begin(32);
     add(about_main(REPORT_STARTED, 1001));
     add_phase(2000, PHASE_ENTERED);
-    assert_has(write_all(REPORT_FORMAT_JSON), "\"ended_ms\":null,\"end\":null");
+    assert_has(write_all(REPORT_FORMAT_JSON), "\"ended_ms\":null,\"gone_by_ms\":null,\"end\":null");
     assert_has(write_all(REPORT_FORMAT_TEXT), "-->\n");
     assert_has(write_all(REPORT_FORMAT_HTML), "left behind");
+}
+
+static void who_is_not_listed_any_more_is_gone(void **state)
+{
+    (void)state;
+    begin(32);
+    add_phase(2000, PHASE_ENTERED);
+    add_process(2000, REPORT_REQUEST, 43, "obeys");
+    add_process(2000, REPORT_REQUEST, 44, "refuses");
+    add(about_main(REPORT_KILL, 2300));
+    add_process(2300, REPORT_KILL, 44, "refuses");
+    write_all(REPORT_FORMAT_JSON);
+    assert_has(written, "\"command\":\"obeys\",\"state\":null,\"wait_channel\":null,"
+                        "\"started_ms\":-2000,\"asked_ms\":null,\"killed_ms\":null,"
+                        "\"killed_because\":null,\"ended_ms\":null,\"gone_by_ms\":300,");
+    assert_has(written, "\"killed_because\":\"deadline\",\"ended_ms\":null,"
+                        "\"gone_by_ms\":null,");
+    /* Unless not all were listed. */
+    struct report_record more = about_main(REPORT_MORE, 2300);
+    more.count = 5;
+    add(more);
+    assert_lacks(write_all(REPORT_FORMAT_JSON), "\"gone_by_ms\":300");
 }
 
 /* ---- the ring ---- */
@@ -479,6 +501,7 @@ int main(void)
         cmocka_unit_test_teardown(trace_counts_microseconds_from_the_start, end),
         cmocka_unit_test_teardown(kills_tell_why, end),
         cmocka_unit_test_teardown(what_is_left_behind_has_no_end, end),
+        cmocka_unit_test_teardown(who_is_not_listed_any_more_is_gone, end),
         cmocka_unit_test_teardown(nothing_of_the_ring_is_touched_before_it_is_used, end),
         cmocka_unit_test_teardown(a_full_ring_drops_the_oldest_and_counts_them, end),
         cmocka_unit_test_teardown(a_start_that_fell_out_is_known_from_later, end),
