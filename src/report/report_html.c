@@ -93,7 +93,7 @@ static void add_row(struct report *report, const struct lane *lane, int y)
     struct writer *writer = &report->writer;
     char label[SENTENCE_MAX], text[SENTENCE_MAX], cut[34];
     msec end = lane_end(report, lane), killed = msec_min(lane->killed, end);
-    report_describe_lane(report, lane, label);
+    report_describe_lane(lane, label);
     report_copy(cut, lane->member ? sizeof cut - 3 : sizeof cut, label);
     writer_add(writer, "<g><title>");
     add_escaped(report, label);
@@ -200,7 +200,7 @@ static void add_phase_table(struct report *report)
         add_time_cell(report, report_phase_end(report, phase));
         writer_add(writer, "<td>");
         if (holder >= 0)
-            add_escaped(report, report_describe_lane(report, &report->lanes[holder], text));
+            add_escaped(report, report_describe_lane(&report->lanes[holder], text));
         writer_add(writer, "</td></tr>\n");
     }
     writer_add(writer, "</tbody></table>\n");

@@ -95,8 +95,7 @@ const char *report_describe(const struct report *report, const struct report_rec
                             char *buffer);
 const char *report_describe_trigger(const struct report *report, char *buffer);
 const char *report_describe_end(const struct report *report, struct ending end, char *buffer);
-const char *report_describe_lane(const struct report *report, const struct lane *lane,
-                                 char *buffer); /* "main 4711" */
+const char *report_describe_lane(const struct lane *lane, char *buffer); /* "main 4711" */
 const char *report_describe_fate(const struct report *report, const struct lane *lane,
                                  char *buffer); /* "exited with status 3, 0.250 s after ..." */
 

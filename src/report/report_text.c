@@ -91,7 +91,7 @@ static void add_lane(struct report *report, const struct lane *lane)
         fill(report, bar, end, end, '?');
     else
         bar[BAR_WIDTH - 1] = '>';
-    add_label(writer, report_describe_lane(report, lane, label), lane->member ? 2 : 0);
+    add_label(writer, report_describe_lane(lane, label), lane->member ? 2 : 0);
     writer_add(writer, "%s", bar);
     if (lane->ended != UNKNOWN) {
         writer_add(writer, "  ");
@@ -153,7 +153,7 @@ static void add_holders(struct report *report)
         if (holder >= 0) {
             writer_add(writer, ", waiting last for ");
             writer_add_escaped(writer, ESCAPE_TEXT,
-                               report_describe_lane(report, &report->lanes[holder], label));
+                               report_describe_lane(&report->lanes[holder], label));
         }
         writer_add(writer, "\n");
     }

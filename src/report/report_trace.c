@@ -56,7 +56,7 @@ static void add_phase(struct report *report, enum core_phase phase)
     if (holder >= 0) {
         char name[SENTENCE_MAX];
         writer_add(writer, "\"waited_for\":");
-        writer_add_json(writer, report_describe_lane(report, &report->lanes[holder], name));
+        writer_add_json(writer, report_describe_lane(&report->lanes[holder], name));
     }
     writer_add(writer, "}}");
 }
@@ -84,7 +84,7 @@ static void add_lane(struct report *report, uint32_t index)
     long thread = (long)index + 1;
     char name[SENTENCE_MAX];
     msec end = lane_end(report, lane);
-    add_thread(report, thread, report_describe_lane(report, lane, name));
+    add_thread(report, thread, report_describe_lane(lane, name));
     msec asked = msec_min(lane->asked, msec_min(lane->killed, end));
     add_part(report, thread, "up", lane->started, asked);
     if (lane->asked != UNKNOWN)

@@ -197,9 +197,8 @@ const char *report_describe(const struct report *report, const struct report_rec
     return buffer;
 }
 
-const char *report_describe_lane(const struct report *report, const struct lane *lane, char *buffer)
+const char *report_describe_lane(const struct lane *lane, char *buffer)
 {
-    (void)report;
     if (lane->member && lane->command != NULL)
         snprintf(buffer, SENTENCE_MAX, "%ld %.128s", lane->pid, lane->command);
     else
