@@ -70,11 +70,16 @@ const char *narrate_span(msec span, char *buffer, size_t size)
     return buffer;
 }
 
+const char *narrate_state(char state)
+{
+    return state_words[state & 0x7f];
+}
+
 static void log_process(enum log_level level, const char *worker,
                         const struct platform_process *process)
 {
     char age[32] = "unknown";
-    const char *state = state_words[process->state & 0x7f];
+    const char *state = narrate_state(process->state);
     if (process->age >= 0)
         narrate_span(process->age, age, sizeof age);
     log_about(level, worker, process->pid, "  %s: pid %ld, age %s s, %s%s%s: %s", worker,

@@ -14,6 +14,7 @@
  *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
+ *   report_file.c  the file of the report
  */
 #ifndef AIORUN_POSIX_H
 #define AIORUN_POSIX_H
@@ -332,6 +333,11 @@ bool terminal_hand_over(pid_t pid);
 
 /* Takes the foreground back where it was given away, and closes. */
 void terminal_close(void);
+
+/* ---- report_file.c ---- */
+
+/* Opens the file of --report; "-" and NULL need none.  Empties it only if there is no fault. */
+void report_file_open(const char *path, struct faults *faults);
 
 /* ---- tree.c ---- */
 
