@@ -15,8 +15,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wsw
             -Werror
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WARNINGS) \
               $(CODE) $(CFLAGS) $(EXTRA_CFLAGS) -MMD -MP
-# libev is linked in whole: one shared library less to load at every start.
+# The libraries are linked in whole: they need not be loaded at every start.
 LIBEV   ?= -Wl,-Bstatic -lev -Wl,-Bdynamic -lm
+LIBINIH ?= -Wl,-Bstatic -linih -Wl,-Bdynamic
 
 
 CORE     := $(wildcard src/core/*.c)
@@ -26,7 +27,7 @@ REPORT   := $(wildcard src/report/*.c)
 CLIENT   := $(wildcard src/client/*.c)
 DRIVER   := $(wildcard src/posix/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
-PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) src/supervisor.c src/narrate.c cmd/aiorun.c
+PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
@@ -55,7 +56,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/aiorun: $(call objects,$(PROGRAM))
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV)
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV) $(LIBINIH)
 
 # ---- libaiorun -------------------------------------------------------------------------------
 
@@ -86,24 +87,28 @@ $(BUILD)/aiorun.pc:
 	    'Name: aiorun' 'Description: a program'\''s side of the control pipe of aiorun' \
 	    'Version: $(VERSION)' 'Libs: -L$${libdir} -laiorun' 'Cflags: -I$${includedir}' >$@
 
-# The static program, for images without a C library: musl, and libev built against it.  Users and
-# groups come from /etc/passwd and /etc/group there; musl knows no other source.
+# The static program, for images without a C library: musl, with libev built against it and inih
+# made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
+# source.
 MUSL := build/musl
 STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
                  -isystem $(MUSL)/include
 
-static: $(MUSL)/lib/libev.a
+static: $(MUSL)/lib/libev.a $(MUSL)/lib/libinih.a
 	$(MAKE) BUILD=build/static CC=musl-gcc CFLAGS='$(STATIC_CFLAGS)' LDFLAGS='-Wl,--gc-sections -s' \
-	        LIBEV='$(MUSL)/lib/libev.a' build/static/aiorun
+	        LIBEV='$(MUSL)/lib/libev.a' LIBINIH='$(MUSL)/lib/libinih.a' build/static/aiorun
 
 $(MUSL)/lib/libev.a: .ci/musl-libev
 	.ci/musl-libev $(MUSL)
+
+$(MUSL)/lib/libinih.a: .ci/musl-inih
+	.ci/musl-inih $(MUSL)
 
 # ---- tests ---------------------------------------------------------------------------------
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
 
 $(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/libaiorun.o
 
@@ -148,7 +153,7 @@ FUZZ_SECONDS ?= 32
 build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
 	@mkdir -p $(@D)
 	clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
-	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE)
+	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE) $(LIBINIH)
 
 # New inputs go to build/fuzz/found; the committed corpus only grows on purpose.
 fuzz: $(addprefix build/fuzz/,$(FUZZERS))

@@ -3,6 +3,7 @@
 #include "client/verbs.h"
 #include "plan/check.h"
 #include "plan/cli.h"
+#include "plan/config.h"
 #include "plan/drop_in.h"
 #include "plan/option_table.h"
 #include "platform.h"
@@ -29,6 +30,20 @@ static int refuse(void)
     return STATUS_OWN_FAILURE;
 }
 
+/* `aiorun check`: the faults themselves, as a compiler has them. */
+static int check(void)
+{
+    for (size_t i = 0; i < faults.count; i++)
+        fprintf(stderr, "%s\n", faults.items[i].text);
+    if (faults.dropped > 0)
+        fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults.dropped);
+    if (faults.count > 0)
+        return STATUS_OWN_FAILURE;
+    printf("%s: %u worker%s, no fault\n", plan.config, (unsigned)plan.worker_count,
+           plan.worker_count == 1 ? "" : "s");
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
+}
+
 static size_t write_text(char *buffer, size_t size)
 {
     switch (plan.mode) {
@@ -43,6 +58,8 @@ static size_t write_text(char *buffer, size_t size)
         return (size_t)snprintf(buffer, size, "aiorun %s\n", AIORUN_VERSION);
     case MODE_LAUNCH:
     case MODE_FOREVER:
+    case MODE_FLEET:
+    case MODE_CHECK:
         break;
     }
     return 0;
@@ -70,13 +87,16 @@ int main(int argc, char **argv)
     platform_begin();
     plan_init(&plan);
     cli_parse(&plan, argv, environ, &faults);
+    config_load(&plan, &faults);
     check_plan(&plan, &faults);
-    bool prints = plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER;
-    if (!prints)
+    if (plan.mode == MODE_CHECK)
+        return check();
+    bool runs = plan.mode == MODE_LAUNCH || plan.mode == MODE_FOREVER || plan.mode == MODE_FLEET;
+    if (runs)
         platform_prepare(&plan, &faults);
     if (faults.count > 0)
         return refuse();
-    if (prints)
+    if (!runs)
         return print();
     platform_leave(supervisor_run(&plan));
 }

@@ -21,6 +21,8 @@
 #include "core/core.h"
 #include "plan/fault.h"
 #include "plan/plan.h"
+#include "protocol/control.h"
+#include "protocol/notify.h"
 
 struct supervisor;
 
@@ -30,8 +32,8 @@ struct supervisor;
 void platform_begin(void);
 
 /* Looks up and allocates everything the plan needs to start its command later: users and groups,
- * environment, the places where the program may be, the event loop's backend.  Adds a fault
- * for each thing that is not there.  `plan` must outlive the driver.
+ * environment, the places where the program may be, the event loop's backend, and opens the file
+ * of --report.  Adds a fault for each thing that is not there.  `plan` must outlive the driver.
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
@@ -46,7 +48,8 @@ msec platform_now(void);
 struct platform_surroundings {
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
-    bool has_terminal;    /* a controlling terminal.  Windows: a console */
+    bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
+    uint32_t processors;  /* that we may run on */
     signal_mask ignored;  /* signals ignored when we started.  Windows: none */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
 };
@@ -55,8 +58,9 @@ struct platform_surroundings platform_surroundings(void);
 /* ---- runs ---- */
 
 enum platform_what {
-    PLATFORM_COMMAND,  /* the plan's command, with its attributes */
-    PLATFORM_HANDLER,  /* --shutdown-handler */
+    PLATFORM_COMMAND, /* a worker's command, with its attributes */
+    PLATFORM_JOB,     /* what platform_keep() kept, with the attributes of its submitter's worker */
+    PLATFORM_HANDLER, /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
 };
@@ -75,10 +79,18 @@ struct platform_started {
     char sentence[512]; /* when not ok: what failed, with its object and reason */
 };
 
-/* Starts `what` as `run`.  Returns when its program runs or has failed to.  `error` is for
- * PLATFORM_ON_ERROR.  Its end is reported by supervisor_ended().
+/* What to start. */
+struct platform_program {
+    enum platform_what what;
+    uint32_t worker;             /* PLATFORM_COMMAND, PLATFORM_JOB: its index in the plan */
+    uint32_t instance;           /* PLATFORM_COMMAND: which of the worker's, from 0 */
+    struct platform_error error; /* PLATFORM_ON_ERROR */
+};
+
+/* Starts `program` as `run`.  Returns when it runs or has failed to.  Its end is reported by
+ * supervisor_ended().
  * Windows: CreateProcess suspended, AssignProcessToJobObject, ResumeThread. */
-void platform_start(struct run_id run, enum platform_what what, const struct platform_error *error,
+void platform_start(struct run_id run, const struct platform_program *program,
                     struct platform_started *started);
 
 /* Where a signal came from, so that it can be passed on as it was. */
@@ -148,6 +160,39 @@ struct platform_process {
  * are in all.  Windows: JobObjectBasicProcessIdList, QueryFullProcessImageName. */
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
 
+/* ---- the control pipe ----
+ *
+ * Lines come by supervisor_message(), each with the run that it speaks for.  While one is being
+ * reported, the descriptors that came with it can be judged and taken; what is not taken is closed.
+ * Windows: a named pipe a run, and handles that are duplicated from the sender. */
+
+/* A private channel, where every line is answered; index 0: a run's own pipe, where none is. */
+struct channel_id {
+    uint32_t index, generation;
+};
+
+/* Writes a line to the run's pipe, to a private channel.  Never waits: who does not read loses it.
+ * A channel that is closed by now is no error. */
+void platform_order(struct run_id run, const char *line, size_t length);
+void platform_answer(struct channel_id channel, const char *line, size_t length);
+
+/* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
+ * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */
+const char *platform_judge_job(struct run_id run);
+const char *platform_judge_submission(void);
+
+/* The process that was judged is `job` from now on: its end is reported by supervisor_ended(), and
+ * it is nobody else's.  Never fails. */
+void platform_join(struct run_id job);
+
+/* Keeps the submission that was judged, to be started as `job`, or dropped. */
+void platform_keep(struct run_id job);
+void platform_drop(struct run_id job);
+
+/* Tells our service manager, if there is one, by sd_notify(3).  False when that failed, with a
+ * warning logged.  Windows: does nothing. */
+bool platform_notify(const struct notify_message *message);
+
 /* ---- the loop ---- */
 
 /* Calls supervisor_time() at `when` (monotonic ms), instead of at an earlier wish; NEVER: not. */
@@ -168,6 +213,11 @@ void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */
 bool platform_write_log(const char *line, size_t length);
+
+/* Writes to the file of --report, which platform_prepare() has opened and refused a plan for if it
+ * could not.  All pieces together may take a second, and no file makes it wait longer; false with
+ * errno when a piece could not be written whole, and from then on. */
+bool platform_write_report(const char *bytes, size_t length);
 
 /* How log lines are to look by themselves: journal(7), a terminal, or neither. */
 enum plan_log_format platform_log_format(bool *terminal);

@@ -1,8 +1,8 @@
 #include "supervisor.h"
 
-#include "core/core.h"
 #include "narrate.h"
 #include "plan/parse.h"
+#include "timeline.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -10,11 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JOBS_MAX    256 /* running and queued */
+#define SHIELDS_MAX 256 /* of all runs */
+
 /* ---- signals to send ---- */
 
-static bool is_forever_alone(const struct supervisor *supervisor)
+static bool is_launcher(const struct supervisor *supervisor)
 {
-    return supervisor->plan->worker.argv == NULL;
+    return supervisor->plan->mode == MODE_LAUNCH;
+}
+
+/* The worker whose run this slot has; NULL: it is no worker's. */
+static const struct plan_worker *worker_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    const struct core_slot *owned = &supervisor->core->slots[slot];
+    return owned->kind == CORE_WORKER ? &supervisor->plan->workers[owned->owner] : NULL;
 }
 
 static struct run_id main_run(const struct supervisor *supervisor)
@@ -24,7 +34,7 @@ static struct run_id main_run(const struct supervisor *supervisor)
 
 static bool main_is_up(const struct supervisor *supervisor)
 {
-    return !is_forever_alone(supervisor) &&
+    return is_launcher(supervisor) &&
            supervisor->core->slots[main_run(supervisor).slot].life == CORE_UP;
 }
 
@@ -37,14 +47,17 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
         return;
     if (sent != SIGKILL)
         supervisor->notes[run.slot].sent |= signal_bit(sent);
-    platform_send(run, sent, supervisor->plan->worker.group, arrived, wake);
+    if (supervisor->report != NULL)
+        timeline_sent(supervisor, run, sent);
+    const struct plan_worker *worker = worker_of(supervisor, run.slot);
+    platform_send(run, sent, worker != NULL && worker->group, arrived, wake);
 }
 
 /* The signal of a rung: its own, or the shutdown signal that arrived, else TERM. */
-static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
-                       const struct core_action *action)
+static int rung_signal(const struct supervisor *supervisor, const struct core_action *action)
 {
-    int signal = supervisor->plan->worker.rungs[rung].signal;
+    const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
+    int signal = worker != NULL ? worker->rungs[action->rung].signal : SIGTERM;
     if (signal != 0)
         return signal;
     return action->trigger == TRIGGER_SIGNAL ? supervisor_cause_signal(action->cause) : SIGTERM;
@@ -52,16 +65,20 @@ static int rung_signal(const struct supervisor *supervisor, uint32_t rung,
 
 /* What asks leftovers: an explicit stop signal or TERM, never an inherited INT, which background
  * children ignore. */
-static int tree_signal(const struct supervisor *supervisor)
+static int tree_signal(const struct supervisor *supervisor, uint32_t slot)
 {
-    int signal = is_forever_alone(supervisor) ? 0 : supervisor->plan->worker.rungs[0].signal;
+    const struct plan_worker *worker = worker_of(supervisor, slot);
+    if (worker == NULL && is_launcher(supervisor))
+        worker = &supervisor->plan->workers[0];
+    int signal = worker != NULL ? worker->rungs[0].signal : 0;
     return signal ? signal : SIGTERM;
 }
 
 static void stop_by_signal(struct supervisor *supervisor, const struct core_action *action)
 {
-    int signal = rung_signal(supervisor, action->rung, action);
-    bool inherited = supervisor->plan->worker.rungs[action->rung].signal == 0;
+    const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
+    int signal = rung_signal(supervisor, action);
+    bool inherited = worker != NULL && worker->rungs[action->rung].signal == 0;
     if (action->rung == 0)
         supervisor->notes[action->run.slot].asked_at = supervisor->core->now;
     if (inherited && (supervisor->delivered & signal_bit(signal))) {
@@ -74,13 +91,15 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
 
 /* ---- actions ---- */
 
-static void post(struct supervisor *supervisor, const struct core_event *event)
+bool supervisor_post(struct supervisor *supervisor, const struct core_event *event)
 {
-    core_step(supervisor->core, platform_now(), event);
+    return core_step(supervisor->core, platform_now(), event);
 }
 
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
+    if (narrate_kind(supervisor, slot) == CORE_JOB)
+        return PLATFORM_JOB;
     if (narrate_kind(supervisor, slot) != CORE_HOOK)
         return PLATFORM_COMMAND;
     switch ((enum core_hook)supervisor->core->slots[slot].owner) {
@@ -97,8 +116,8 @@ static enum platform_what what_of(const struct supervisor *supervisor, uint32_t 
 /* Will anything be started after the command? */
 static bool starts_more(const struct plan *plan)
 {
-    return plan->forever || plan->worker.restart != RESTART_NEVER || plan->shutdown_handler ||
-           plan->shutdown_callback || plan->on_error;
+    return plan->mode != MODE_LAUNCH || plan->forever || plan->worker.restart != RESTART_NEVER ||
+           plan->shutdown_handler || plan->shutdown_callback || plan->on_error;
 }
 
 static void start_run(struct supervisor *supervisor, const struct core_action *action)
@@ -106,16 +125,19 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     uint32_t slot = action->run.slot;
     uint32_t about = supervisor->core->slots[slot].about;
     struct run_notes *notes = &supervisor->notes[slot];
-    struct platform_error error = {0};
+    struct platform_program program = {.what = what_of(supervisor, slot)};
     struct platform_started started;
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
-    error.end = action->end;
+    program.worker = supervisor->core->slots[slot].owner;
+    if (program.what == PLATFORM_COMMAND)
+        program.instance = slot - core_instance(supervisor->core, program.worker, 0);
+    program.error.end = action->end;
     if (about != 0) {
-        error.worker = narrate_name(supervisor, about);
-        error.pid = supervisor->notes[about].pid;
+        program.error.worker = narrate_name(supervisor, about);
+        program.error.pid = supervisor->notes[about].pid;
     }
-    platform_start(action->run, what_of(supervisor, slot), &error, &started);
+    platform_start(action->run, &program, &started);
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
@@ -126,7 +148,13 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
-    post(supervisor, &event);
+    if (supervisor->report != NULL)
+        timeline_started(supervisor, action->run, &started);
+    supervisor_post(supervisor, &event);
+    if (started.ok)
+        control_started(supervisor, action->run);
+    else if (program.what == PLATFORM_JOB)
+        control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
 }
@@ -141,7 +169,9 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
                  "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
         narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
-    platform_stop_tree(action->run, tree_signal(supervisor));
+    if (supervisor->report != NULL)
+        timeline_stop_tree(supervisor, action->run, tree_signal(supervisor, action->run.slot));
+    platform_stop_tree(action->run, tree_signal(supervisor, action->run.slot));
 }
 
 static void perform(struct supervisor *supervisor, const struct core_action *action)
@@ -150,15 +180,20 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
     char span[32];
+    if (supervisor->report != NULL)
+        timeline_action(supervisor, action);
     switch (action->kind) {
     case ACTION_START:
         start_run(supervisor, action);
         break;
     case ACTION_REQUEST:
         log_about(LEVEL_DEBUG, name, pid, "Cancelling task: %s (pid %ld)", name, pid);
+        control_asked(supervisor, action);
         break;
     case ACTION_SIGNAL:
         stop_by_signal(supervisor, action);
+        if (supervisor->report != NULL)
+            timeline_asked(supervisor, action);
         break;
     case ACTION_FORWARD:
         if (!(supervisor->delivered & signal_bit(supervisor_cause_signal(action->cause))))
@@ -181,7 +216,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         platform_census();
         break;
     case ACTION_DROP:
-        log_about(LEVEL_WARNING, name, 0, "%s was not started in time and is dropped", name);
+        log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
+        control_job_ended(supervisor, action->run, action->end, true);
         break;
     case ACTION_RETRY:
         narrate_span(action->until - supervisor->core->now, span, sizeof span);
@@ -192,6 +228,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
+        control_phase(supervisor, action->phase);
         break;
     case ACTION_FORCED:
         log_line(LEVEL_WARNING, "Asked again: going on at once");
@@ -206,11 +243,10 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     }
 }
 
-/* Records a fact, and does what follows from it; facts that this brings are recorded on the way. */
-static void step(struct supervisor *supervisor, const struct core_event *event)
+/* Facts that come up on the way are recorded, and dealt with by the loop that is running. */
+void supervisor_settle(struct supervisor *supervisor)
 {
     struct core_action action;
-    post(supervisor, event);
     if (supervisor->performing)
         return;
     supervisor->performing = true;
@@ -218,6 +254,12 @@ static void step(struct supervisor *supervisor, const struct core_event *event)
         perform(supervisor, &action);
     supervisor->performing = false;
     platform_arm(core_deadline(supervisor->core));
+}
+
+static void step(struct supervisor *supervisor, const struct core_event *event)
+{
+    supervisor_post(supervisor, event);
+    supervisor_settle(supervisor);
 }
 
 /* ---- reports ---- */
@@ -243,8 +285,11 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
     bool continued = !ending && !handed && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
-    if ((continued || ending || by_terminal) && platform_stopped(run))
+    if ((continued || ending || by_terminal) && platform_stopped(run)) {
+        if (supervisor->report != NULL)
+            timeline_sent(supervisor, run, SIGCONT);
         platform_send(run, SIGCONT, true, NULL, false);
+    }
 #else
     (void)supervisor, (void)run, (void)signal;
 #endif
@@ -261,7 +306,7 @@ static bool belongs_to_command(const struct supervisor *supervisor, bool deliver
 #endif
     bool outlives = plan->forever || plan->worker.restart != RESTART_NEVER;
     return is_key && delivered && main_is_up(supervisor) && !outlives &&
-           !plan->shutdown_signals_given;
+           !plan->shutdown_signals_given && !supervisor->spoken;
 }
 
 static bool is_key(const struct supervisor *supervisor, const struct platform_signal *arrived)
@@ -313,16 +358,20 @@ static bool catches_up(const struct supervisor *supervisor)
 
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
-    char name[16];
     bool delivered = platform_shares(arrived);
     bool running = supervisor->core->phase == PHASE_RUNNING;
     bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
-    log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
-             arrived->from_kernel ? " from the kernel" : "");
+    narrate_signal(arrived);
+    if (supervisor->report != NULL)
+        timeline_signal(supervisor, arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
         pass_on(supervisor, arrived);
+        return;
+    }
+    if (is_trigger && supervisor->outer_asked && !arrived->from_kernel) {
+        supervisor->outer_asked = false; /* the one that follows its message */
         return;
     }
     if (is_trigger)
@@ -345,11 +394,12 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
                       bool left)
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
-    char text[64];
     event.requested = was_requested(supervisor, run, end);
-    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
-              "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
-              supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
+    narrate_end(supervisor, run, end);
+    if (narrate_kind(supervisor, run.slot) == CORE_JOB)
+        control_job_ended(supervisor, run, end, false);
+    if (supervisor->report != NULL)
+        timeline_ended(supervisor, run, end, left);
     step(supervisor, &event);
 }
 
@@ -360,6 +410,8 @@ void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct en
     if (log_enabled(level))
         log_about(level, "orphans", pid, "reaped adopted process %ld: %s", pid,
                   narrate_ending(end, text, sizeof text));
+    if (supervisor->report != NULL)
+        timeline_adopted_ended(supervisor, pid, end);
 }
 
 void supervisor_reaped(struct supervisor *supervisor)
@@ -369,6 +421,8 @@ void supervisor_reaped(struct supervisor *supervisor)
 
 void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left, bool fresh)
 {
+    if (supervisor->report != NULL && !left && core_present(supervisor->core, run.slot))
+        timeline_gone(supervisor, run);
     step(supervisor,
          &(struct core_event){.kind = EVENT_TREE, .run = run, .left = left, .fresh = fresh});
 }
@@ -382,14 +436,24 @@ void supervisor_time(struct supervisor *supervisor)
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = 1;
+    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->wave = plan->wave;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
     worker->rung_count = plan->rung_count;
-    worker->shield_timeout = NEVER;
+    worker->shield_timeout = plan->shield_timeout;
     for (uint32_t i = 0; i < plan->rung_count; i++)
         worker->rung_time[i] = plan->rungs[i].time;
+}
+
+/* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
+static uint32_t executor_workers(const struct supervisor *supervisor)
+{
+    uint32_t suitable = supervisor->place.processors + 4;
+    if (supervisor->plan->executor_workers > 0)
+        return (uint32_t)supervisor->plan->executor_workers;
+    return suitable < 32 ? suitable : 32;
 }
 
 static void convert(struct supervisor *supervisor, struct core_config *config)
@@ -406,11 +470,12 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
         [ORPHANS_LEAVE] = CORE_ORPHANS_LEAVE,
     };
     const struct plan *plan = supervisor->plan;
-    bool launches = plan->worker.argv != NULL;
+    bool launches = is_launcher(supervisor);
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    convert_worker(&plan->worker, &supervisor->worker);
-    config->workers = &supervisor->worker;
-    config->worker_count = launches ? 1 : 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        convert_worker(&plan->workers[i], &supervisor->workers[i]);
+    config->workers = supervisor->workers;
+    config->worker_count = plan->worker_count;
     config->timeout = plan->timeout;
     config->drain_delay = plan->drain_delay;
     config->orphan_time = NEVER;
@@ -427,6 +492,30 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     config->has_on_error = plan->on_error != NULL;
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
+    config->job_workers = executor_workers(supervisor);
+    if (plan->no_control || !launches)
+        return;
+    config->job_capacity = JOBS_MAX;
+    config->shield_capacity = SHIELDS_MAX;
+}
+
+/* Instances are told apart where a worker has several: "web:0", "web:1". */
+static bool name_instances(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    uint32_t count = core->first_job - core->first_instance, slot = 0;
+    if (count <= supervisor->plan->worker_count)
+        return true;
+    supervisor->names = calloc(count, sizeof *supervisor->names);
+    if (supervisor->names == NULL)
+        return false;
+    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
+        const struct plan_worker *worker = &supervisor->plan->workers[i];
+        for (int n = 0; n < worker->instances; n++, slot++)
+            snprintf(supervisor->names[slot], sizeof supervisor->names[slot],
+                     worker->instances > 1 ? "%s:%d" : "%s", worker->name, n);
+    }
+    return true;
 }
 
 static void open_log(const struct plan *plan)
@@ -436,7 +525,7 @@ static void open_log(const struct plan *plan)
         [LOG_JSON] = LOG_STYLE_JSON,
         [LOG_JOURNAL] = LOG_STYLE_JOURNAL,
     };
-    int threshold = LEVEL_WARNING - plan->verbosity;
+    int threshold = LEVEL_WARNING - plan_verbosity(plan);
     bool terminal = false;
     enum plan_log_format format = plan->log_format;
     if (format == LOG_AUTO)
@@ -456,7 +545,7 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
     bool requested = false;
     if (end.kind == ENDING_NOT_STARTED)
         return (struct ending){ENDING_EXITED, end.value};
-    if (!is_forever_alone(supervisor))
+    if (is_launcher(supervisor))
         requested = was_requested(supervisor, main_run(supervisor), end);
     if (policy_is_success(&worker->success, end, requested))
         return (struct ending){ENDING_EXITED, 0};
@@ -469,10 +558,15 @@ static struct ending run_until_over(struct supervisor *supervisor)
     if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
+    if (supervisor->plan->mode == MODE_FOREVER)
+        control_begun(supervisor);
     platform_loop();
     platform_close();
+    struct ending end = apply_success(supervisor, supervisor->end);
+    if (supervisor->report != NULL)
+        timeline_write(supervisor, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
-    return apply_success(supervisor, supervisor->end);
+    return end;
 }
 
 struct ending supervisor_run(const struct plan *plan)
@@ -484,6 +578,15 @@ struct ending supervisor_run(const struct plan *plan)
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
     supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
+    struct core_worker only; /* a launcher needs no table */
+    supervisor.workers = &only;
+    if (plan->worker_count > 1)
+        supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
+    if (supervisor.workers == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
+        return end;
+    }
+    memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
     convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);
@@ -494,10 +597,14 @@ struct ending supervisor_run(const struct plan *plan)
     }
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    if (supervisor.notes != NULL)
+    supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
+    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
+        timeline_open(&supervisor))
         end = run_until_over(&supervisor);
     else
-        log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
+        log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
+    free(supervisor.report);
+    free(supervisor.jobs);
     free(supervisor.notes);
     free(memory);
     return end;

@@ -58,7 +58,8 @@ def check_includes(path, text):
         elif room_of(target) not in rooms and room_of(path) not in SHARED.get(name, ()):
             yield f"{path}: {room_of(path)} must not know {name}"
     for name in re.findall(r"^\s*#\s*include\s+<([^>]+)>", text, re.M):
-        if headers is not None and name not in headers:
+        own = name == "ini.h" and path == ROOT / "src/plan/ini.c" # counted in main()
+        if headers is not None and name not in headers and not own:
             yield f"{path}: {room_of(path)} must not include <{name}>"
 
 

@@ -81,9 +81,12 @@ async def main(port):
             print("Asked to stop:", line, flush=True)
             stop.set()
 
-    # The stop signal comes, too, once no shield is held; without aiorun it comes alone.
     for number in signal.SIGTERM, signal.SIGINT:
-        loop.add_signal_handler(number, stop.set)
+        if control.socket:
+            # The stop signal comes, too, once no shield is held: maybe while Python is ending.
+            signal.signal(number, signal.SIG_IGN)
+        else:
+            loop.add_signal_handler(number, stop.set)
     control.listen(loop, obey)
     server = await asyncio.start_server(handle_echo, "127.0.0.1", port)
     print("Serving on {}".format(server.sockets[0].getsockname()), flush=True)

@@ -1,38 +1,47 @@
 #include "plan/check.h"
 
+#include "plan/check_fleet.h"
 #include "plan/option_table.h"
 
 #include <string.h>
 
 #define SHARE_OF_CAP 4 /* the drain delay may take a quarter of the timeout */
 
-static enum plan_source source_of(const struct plan *plan, const char *name)
+static const struct option *row_of(const char *name)
 {
-    return option_source(option_find(name, strlen(name)), plan);
+    return option_find(name, strlen(name));
 }
 
 /* The fault's place: the named option, where it was given. */
-static const char *place_of(const struct plan *plan, const char *name, char *buffer)
+static const char *place_of(const struct plan *plan, const struct plan_worker *worker,
+                            const char *name, char *buffer)
 {
-    return option_place(option_find(name, strlen(name)), source_of(plan, name), buffer);
+    return option_place_in(row_of(name), plan, worker, buffer);
+}
+
+static enum plan_source source_of(const struct plan *plan, const char *name)
+{
+    return option_source(row_of(name), plan, &plan->worker);
 }
 
 /* Two options that exclude each other.  (Where one is from the environment and the other from the
- * command line, cli_parse() has let the latter win.) */
-static void check_pairs(const struct plan *plan, struct faults *faults)
+ * command line, cli_parse() has let the latter win; and config_load() has let both win over the
+ * file.) */
+static void check_pairs(const struct plan *plan, const struct plan_worker *worker,
+                        enum option_scope scope, struct faults *faults)
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option *a = &option_table[i];
-        if (!option_in_force(a, plan))
+        if (a->scope != scope || !option_in_force(a, plan, worker))
             continue;
         for (size_t j = i + 1; j < option_count; j++) {
             const struct option *b = &option_table[j];
-            if (!option_in_force(b, plan) || !option_contradicts(a, b))
+            if (!option_in_force(b, plan, worker) || !option_contradicts(a, b))
                 continue;
             char place[OPTION_PLACE_MAX], other[OPTION_PLACE_MAX];
-            fault_add(faults, option_place(b, option_source(b, plan), place),
+            fault_add(faults, option_place_in(b, plan, worker, place),
                       "it contradicts %s, only one of them is allowed",
-                      option_place(a, option_source(a, plan), other));
+                      option_place_in(a, plan, worker, other));
         }
     }
 }
@@ -49,7 +58,7 @@ static void check_drain_delay(const struct plan *plan, struct faults *faults)
     text_add(&text, "' is more than a quarter of the timeout, ");
     text_add_duration(&text, plan->timeout);
     const char *name = source_of(plan, "drain-delay") == SOURCE_DEFAULT ? "timeout" : "drain-delay";
-    fault_add(faults, place_of(plan, name, place), "%s", words);
+    fault_add(faults, place_of(plan, &plan->worker, name, place), "%s", words);
 }
 
 /* An option that can have no effect is refused where somebody has just typed it.  In the
@@ -67,7 +76,7 @@ static void check_restart(const struct plan *plan, struct faults *faults)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char place[OPTION_PLACE_MAX];
         if (is_typed(plan, names[i]))
-            fault_add(faults, place_of(plan, names[i], place),
+            fault_add(faults, place_of(plan, &plan->worker, names[i], place),
                       "it needs --restart on-failure or --restart always, and --restart is never");
     }
 }
@@ -93,25 +102,27 @@ static void check_forever(const struct plan *plan, struct faults *faults)
         const struct option *option = &option_table[i];
         char place[OPTION_PLACE_MAX];
         if (!serves_without_command(option) && is_typed(plan, option->name))
-            fault_add(faults, place_of(plan, option->name, place),
+            fault_add(faults, place_of(plan, &plan->worker, option->name, place),
                       "it is for a command, and --forever was given without one");
     }
 }
 
 /* USER, or USER:GROUP unless --group-name says the group. */
-static void check_user(const struct plan *plan, struct faults *faults)
+static void check_user(const struct plan *plan, const struct plan_worker *worker,
+                       struct faults *faults)
 {
-    const char *user = plan->worker.attributes.user;
+    const char *user = worker->attributes.user;
     const char *colon = user != NULL ? strchr(user, ':') : NULL;
     char place[OPTION_PLACE_MAX];
     if (colon == NULL)
         return;
     if (colon == user || colon[1] == '\0' || strchr(colon + 1, ':') != NULL)
-        fault_add(faults, place_of(plan, "user", place), "'%.80s' is not USER or USER:GROUP", user);
-    else if (plan->worker.attributes.group != NULL)
-        fault_add(faults, place_of(plan, "group-name", place),
-                  "'%.80s' contradicts the group in --user '%.80s', only one of them is allowed",
-                  plan->worker.attributes.group, user);
+        fault_add(faults, place_of(plan, worker, "user", place),
+                  "'%.80s' is not USER or USER:GROUP", user);
+    else if (worker->attributes.group != NULL)
+        fault_add(faults, place_of(plan, worker, "group-name", place),
+                  "'%.80s' contradicts the group in the user '%.80s', only one of them is allowed",
+                  worker->attributes.group, user);
 }
 
 /* The group that a terminal is shared in is the shell's too: it is never signalled as a group. */
@@ -121,26 +132,68 @@ static void check_terminal(struct plan *plan, struct faults *faults)
     if (plan->terminal == TERMINAL_SHARE && source_of(plan, "group") == SOURCE_DEFAULT)
         plan->worker.group = false; /* dumb-init's default gives way */
     if (plan->worker.group && plan->terminal == TERMINAL_SHARE)
-        fault_add(faults, place_of(plan, "group", place),
+        fault_add(faults, place_of(plan, &plan->worker, "group", place),
                   "it needs a process group of the command's own, and --terminal is share");
 }
 
-static void make_ladder(struct plan_worker *worker)
+/* Where there are several commands, the keys are for aiorun alone. */
+static void check_fleet_terminal(struct plan *plan, struct faults *faults)
 {
-    if (worker->stop_given)
-        return;
-    worker->rung_count = 1;
-    worker->rungs[0] =
-        (struct plan_rung){.signal = worker->stop_signal, .time = worker->stop_timeout};
+    char place[OPTION_PLACE_MAX];
+    bool asked = plan->terminal == TERMINAL_SHARE || plan->terminal == TERMINAL_OWN;
+    if (asked && source_of(plan, "terminal") != SOURCE_ENVIRONMENT)
+        fault_add(faults, place_of(plan, &plan->worker, "terminal", place),
+                  "the workers of a file have no terminal: only none is allowed");
+    plan->terminal = TERMINAL_NONE;
+}
+
+/* The ladder of the two simple options, and the default that is another option's value. */
+static void finish_worker(const struct plan *plan, struct plan_worker *worker)
+{
+    if (!worker->stop_given) {
+        worker->rung_count = 1;
+        worker->rungs[0] =
+            (struct plan_rung){.signal = worker->stop_signal, .time = worker->stop_timeout};
+    }
+    if (!worker->shield_timeout_set)
+        worker->shield_timeout = plan->timeout;
+}
+
+static void check_worker(const struct plan *plan, struct plan_worker *worker, struct faults *faults)
+{
+    check_pairs(plan, worker, SCOPE_WORKER, faults);
+    check_user(plan, worker, faults);
+    finish_worker(plan, worker);
+}
+
+static void check_workers(struct plan *plan, struct faults *faults)
+{
+    char place[PLAN_PLACE_MAX];
+    check_fleet_terminal(plan, faults);
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
+        check_worker(plan, &plan->fleet[i], faults);
+    finish_worker(plan, &plan->worker);
+    check_fleet(plan, faults);
+    plan->workers = plan->fleet;
+    plan->worker_count = plan->fleet_size;
+    /* Not said of a file that could not be read, or whose headings are wrong. */
+    if (plan->fleet_size == 0 && faults->count == 0)
+        fault_add(faults, plan_place(plan, 0, place),
+                  "there is no worker in it: a section [worker:NAME] makes one");
 }
 
 void check_plan(struct plan *plan, struct faults *faults)
 {
-    check_pairs(plan, faults);
+    check_pairs(plan, &plan->worker, SCOPE_SUPERVISOR, faults);
     check_drain_delay(plan, faults);
-    check_restart(plan, faults);
     check_forever(plan, faults);
-    check_user(plan, faults);
+    if (plan_is_fleet(plan)) {
+        check_workers(plan, faults);
+        return;
+    }
+    check_restart(plan, faults);
+    check_worker(plan, &plan->worker, faults);
     check_terminal(plan, faults);
-    make_ladder(&plan->worker);
+    plan->workers = &plan->worker;
+    plan->worker_count = plan->worker.argv != NULL ? 1 : 0;
 }

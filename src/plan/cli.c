@@ -1,14 +1,14 @@
 #include "plan/cli.h"
 
 #include "plan/drop_in.h"
+#include "plan/nearest.h"
 #include "plan/option_table.h"
 #include "plan/verb_table.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define VARIABLE_PREFIX "AIORUN_OPT_"
-#define NAME_SHOWN      40 /* how much of an unknown name its fault repeats */
+#define NAME_SHOWN      NEAREST_MAX /* how much of an unknown name its fault repeats */
 
 struct reader {
     struct plan *plan;
@@ -25,46 +25,21 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* How many letters must be put in, left out or replaced to make `b` of `a` (Levenshtein's distance,
- * with one row of the table kept). */
-static size_t distance(const char *a, size_t a_length, const char *b)
+static bool is_on_command_line(const struct option *option)
 {
-    size_t row[NAME_SHOWN + 1];
-    size_t b_length = strlen(b);
-    assert(b_length <= NAME_SHOWN);
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_length; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
+    return !option->file_only;
 }
 
-/* The option whose name is begun by, or all but spelled like, `name`; NULL when none is near. */
 static const struct option *find_nearest(const char *name, size_t length)
 {
-    if (length >= 3 && length <= NAME_SHOWN) {
-        for (size_t i = 0; i < option_count; i++) {
-            if (strncmp(option_table[i].name, name, length) == 0)
-                return &option_table[i];
-        }
-    }
-    const struct option *nearest = NULL;
-    size_t nearer_than = length > NAME_SHOWN ? 0 : least(length / 3, 3) + 1;
-    for (size_t i = 0; i < option_count && nearer_than > 1; i++) {
-        size_t steps = distance(name, length, option_table[i].name);
-        if (steps < nearer_than) {
-            nearest = &option_table[i];
-            nearer_than = steps;
-        }
-    }
-    return nearest;
+    return nearest_option(name, length, is_on_command_line);
+}
+
+/* The option of the command line with this long name; NULL when there is none. */
+static const struct option *find_option(const char *name, size_t length)
+{
+    const struct option *option = option_find(name, length);
+    return option != NULL && is_on_command_line(option) ? option : NULL;
 }
 
 /* `dashes` is what stood before the name on the command line. */
@@ -72,9 +47,13 @@ static void refuse_unknown(struct reader *reader, const char *dashes, const char
                            size_t length)
 {
     const struct option *nearest = find_nearest(name, length);
+    const struct option *known = option_find(name, length);
     int shown = (int)least(length, NAME_SHOWN);
     const char *rest = length > NAME_SHOWN ? "..." : "";
-    if (nearest != NULL)
+    if (known != NULL && known->file_only)
+        fault_add(reader->faults, NULL, "option --%s: it can be given in a --config FILE only",
+                  known->name);
+    else if (nearest != NULL)
         fault_add(reader->faults, NULL,
                   "option %s%.*s%s: there is no such option, did you mean --%s?", dashes, shown,
                   name, rest, nearest->name);
@@ -92,7 +71,7 @@ static void take(struct reader *reader, const struct option *option, const char 
     char place[OPTION_PLACE_MAX];
     option_place(option, SOURCE_COMMAND_LINE, place);
     reader->plan->source[option - option_table] = SOURCE_COMMAND_LINE;
-    option_set(option, reader->plan, value, place, reader->faults);
+    option_set(option, reader->plan, &reader->plan->worker, value, place, reader->faults);
 }
 
 /* Takes the next word as the option's argument; returns what follows. */
@@ -117,7 +96,7 @@ static const struct option *find_negated(const char *name, size_t length)
 {
     if (length <= 3 || memcmp(name, "no-", 3) != 0)
         return NULL;
-    const struct option *option = option_find(name + 3, length - 3);
+    const struct option *option = find_option(name + 3, length - 3);
     return option != NULL && option->negatable ? option : NULL;
 }
 
@@ -126,7 +105,7 @@ static char **read_long(struct reader *reader, const char *name, char **next)
 {
     size_t length = strcspn(name, "=");
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
-    const struct option *option = option_find(name, length);
+    const struct option *option = find_option(name, length);
     const struct drop_in *alias = drop_in_option(reader->program, name, length);
     const char *implied = "yes";
     const char *implied_only = NULL; /* their option says it all, ours would take an argument */
@@ -195,6 +174,25 @@ static void read_command(struct reader *reader, char **command)
         reader->plan->worker.argv = command;
 }
 
+/* `check FILE` */
+static void read_check(struct reader *reader, const struct verb *verb, char **next)
+{
+    if (*next != NULL && strcmp(*next, "--help") == 0) {
+        reader->plan->mode = MODE_HELP;
+        reader->plan->help_verb = verb;
+        return;
+    }
+    reader->plan->mode = MODE_CHECK;
+    if (*next == NULL) {
+        fault_add(reader->faults, NULL, "verb check: its argument FILE is missing");
+        return;
+    }
+    take(reader, option_find("config", strlen("config")), *next++);
+    if (*next != NULL)
+        fault_add(reader->faults, NULL, "verb check: it takes one FILE, but was also given '%.80s'",
+                  *next);
+}
+
 /* `help` and `version` are other spellings of options; what other verbs do is not a plan's
  * business. `next` is what follows. */
 static void read_verb(struct reader *reader, const struct verb *verb, char **next)
@@ -226,6 +224,8 @@ static void read_word(struct reader *reader, const char *word, char **next)
     /* tini, dumb-init and catatonit have no verbs: a command may be called like ours. */
     if (reader->program != NULL)
         read_command(reader, next - 1);
+    else if (verb != NULL && strcmp(word, "check") == 0)
+        read_check(reader, verb, next);
     else if (verb != NULL)
         read_verb(reader, verb, next);
     else if (!reader->lost)
@@ -304,15 +304,8 @@ static void refuse_variable(struct reader *reader, const char *name, size_t leng
 /* Does the command line say otherwise, with this option or with one that excludes it? */
 static bool is_overridden(const struct plan *plan, const struct option *option)
 {
-    if (option_source(option, plan) != SOURCE_DEFAULT)
-        return true;
-    for (size_t i = 0; i < option_count; i++) {
-        const struct option *other = &option_table[i];
-        if (option_source(other, plan) == SOURCE_COMMAND_LINE && option_in_force(other, plan) &&
-            option_contradicts(option, other))
-            return true;
-    }
-    return false;
+    return option_source(option, plan, &plan->worker) != SOURCE_DEFAULT ||
+           option_is_overridden(option, plan, SOURCE_ENVIRONMENT);
 }
 
 static void read_variable(struct reader *reader, const char *entry)
@@ -325,6 +318,10 @@ static void read_variable(struct reader *reader, const char *entry)
     }
     char place[OPTION_PLACE_MAX];
     option_place(option, SOURCE_ENVIRONMENT, place);
+    if (option->file_only) {
+        fault_add(reader->faults, place, "it can be given in a --config FILE only");
+        return;
+    }
     if (option->scope == SCOPE_CLI) {
         fault_add(reader->faults, place, "--%s can be given on the command line only",
                   option->name);
@@ -333,8 +330,8 @@ static void read_variable(struct reader *reader, const char *entry)
     if (is_overridden(reader->plan, option))
         return;
     reader->plan->source[option - option_table] = SOURCE_ENVIRONMENT;
-    option_set(option, reader->plan, entry[length] == '=' ? entry + length + 1 : "", place,
-               reader->faults);
+    option_set(option, reader->plan, &reader->plan->worker,
+               entry[length] == '=' ? entry + length + 1 : "", place, reader->faults);
 }
 
 /* A variable of the program that we stand in for: weaker than the command line and our own. */
@@ -348,8 +345,8 @@ static void read_drop_in(struct reader *reader, const char *entry)
     if (is_overridden(reader->plan, option))
         return;
     reader->plan->source[option - option_table] = SOURCE_ENVIRONMENT;
-    option_set(option, reader->plan, alias->value, option_place(option, SOURCE_ENVIRONMENT, place),
-               reader->faults);
+    option_set(option, reader->plan, &reader->plan->worker, alias->value,
+               option_place(option, SOURCE_ENVIRONMENT, place), reader->faults);
 }
 
 /* Whether the options matter: a broken environment must not keep --help from helping. */
@@ -358,6 +355,8 @@ static bool uses_options(enum plan_mode mode)
     switch (mode) {
     case MODE_LAUNCH:
     case MODE_FOREVER:
+    case MODE_FLEET:
+    case MODE_CHECK:
     case MODE_PRINT_CONFIG:
         return true;
     case MODE_HELP:
@@ -378,20 +377,31 @@ void cli_parse(struct plan *plan, char **argv, char **environment, struct faults
         drop_in_defaults(reader.program, plan);
         read_arguments(&reader, argv + 1);
     }
-    if (!uses_options(plan->mode))
+    if (!uses_options(plan->mode)) {
+        plan->config = NULL; /* nor must a broken file */
         return;
+    }
     for (char **entry = environment; *entry != NULL; entry++) {
         if (cli_is_own_variable(*entry))
             read_variable(&reader, *entry);
     }
     for (char **entry = environment; *entry != NULL; entry++)
         read_drop_in(&reader, *entry);
+    if (plan->config != NULL && plan->worker.argv != NULL)
+        fault_add(faults, "option --config",
+                  "it contradicts the command after '--', only one of "
+                  "them is allowed");
     if (plan->mode != MODE_LAUNCH || plan->worker.argv != NULL)
         return;
+    if (plan->config != NULL) {
+        plan->mode = MODE_FLEET;
+        return;
+    }
     if (plan->forever && reader.wants_command)
         plan->mode = MODE_FOREVER;
     else if (reader.wants_command && !reader.lost)
         fault_add(faults, NULL,
-                  "no command is given: write 'aiorun [OPTION...] -- COMMAND [ARG...]', or "
-                  "'aiorun --forever' to run without one");
+                  "no command is given: write 'aiorun [OPTION...] -- COMMAND [ARG...]', "
+                  "'aiorun --config FILE' for the workers of a file, or 'aiorun --forever' to run "
+                  "without one");
 }

@@ -26,8 +26,11 @@ bool cli_is_own_variable(const char *entry);
  * length the whole text has.
  *
  * cli_list_options: a line for each option, tabs between name, letter, scope (cli, supervisor,
- * worker), type, argument, default and help; `-` where there is none.  The type `toggle` is a
- * switch with a --no-NAME beside it. */
+ * worker), type, argument, default, help, key of the file, default with a file, and place (cli,
+ * both, file); `-` where there is none.  The type `toggle` is a switch with a --no-NAME beside it.
+ *
+ * cli_print_config: the checked plan in the syntax of a file, which is read back as the same plan.
+ */
 size_t cli_help(char *buffer, size_t size);
 size_t cli_verb_help(const struct verb *verb, char *buffer, size_t size);
 size_t cli_list_options(char *buffer, size_t size);

@@ -1,5 +1,6 @@
 /* The modes of cli.h that only print. */
 #include "plan/cli.h"
+#include "plan/ini.h"
 #include "plan/option_table.h"
 #include "plan/verb_table.h"
 
@@ -13,8 +14,9 @@
 
 static const char help_intro[] =
     "Usage: aiorun [OPTION...] -- COMMAND [ARG...]   launch one command\n"
+    "       aiorun [OPTION...] --config FILE         supervise the workers of FILE\n"
     "       aiorun [OPTION...] --forever             no command: adopt, reap, wait\n"
-    "       aiorun VERB [ARG...]                     a helper for workers\n"
+    "       aiorun VERB [ARG...]                     a helper for workers, or check FILE\n"
     "\n"
     "Starts COMMAND, passes signals on, and sees to a clean end: every process that it started\n"
     "or inherited is asked to stop, given its time, waited for and reaped, and the exit status\n"
@@ -29,7 +31,7 @@ static const char help_examples[] =
     "  aiorun -- ./server --port 8080\n"
     "  aiorun --timeout 28s --stop 'TERM 20s, QUIT 5s, KILL' -- ./server\n"
     "  aiorun --user www-data --restart on-failure --restart-limit 5/1m -- ./worker\n"
-    "\nThe manual is aiorun(1).\n";
+    "\nThe manual is aiorun(1), that of FILE is aiorun.ini(5).\n";
 
 static void add_spaces(struct text *text, size_t count)
 {
@@ -100,6 +102,8 @@ size_t cli_help(char *buffer, size_t size)
     const char *group = "";
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
+        if (option->file_only)
+            continue;
         if (strcmp(group, option->group) != 0)
             text_add(&text, "\n%s:\n", option->group);
         group = option->group;
@@ -130,6 +134,14 @@ static const char *scope_name(enum option_scope scope)
         return "worker";
     }
     return "-";
+}
+
+/* Where the option can be given. */
+static const char *place_name(const struct option *option)
+{
+    if (option->scope == SCOPE_CLI)
+        return "cli";
+    return option->file_only ? "file" : "both";
 }
 
 static const char *type_name(const struct option *option)
@@ -173,6 +185,20 @@ static const char *type_name(const struct option *option)
         return "env";
     case TYPE_LIMIT:
         return "limit";
+    case TYPE_READY:
+        return "ready";
+    case TYPE_NAMES:
+        return "names";
+    case TYPE_AMOUNT:
+        return "amount";
+    case TYPE_CPUS:
+        return "cpus";
+    case TYPE_LISTEN:
+        return "listen";
+    case TYPE_HEALTH:
+        return "health";
+    case TYPE_OUTPUT:
+        return "output";
     }
     return "-";
 }
@@ -189,83 +215,161 @@ size_t cli_list_options(char *buffer, size_t size)
             option_add_argument(option, &text);
         else
             text_add(&text, "-");
-        text_add(&text, "\t%s\t%s\n", option->initial != NULL ? option->initial : "-",
+        text_add(&text, "\t%s\t%s\t", option->initial != NULL ? option->initial : "-",
                  option->help);
+        if (option->scope == SCOPE_CLI)
+            text_add(&text, "-");
+        else
+            option_add_key(option, &text);
+        const char *fleet = option->fleet != NULL ? option->fleet : option->initial;
+        text_add(&text, "\t%s\t%s\n", fleet != NULL ? fleet : "-", place_name(option));
     }
     return text.length;
 }
 
 /* ---- the plan ---- */
 
-/* A line of the file.  `value` is shown by option_show(), so `NAME=VALUE` for a variable, whose
- * name belongs to the key there. */
+/* All items of a list on one line, as config_load() takes them apart again; in memory of its own.
+ * NULL: none, or without memory, which sets *failed. */
+static char *copy_list(const struct option *option, const struct plan *plan,
+                       const struct plan_worker *worker, bool *failed)
+{
+    struct text line = {0};
+    char *item = NULL;
+    for (int pass = 0; pass < 2 && !*failed; pass++) { /* measured, then written */
+        line.length = 0;
+        for (size_t n = 0; (item = option_copy_value(option, plan, worker, n, failed)) != NULL;
+             n++) {
+            text_add(&line, n > 0 ? " " : "");
+            if (option->type == TYPE_STRINGS)
+                text_add_quoted(&line, item);
+            else
+                text_add(&line, "%s", item);
+            free(item);
+        }
+        if (pass > 0 || line.length == 0)
+            break;
+        line.size = line.length + 1;
+        line.buffer = malloc(line.size);
+        *failed = *failed || line.buffer == NULL;
+    }
+    return line.buffer;
+}
+
+/* A line of the file.  A variable is shown as `NAME=VALUE`, but its name belongs to the key. */
 static void add_line(struct text *text, const struct option *option, const char *value)
 {
-    if (value[strcspn(value, "\r\n")] != '\0') {
-        text_add(text, "; %s: a value with a line break, which a file cannot hold\n", option->name);
-    } else if (option->type == TYPE_ENV) {
-        int length = (int)strcspn(value, "=");
-        text_add(text, "env.%.*s = %s\n", length, value, value + length + 1);
-    } else if (option->type == TYPE_LIMIT) {
-        text_add(text, "limit.%s = %s\n", option->name + strlen("limit-"), value);
-    } else {
-        text_add(text, "%s = %s\n", option->name, value);
-    }
+    char key[OPTION_PLACE_MAX];
+    struct text name = {.buffer = key, .size = sizeof key};
+    size_t length = option->type == TYPE_ENV ? strcspn(value, "=") : 0;
+    const char *rest = option->type == TYPE_ENV ? value + length + 1 : value;
+    bool blank = length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t');
+    option_add_key(option, &name);
+    if (blank || !ini_can_hold(value) || !ini_can_hold(rest))
+        text_add(text, "; %s: a value with a line break or the like, which a file cannot hold\n",
+                 option->name);
+    else if (option->type == TYPE_ENV)
+        text_add(text, "env.%.*s = %s\n", (int)length, value, rest);
+    else
+        text_add(text, "%s = %s\n", key, value);
 }
 
-/* Appends the option's n-th value; false when there is none. */
-static bool add_value(struct text *text, const struct plan *plan, const struct option *option,
-                      size_t n)
+/* Does a later item set the same variable as the n-th one? */
+static bool is_set_again(const struct plan_strings *list, size_t n)
 {
-    struct text measure = {0};
-    if (!option_add_value(option, plan, n, &measure))
-        return false;
-    char *value = malloc(measure.length + 1);
-    if (value == NULL) {
-        text_add(text, "; %s: no memory is left to show it\n", option->name);
-        return false;
+    size_t length = strcspn(list->items[n], "=") + 1;
+    for (size_t i = n + 1; i < list->count; i++) {
+        if (strncmp(list->items[i], list->items[n], length) == 0)
+            return true;
     }
-    option_show(option, plan, n, value, measure.length + 1);
-    add_line(text, option, value);
-    free(value);
-    return true;
+    return false;
 }
 
-static void add_scope(struct text *text, const struct plan *plan, enum option_scope scope)
+/* Appends the option's lines: variables have one each. */
+static void add_values(struct text *text, const struct plan *plan, const struct plan_worker *worker,
+                       const struct option *option)
+{
+    bool list = option->type == TYPE_STRINGS || option->type == TYPE_REWRITE;
+    bool failed = false;
+    char *value = NULL;
+    for (size_t n = 0; n == 0 || !list; n++) {
+        value = list ? copy_list(option, plan, worker, &failed)
+                     : option_copy_value(option, plan, worker, n, &failed);
+        if (value == NULL)
+            break;
+        if (option->type != TYPE_ENV || !is_set_again(&worker->attributes.env, n))
+            add_line(text, option, value);
+        free(value);
+    }
+    if (failed)
+        text_add(text, "; %s: no memory is left to show it\n", option->name);
+}
+
+/* A default that gives way to another option: that the two contradict is no fault of anybody's, but
+ * would be one in a file. */
+static bool gives_way(const struct option *option, const struct plan *plan,
+                      const struct plan_worker *worker)
+{
+    if (option->type == TYPE_SWITCH || option_source(option, plan, worker) != SOURCE_DEFAULT)
+        return false;
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *other = &option_table[i];
+        if (option_contradicts(option, other) && option_in_force(other, plan, worker))
+            return true;
+    }
+    return false;
+}
+
+static void add_scope(struct text *text, const struct plan *plan, const struct plan_worker *worker,
+                      enum option_scope scope)
 {
     for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].scope != scope)
-            continue;
-        for (size_t n = 0; add_value(text, plan, &option_table[i], n); n++)
-            ;
+        const struct option *option = &option_table[i];
+        bool here = option->scope == scope && (plan_is_fleet(plan) || !option->file_only);
+        bool is_command = scope == SCOPE_WORKER && strcmp(option->name, "command") == 0;
+        if (here && !is_command && !gives_way(option, plan, worker))
+            add_values(text, plan, worker, option);
     }
 }
 
 static void add_command(struct text *text, char *const *argv)
 {
-    for (char *const *word = argv; *word != NULL; word++) {
-        if ((*word)[strcspn(*word, "\r\n")] != '\0') {
-            text_add(text, "; command: a word with a line break, which a file cannot hold\n");
-            return;
-        }
+    struct text line = {0};
+    for (char *const *word = argv; *word != NULL; word++, line.length++)
+        text_add_quoted(&line, *word);
+    line.size = line.length + 1; /* a blank or the NUL behind each word, and one byte more */
+    line.buffer = malloc(line.size);
+    if (line.buffer == NULL) {
+        text_add(text, "; command: no memory is left to show it\n");
+        return;
     }
-    text_add(text, "command =");
+    line.length = 0;
     for (char *const *word = argv; *word != NULL; word++) {
-        text_add(text, " ");
-        text_add_quoted(text, *word);
+        text_add(&line, word == argv ? "" : " ");
+        text_add_quoted(&line, *word);
     }
-    text_add(text, "\n");
+    if (ini_can_hold(line.buffer))
+        text_add(text, "command = %s\n", line.buffer);
+    else
+        text_add(text,
+                 "; command: a word with a line break or the like, which a file cannot hold\n");
+    free(line.buffer);
 }
 
 size_t cli_print_config(const struct plan *plan, char *buffer, size_t size)
 {
     struct text text = {.buffer = buffer, .size = size};
+    /* Without a command a launcher's options are still shown, as those of "main". */
+    const struct plan_worker *workers = plan_is_fleet(plan) ? plan->workers : &plan->worker;
+    uint32_t count = plan_is_fleet(plan) ? plan->worker_count : 1;
     text_add(&text, "; the effective configuration, as aiorun %s reads it\n", AIORUN_VERSION);
     text_add(&text, "[aiorun]\n");
-    add_scope(&text, plan, SCOPE_SUPERVISOR);
-    text_add(&text, "\n[worker:%s]\n", plan->worker.name);
-    if (plan->worker.argv != NULL)
-        add_command(&text, plan->worker.argv);
-    add_scope(&text, plan, SCOPE_WORKER);
+    add_scope(&text, plan, &plan->worker, SCOPE_SUPERVISOR);
+    for (uint32_t i = 0; i < count; i++) {
+        text_add(&text, "\n[worker:%s]\n", workers[i].name);
+        if (workers[i].argv != NULL)
+            add_command(&text, workers[i].argv);
+        add_scope(&text, plan, &workers[i], SCOPE_WORKER);
+    }
     return text.length;
 }

@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-#define FAULTS_MAX     32
+#define FAULTS_MAX     256
 #define FAULT_TEXT_MAX 512
 
 struct fault {

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-/* Where a row's value lives. */
+/* Where a row's value lives: in the plan, or, with SCOPE_WORKER, in a worker of it. */
 #define IN_PLAN(member)   offsetof(struct plan, member)
-#define IN_WORKER(member) offsetof(struct plan, worker.member)
-#define ATTRIBUTE(member) offsetof(struct plan, worker.attributes.member)
+#define IN_WORKER(member) offsetof(struct plan_worker, member)
+#define ATTRIBUTE(member) offsetof(struct plan_worker, attributes.member)
 
 /* Ten years: beyond that it is a typing mistake. */
 #define LONGEST (10 * INT64_C(365) * 24 * 3600 * SECOND)
@@ -45,9 +45,11 @@ static const struct option_choice log_choices[] = {{"auto", LOG_AUTO},
 /* The headings of the help. */
 #define SHUTDOWN "Shutdown"
 #define SIGNALS  "Signals and processes"
+#define CONTROL  "Readiness and control"
 #define RESTART  "Success and restart"
 #define COMMAND  "What the command is given"
 #define LOG      "Log"
+#define FLEET    "Several workers"
 #define ABOUT    "Information"
 
 /* Every resource limit takes the same words. */
@@ -66,7 +68,7 @@ const struct option option_table[] = {
      .argument = "D", .group = SHUTDOWN,
      .help = "cap of the whole shutdown: at the cap everything left is killed"},
     {.name = "stop-signal", .scope = SCOPE_WORKER, .type = TYPE_SIGNAL,
-     .field = IN_WORKER(stop_signal),
+     .field = IN_WORKER(stop_signal), .fleet = "TERM",
      .argument = "SIG", .group = SHUTDOWN,
      .help = "what a stop request sends instead of the shutdown signal that arrived, or TERM"},
     {.name = "stop-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION,
@@ -79,6 +81,11 @@ const struct option option_table[] = {
      .excludes = {"stop-signal", "stop-timeout"},
      .argument = "LADDER", .group = SHUTDOWN,
      .help = "the general form of the two above, such as 'TERM 20s, QUIT 5s, KILL'"},
+    {.name = "shield-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION,
+     .field = IN_WORKER(shield_timeout), .given = IN_WORKER(shield_timeout_set),
+     .min = 1, .max = LONGEST, .infinity = true,
+     .argument = "D", .group = SHUTDOWN,
+     .help = "how long a shutdown waits for a shield that names no deadline; else the timeout"},
     {.name = "drain-delay", .scope = SCOPE_SUPERVISOR, .type = TYPE_DURATION,
      .field = IN_PLAN(drain_delay), .min = 0, .max = LONGEST, .initial = "0",
      .argument = "D", .group = SHUTDOWN,
@@ -111,7 +118,7 @@ const struct option option_table[] = {
      .argument = "CMD", .group = SHUTDOWN,
      .help = "run on a failure that no restart handles, the failure in its environment"},
     {.name = "forever", .scope = SCOPE_SUPERVISOR, .type = TYPE_SWITCH,
-     .field = IN_PLAN(forever), .negatable = true, .initial = "no",
+     .field = IN_PLAN(forever), .negatable = true, .initial = "no", .fleet = "yes",
      .group = SHUTDOWN,
      .help = "run on although nothing is left to run, until a signal comes"},
     {.name = "orphans", .scope = SCOPE_SUPERVISOR, .type = TYPE_CHOICE,
@@ -121,10 +128,11 @@ const struct option option_table[] = {
 
     {.name = "terminal", .scope = SCOPE_SUPERVISOR, .type = TYPE_CHOICE,
      .field = IN_PLAN(terminal), .choices = terminal_choices, .initial = "auto",
+     .fleet = "none",
      .group = SIGNALS,
      .help = "the command is in our process group, in a group or a session of its own"},
     {.name = "group", .letter = 'g', .scope = SCOPE_WORKER, .type = TYPE_SWITCH,
-     .field = IN_WORKER(group), .negatable = true, .initial = "no",
+     .field = IN_WORKER(group), .negatable = true, .initial = "no", .fleet = "yes",
      .group = SIGNALS,
      .help = "signals go to the command's whole process group"},
     {.name = "subreaper", .letter = 's', .scope = SCOPE_SUPERVISOR, .type = TYPE_SWITCH,
@@ -152,6 +160,24 @@ const struct option option_table[] = {
      .group = SIGNALS,
      .help = "how the event loop waits"},
 
+    {.name = "ready", .scope = SCOPE_WORKER, .type = TYPE_READY,
+     .field = IN_WORKER(ready),
+     .argument = "HOW", .group = CONTROL,
+     .help = "when the command counts as ready: exec, notify, control, fd:N or after:D; notify "
+             "under NOTIFY_SOCKET, else exec"},
+    {.name = "executor-workers", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
+     .field = IN_PLAN(executor_workers), .min = 1, .max = 1000,
+     .argument = "N", .group = CONTROL,
+     .help = "submitted jobs at a time; 4 more than there are processors, at most 32"},
+    {.name = "control-fd", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
+     .field = IN_PLAN(control_fd), .min = 3, .max = 1023,
+     .argument = "N", .group = CONTROL,
+     .help = "the descriptor of the control pipe in the command; 9 unless that is taken"},
+    {.name = "no-control", .scope = SCOPE_SUPERVISOR, .type = TYPE_SWITCH,
+     .field = IN_PLAN(no_control), .initial = "no", .excludes = {"control-fd"},
+     .group = CONTROL,
+     .help = "no control pipe for the command, nor its variables"},
+
     {.name = "success-status", .letter = 'e', .scope = SCOPE_WORKER, .type = TYPE_STATUSES,
      .field = IN_WORKER(success),
      .argument = "LIST", .group = RESTART,
@@ -159,6 +185,7 @@ const struct option option_table[] = {
              "by our own stop signal; may be repeated"},
     {.name = "restart", .scope = SCOPE_WORKER, .type = TYPE_CHOICE,
      .field = IN_WORKER(restart), .choices = restart_choices, .initial = "never",
+     .fleet = "on-failure",
      .group = RESTART,
      .help = "when to start the command again after it ended by itself"},
     {.name = "restart-delay", .scope = SCOPE_WORKER, .type = TYPE_DELAY_RANGE,
@@ -240,6 +267,90 @@ const struct option option_table[] = {
      .field = IN_PLAN(log_format), .choices = log_choices, .initial = "auto",
      .group = LOG,
      .help = "how log lines are written"},
+    {.name = "report", .scope = SCOPE_SUPERVISOR, .type = TYPE_STRING,
+     .field = IN_PLAN(report),
+     .argument = "FILE", .group = LOG,
+     .help = "write the shutdown as a timeline to FILE: .json, .trace.json, .html, or text; - is "
+             "standard error"},
+
+    {.name = "config", .scope = SCOPE_CLI, .type = TYPE_STRING,
+     .field = IN_PLAN(config),
+     .argument = "FILE", .group = FLEET,
+     .help = "supervise the workers of this file, see aiorun.ini(5)"},
+    {.name = "command", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
+     .field = IN_WORKER(command),
+     .argument = "CMD", .group = FLEET,
+     .help = "what to run, in the quoting of a shell, but without one"},
+    {.name = "instances", .scope = SCOPE_WORKER, .type = TYPE_INTEGER, .file_only = true,
+     .field = IN_WORKER(instances), .min = 1, .max = 10000, .initial = "1",
+     .argument = "N", .group = FLEET,
+     .help = "how many of it run at the same time"},
+    {.name = "after", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
+     .field = IN_WORKER(after_names),
+     .argument = "NAMES", .group = FLEET,
+     .help = "start when these workers are ready, and stop before they do"},
+    {.name = "needs", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
+     .field = IN_WORKER(needs_names),
+     .argument = "NAMES", .group = FLEET,
+     .help = "the same as after, and stop also when one of these is stopped or given up"},
+    {.name = "autostart", .scope = SCOPE_WORKER, .type = TYPE_SWITCH, .file_only = true,
+     .field = IN_WORKER(autostart), .initial = "yes",
+     .group = FLEET,
+     .help = "start it at the beginning, not only when asked"},
+    {.name = "ready-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
+     .field = IN_WORKER(ready_timeout), .min = 1, .max = LONGEST, .infinity = true,
+     .initial = "60s",
+     .argument = "D", .group = FLEET,
+     .help = "it has failed when it is not ready by then"},
+    {.name = "watchdog", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
+     .field = IN_WORKER(watchdog), .min = 1, .max = LONGEST, .infinity = true,
+     .initial = "infinity",
+     .argument = "D", .group = FLEET,
+     .help = "it has failed when it does not say for so long that it is alive"},
+    {.name = "health", .scope = SCOPE_WORKER, .type = TYPE_HEALTH, .file_only = true,
+     .field = IN_WORKER(health),
+     .argument = "CMD every D timeout D retries N", .group = FLEET,
+     .help = "it has failed when this command did not exit with 0 in time, N times more"},
+    {.name = "max-age", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
+     .field = IN_WORKER(max_age), .min = SECOND, .max = LONGEST, .infinity = true,
+     .initial = "infinity",
+     .argument = "D", .group = FLEET,
+     .help = "replace it by a fresh one after so long"},
+    {.name = "listen", .scope = SCOPE_WORKER, .type = TYPE_LISTEN, .file_only = true,
+     .field = IN_WORKER(listen),
+     .argument = "ADDRESSES", .group = FLEET,
+     .help = "sockets that are opened once and passed on as LISTEN_FDS: tcp:HOST:PORT, "
+             "unix:/PATH[:MODE]"},
+    {.name = "output", .scope = SCOPE_WORKER, .type = TYPE_OUTPUT, .file_only = true,
+     .field = IN_WORKER(output), .initial = "inherit",
+     .argument = "HOW", .group = FLEET,
+     .help = "where its output goes: inherit, prefix, null, file:PATH or pipe:CMD"},
+    {.name = "before-start", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
+     .field = IN_WORKER(before_start),
+     .argument = "CMD", .group = FLEET,
+     .help = "run before each start, which fails if this does"},
+    {.name = "after-stop", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
+     .field = IN_WORKER(after_stop),
+     .argument = "CMD", .group = FLEET,
+     .help = "run when it has ended, and all that it started"},
+    {.name = "memory-max", .scope = SCOPE_WORKER, .type = TYPE_AMOUNT, .file_only = true,
+     .field = IN_WORKER(memory_max), .min = 4096, .max = INT64_MAX, .infinity = true,
+     .initial = "infinity",
+     .argument = "BYTES", .group = FLEET,
+     .help = "all its processes together have no more memory (K, M, G and T are understood)"},
+    {.name = "cpu-max", .scope = SCOPE_WORKER, .type = TYPE_CPUS, .file_only = true,
+     .field = IN_WORKER(cpu_max), .initial = "infinity",
+     .argument = "CPUS", .group = FLEET,
+     .help = "all its processes together have no more processor time: 1.5 or 150%"},
+    {.name = "pids-max", .scope = SCOPE_WORKER, .type = TYPE_AMOUNT, .file_only = true,
+     .field = IN_WORKER(pids_max), .min = 1, .max = 4194304, .infinity = true,
+     .initial = "infinity",
+     .argument = "N", .group = FLEET,
+     .help = "so many processes and threads at most"},
+    {.name = "may-stop", .scope = SCOPE_WORKER, .type = TYPE_SWITCH, .file_only = true,
+     .field = IN_WORKER(may_stop), .given = IN_WORKER(may_stop_set),
+     .group = FLEET,
+     .help = "its shutdown and error messages act on all; yes if it runs as our own user"},
 
     {.name = "help", .letter = 'h', .scope = SCOPE_CLI, .type = TYPE_ACTION,
      .field = IN_PLAN(mode), .choice_value = MODE_HELP,
@@ -300,16 +411,36 @@ bool option_contradicts(const struct option *a, const struct option *b)
     return excludes(a, b) || excludes(b, a);
 }
 
-bool option_in_force(const struct option *option, const struct plan *plan)
+bool option_in_force(const struct option *option, const struct plan *plan,
+                     const struct plan_worker *worker)
 {
-    if (option_source(option, plan) == SOURCE_DEFAULT)
+    if (option_source(option, plan, worker) == SOURCE_DEFAULT)
         return false;
-    return option->type != TYPE_SWITCH || *(const bool *)((const char *)plan + option->field);
+    const void *home = option->scope == SCOPE_WORKER ? (const void *)worker : plan;
+    return option->type != TYPE_SWITCH || *(const bool *)((const char *)home + option->field);
 }
 
-enum plan_source option_source(const struct option *option, const struct plan *plan)
+enum plan_source option_source(const struct option *option, const struct plan *plan,
+                               const struct plan_worker *worker)
 {
-    return (enum plan_source)plan->source[option - option_table];
+    size_t row = (size_t)(option - option_table);
+    if (option->scope == SCOPE_WORKER && worker->lines != NULL && worker->lines[row] > 0)
+        return SOURCE_FILE;
+    return (enum plan_source)plan->source[row];
+}
+
+bool option_is_overridden(const struct option *option, const struct plan *plan,
+                          enum plan_source source)
+{
+    if (option_source(option, plan, &plan->worker) > source)
+        return true;
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *other = &option_table[i];
+        if (option_source(other, plan, &plan->worker) > source &&
+            option_in_force(other, plan, &plan->worker) && option_contradicts(option, other))
+            return true;
+    }
+    return false;
 }
 
 /* `--timeout` is AIORUN_OPT_TIMEOUT in the environment. */
@@ -331,6 +462,28 @@ const char *option_place(const struct option *option, enum plan_source source, c
         add_variable(option->name, &text);
     else
         text_add(&text, "option --%s", option->name);
+    return buffer;
+}
+
+void option_add_key(const struct option *option, struct text *text)
+{
+    if (option->type == TYPE_LIMIT)
+        text_add(text, "limit.%s", option->name + strlen("limit-"));
+    else
+        text_add(text, "%s%s", option->name, option->type == TYPE_ENV ? ".NAME" : "");
+}
+
+const char *option_place_in(const struct option *option, const struct plan *plan,
+                            const struct plan_worker *worker, char *buffer)
+{
+    enum plan_source source = option_source(option, plan, worker);
+    if (source != SOURCE_FILE)
+        return option_place(option, source, buffer);
+    const uint32_t *lines = option->scope == SCOPE_WORKER ? worker->lines : plan->lines;
+    struct text text = {.buffer = buffer, .size = OPTION_PLACE_MAX};
+    char place[PLAN_PLACE_MAX];
+    text_add(&text, "%s: ", plan_place(plan, lines[option - option_table], place));
+    option_add_key(option, &text);
     return buffer;
 }
 

@@ -37,6 +37,13 @@ enum option_type {
     TYPE_STRINGS,     /* plan_strings, repeatable */
     TYPE_ENV,         /* plan_strings of NAME=VALUE, repeatable */
     TYPE_LIMIT,       /* plan_limit_value: SOFT[:HARD] */
+    TYPE_READY,       /* plan_ready */
+    TYPE_NAMES,       /* const char *: names of workers */
+    TYPE_AMOUNT,      /* uint64_t in min..max, K M G T; PLAN_UNLIMITED where infinity is allowed */
+    TYPE_CPUS,        /* uint32_t thousandths: 50%, 1.5; 0 is infinity */
+    TYPE_LISTEN,      /* plan_listens */
+    TYPE_HEALTH,      /* plan_health */
+    TYPE_OUTPUT,      /* plan_output */
 };
 
 struct option_choice {
@@ -49,7 +56,7 @@ struct option {
     char letter;      /* short option; 0: none */
     enum option_scope scope;
     enum option_type type;
-    size_t field;                        /* offsetof(struct plan, ...) */
+    size_t field;                        /* offsetof(struct plan, ...), or of plan_worker */
     size_t given;                        /* offsetof a bool that says it was given; 0: none */
     int64_t min, max;                    /* of durations (ms) and integers */
     bool infinity;                       /* durations: `infinity` is allowed; signals: `none` is */
@@ -57,8 +64,10 @@ struct option {
     int step;                            /* counts */
     const struct option_choice *choices; /* ends in a NULL name */
     int choice_value;                    /* actions: the mode */
+    bool file_only;          /* a key of the file that is no option of the command line */
     const char *excludes[2]; /* options that contradict this one; said on one side only */
     const char *initial;     /* default in the option's own words; NULL: none */
+    const char *fleet;       /* default where there is a file, if another; NULL: the same */
     const char *argument;    /* the argument's name in the help; NULL: none */
     const char *group;       /* heading in the help */
     const char *help;        /* one line, no full stop */
@@ -79,36 +88,58 @@ bool option_takes_argument(const struct option *option);
 /* May the two not stand beside each other? */
 bool option_contradicts(const struct option *a, const struct option *b);
 
-/* Was the option given, and not merely as a switch that is off? */
-bool option_in_force(const struct option *option, const struct plan *plan);
+/* In what follows, an option of SCOPE_WORKER is one of `worker`, which is `&plan->worker` or one of
+ * the plan's workers; all others are options of `plan`. */
 
-/* Where `plan` has the option's value from. */
-enum plan_source option_source(const struct option *option, const struct plan *plan);
+/* Was the option given, and not merely as a switch that is off? */
+bool option_in_force(const struct option *option, const struct plan *plan,
+                     const struct plan_worker *worker);
+
+/* Where the option's value is from. */
+enum plan_source option_source(const struct option *option, const struct plan *plan,
+                               const struct plan_worker *worker);
+
+/* Has something stronger than `source` given this option, or one that contradicts it? */
+bool option_is_overridden(const struct option *option, const struct plan *plan,
+                          enum plan_source source);
 
 /* The option as somebody who gave it would know it: "option --timeout" or "AIORUN_OPT_TIMEOUT".
- * Fills `buffer` (OPTION_PLACE_MAX bytes) and returns it. */
-#define OPTION_PLACE_MAX 80
+ * Fills `buffer` (OPTION_PLACE_MAX bytes) and returns it.  `source` is not SOURCE_FILE. */
+#define OPTION_PLACE_MAX (PLAN_PLACE_MAX + 80)
 const char *option_place(const struct option *option, enum plan_source source, char *buffer);
+
+/* The same, from wherever `plan` and `worker` have the option: also "shop.ini:12: timeout". */
+const char *option_place_in(const struct option *option, const struct plan *plan,
+                            const struct plan_worker *worker, char *buffer);
+
+/* Appends the option's name in a file: `timeout`, `limit.nofile`, `env.NAME`. */
+void option_add_key(const struct option *option, struct text *text);
 
 /* Appends what the help calls the option's argument: `D`, `auto|stop|wait|leave`; nothing for
  * options without one. */
 void option_add_argument(const struct option *option, struct text *text);
 
-/* Parses `text` as `option`'s value into `plan`; false with a fault at `place` (which names the
- * option) when it is none; the fault says what is allowed, and the plan is unchanged.  Options
- * without an argument are given as `yes`, or `1` for counts.  `text` must outlive the plan. */
-bool option_set(const struct option *option, struct plan *plan, const char *text, const char *place,
-                struct faults *faults);
+/* Parses `text` as `option`'s value into `plan` or `worker`; false with a fault at `place` (which
+ * names the option) when it is none; the fault says what is allowed, and nothing is changed.
+ * Options without an argument are given as `yes`, or `1` for counts.  `text` must outlive the plan.
+ */
+bool option_set(const struct option *option, struct plan *plan, struct plan_worker *worker,
+                const char *text, const char *place, struct faults *faults);
 
-/* Appends the option's value in `plan` in the option's own words: what option_set() would read
+/* Appends the option's value in the option's own words: what option_set() would read
  * back. Options that repeat item by item give their n-th item (n from 0).  False, with nothing
  * written, when there is no such item, or no value. */
-bool option_add_value(const struct option *option, const struct plan *plan, size_t n,
-                      struct text *text);
+bool option_add_value(const struct option *option, const struct plan *plan,
+                      const struct plan_worker *worker, size_t n, struct text *text);
 
-/* Writes the option's value in `plan` in the option's own words, at most `size` bytes and a NUL
+/* The same in memory of its own, which the caller frees; NULL when there is no such item.  Without
+ * memory NULL as well, and *failed is set. */
+char *option_copy_value(const struct option *option, const struct plan *plan,
+                        const struct plan_worker *worker, size_t n, bool *failed);
+
+/* Writes the option's value in the option's own words, at most `size` bytes and a NUL
  * always: option_add_value() for those who have a buffer. */
-bool option_show(const struct option *option, const struct plan *plan, size_t n, char *buffer,
-                 size_t size);
+bool option_show(const struct option *option, const struct plan *plan,
+                 const struct plan_worker *worker, size_t n, char *buffer, size_t size);
 
 #endif

@@ -2,6 +2,7 @@
 #include "plan/option_table.h"
 #include "plan/parse.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +132,9 @@ static bool set_rewrite(uint8_t *field, const char *text)
     return true;
 }
 
-static bool set_ladder(struct plan *plan, const char *text)
+static bool set_ladder(struct plan_worker *worker, const char *text)
 {
-    return parse_ladder(text, plan->worker.rungs, &plan->worker.rung_count);
+    return parse_ladder(text, worker->rungs, &worker->rung_count);
 }
 
 static bool set_choice(const struct option *option, int *field, const char *text)
@@ -166,6 +167,55 @@ static bool set_command(const char **field, const char *text)
     return true;
 }
 
+static bool set_names(const char **field, const char *text)
+{
+    const char *cursor = text;
+    char name[WORKER_NAME_MAX];
+    bool empty = true;
+    for (;; empty = false) {
+        if (!parse_next_name(&cursor, name))
+            return false;
+        if (name[0] == '\0')
+            break;
+    }
+    if (empty)
+        return false;
+    *field = text;
+    return true;
+}
+
+static bool set_amount(const struct option *option, uint64_t *field, const char *text)
+{
+    uint64_t value;
+    if (!parse_amount(text, &value))
+        return false;
+    if (value == PLAN_UNLIMITED ? !option->infinity
+                                : value < (uint64_t)option->min || value > (uint64_t)option->max)
+        return false;
+    *field = value;
+    return true;
+}
+
+static bool set_listen(struct plan_listens *field, const char *text)
+{
+    struct plan_listens value;
+    if (!parse_listen(text, &value))
+        return false;
+    parse_free_listen(field);
+    *field = value;
+    return true;
+}
+
+static bool set_health(struct plan_health *field, const char *text)
+{
+    struct plan_health value;
+    if (!parse_health(text, &value))
+        return false;
+    parse_free_health(field);
+    *field = value;
+    return true;
+}
+
 static bool append(struct plan_strings *field, const char *text)
 {
     const char **items = realloc(field->items, (field->count + 1) * sizeof *items);
@@ -189,9 +239,21 @@ static bool is_item(const struct option *option, const char *text)
            (option->type == TYPE_STRINGS && *text != '\0');
 }
 
-static bool set_value(const struct option *option, struct plan *plan, const char *text)
+/* What the row's offsets count from. */
+static void *home_of(const struct option *option, struct plan *plan, struct plan_worker *worker)
 {
-    void *field = (char *)plan + option->field;
+    return option->scope == SCOPE_WORKER ? (void *)worker : plan;
+}
+
+static const void *const_home_of(const struct option *option, const struct plan *plan,
+                                 const struct plan_worker *worker)
+{
+    return option->scope == SCOPE_WORKER ? (const void *)worker : plan;
+}
+
+static bool set_value(const struct option *option, void *home, const char *text)
+{
+    void *field = (char *)home + option->field;
     switch (option->type) {
     case TYPE_ACTION:
         *(int *)field = option->choice_value;
@@ -218,7 +280,7 @@ static bool set_value(const struct option *option, struct plan *plan, const char
     case TYPE_REWRITE:
         return set_rewrite(field, text);
     case TYPE_LADDER:
-        return set_ladder(plan, text);
+        return set_ladder(home, text);
     case TYPE_CHOICE:
         return set_choice(option, field, text);
     case TYPE_STRING:
@@ -230,6 +292,20 @@ static bool set_value(const struct option *option, struct plan *plan, const char
         return is_item(option, text); /* option_set() has kept it */
     case TYPE_LIMIT:
         return parse_limit(text, field);
+    case TYPE_READY:
+        return parse_ready(text, field);
+    case TYPE_NAMES:
+        return set_names(field, text);
+    case TYPE_AMOUNT:
+        return set_amount(option, field, text);
+    case TYPE_CPUS:
+        return parse_cpus(text, field);
+    case TYPE_LISTEN:
+        return set_listen(field, text);
+    case TYPE_HEALTH:
+        return set_health(field, text);
+    case TYPE_OUTPUT:
+        return parse_output(text, field);
     }
     return false;
 }
@@ -313,6 +389,31 @@ static void add_allowed(const struct option *option, struct text *text)
     case TYPE_ENV:
         text_add(text, "NAME=VALUE");
         return;
+    case TYPE_READY:
+        text_add(text, "exec, notify, control, fd:N (N from 3 to 1023) or after:D");
+        return;
+    case TYPE_NAMES:
+        text_add(text, "a list of workers: names of at most 63 letters, digits, '.', '_' and '-'");
+        return;
+    case TYPE_AMOUNT:
+        text_add(text, "a number from %" PRId64 " to %" PRId64 " (K, M, G or T may follow)%s",
+                 option->min, option->max, option->infinity ? ", or infinity" : "");
+        return;
+    case TYPE_CPUS:
+        text_add(text, "a number of processors such as 1.5 or 150%%, from 0.001 to 10000, or "
+                       "infinity");
+        return;
+    case TYPE_LISTEN:
+        text_add(text, "a list of addresses such as tcp:127.0.0.1:8080, tcp:[::1]:8080, "
+                       "tcp6:*:8080, unix:/run/x.sock or unix:/run/x.sock:0660");
+        return;
+    case TYPE_HEALTH:
+        text_add(text, "CMD every D timeout D retries N, such as 'curl -f localhost every 10s "
+                       "timeout 2s retries 3'");
+        return;
+    case TYPE_OUTPUT:
+        text_add(text, "one of inherit, prefix, null, file:PATH, pipe:CMD");
+        return;
     case TYPE_LIMIT:
         text_add(text, "SOFT or SOFT:HARD, SOFT not above HARD, each a number (K, M, G or T may "
                        "follow) or infinity");
@@ -320,16 +421,17 @@ static void add_allowed(const struct option *option, struct text *text)
     }
 }
 
-bool option_set(const struct option *option, struct plan *plan, const char *text, const char *place,
-                struct faults *faults)
+bool option_set(const struct option *option, struct plan *plan, struct plan_worker *worker,
+                const char *text, const char *place, struct faults *faults)
 {
-    if (is_item(option, text) && !append((void *)((char *)plan + option->field), text)) {
+    void *home = home_of(option, plan, worker);
+    if (is_item(option, text) && !append((void *)((char *)home + option->field), text)) {
         fault_add(faults, place, "no memory is left");
         return false;
     }
-    if (set_value(option, plan, text)) {
+    if (set_value(option, home, text)) {
         if (option->given != 0)
-            *(bool *)((char *)plan + option->given) = true;
+            *(bool *)((char *)home + option->given) = true;
         return true;
     }
     char allowed[FAULT_TEXT_MAX];
@@ -393,6 +495,53 @@ static bool add_rewrite(const uint8_t *rewrite, size_t n, struct text *text)
     return false;
 }
 
+static bool add_ready(const struct plan_ready *ready, struct text *text)
+{
+    switch (ready->kind) {
+    case READY_AUTO:
+        return false;
+    case READY_EXEC:
+        text_add(text, "exec");
+        break;
+    case READY_NOTIFY:
+        text_add(text, "notify");
+        break;
+    case READY_CONTROL:
+        text_add(text, "control");
+        break;
+    case READY_FD:
+        text_add(text, "fd:%d", ready->fd);
+        break;
+    case READY_AFTER:
+        text_add(text, "after:");
+        text_add_duration(text, ready->time);
+        break;
+    }
+    return true;
+}
+
+static bool add_output(const struct plan_output *output, struct text *text)
+{
+    switch (output->kind) {
+    case OUTPUT_INHERIT:
+        text_add(text, "inherit");
+        break;
+    case OUTPUT_PREFIX:
+        text_add(text, "prefix");
+        break;
+    case OUTPUT_NULL:
+        text_add(text, "null");
+        break;
+    case OUTPUT_FILE:
+        text_add(text, "file:%s", output->text);
+        break;
+    case OUTPUT_PIPE:
+        text_add(text, "pipe:%s", output->text);
+        break;
+    }
+    return true;
+}
+
 static bool add_string(const char *value, struct text *text)
 {
     if (value == NULL)
@@ -402,10 +551,10 @@ static bool add_string(const char *value, struct text *text)
 }
 
 /* What each type shows once it is known that there is a value at all. */
-static bool add_one(const struct option *option, const struct plan *plan, size_t n,
-                    struct text *text)
+static bool add_one(const struct option *option, const void *home, size_t n, struct text *text)
 {
-    const void *field = (const char *)plan + option->field;
+    const void *field = (const char *)home + option->field;
+    const struct plan_worker *worker = home; /* where the row is one of a worker's */
     const struct plan_strings *strings = field;
     const struct plan_limit_value *limit = field;
     switch (option->type) {
@@ -426,6 +575,8 @@ static bool add_one(const struct option *option, const struct plan *plan, size_t
         text_add_rate(text, field);
         return true;
     case TYPE_INTEGER:
+        if (*(const int *)field < option->min)
+            return false;
         text_add(text, "%d", *(const int *)field);
         return true;
     case TYPE_OCTAL:
@@ -443,8 +594,24 @@ static bool add_one(const struct option *option, const struct plan *plan, size_t
     case TYPE_REWRITE:
         return add_rewrite(field, n, text);
     case TYPE_LADDER:
-        text_add_ladder(text, plan->worker.rungs, plan->worker.rung_count);
+        text_add_ladder(text, worker->rungs, worker->rung_count);
         return true;
+    case TYPE_READY:
+        return add_ready(field, text);
+    case TYPE_NAMES:
+        return add_string(*(const char *const *)field, text);
+    case TYPE_AMOUNT:
+        text_add_amount(text, *(const uint64_t *)field);
+        return true;
+    case TYPE_CPUS:
+        text_add_cpus(text, *(const uint32_t *)field);
+        return true;
+    case TYPE_LISTEN:
+        return add_string(((const struct plan_listens *)field)->text, text);
+    case TYPE_HEALTH:
+        return add_string(((const struct plan_health *)field)->text, text);
+    case TYPE_OUTPUT:
+        return add_output(field, text);
     case TYPE_CHOICE:
         return add_choice(option, *(const int *)field, text);
     case TYPE_STRING:
@@ -468,22 +635,37 @@ static bool has_items(const struct option *option)
     return option->type == TYPE_REWRITE || option->type == TYPE_STRINGS || option->type == TYPE_ENV;
 }
 
-bool option_add_value(const struct option *option, const struct plan *plan, size_t n,
-                      struct text *text)
+bool option_add_value(const struct option *option, const struct plan *plan,
+                      const struct plan_worker *worker, size_t n, struct text *text)
 {
+    const void *home = const_home_of(option, plan, worker);
     if (n > 0 && !has_items(option))
         return false;
     if (option->given != 0 && option->initial == NULL &&
-        !*(const bool *)((const char *)plan + option->given))
+        !*(const bool *)((const char *)home + option->given))
         return false;
-    return add_one(option, plan, n, text);
+    return add_one(option, home, n, text);
 }
 
-bool option_show(const struct option *option, const struct plan *plan, size_t n, char *buffer,
-                 size_t size)
+bool option_show(const struct option *option, const struct plan *plan,
+                 const struct plan_worker *worker, size_t n, char *buffer, size_t size)
 {
     struct text text = {.buffer = buffer, .size = size};
     if (size > 0)
         buffer[0] = '\0';
-    return option_add_value(option, plan, n, &text);
+    return option_add_value(option, plan, worker, n, &text);
+}
+
+char *option_copy_value(const struct option *option, const struct plan *plan,
+                        const struct plan_worker *worker, size_t n, bool *failed)
+{
+    struct text measure = {0};
+    if (!option_add_value(option, plan, worker, n, &measure))
+        return NULL;
+    char *value = malloc(measure.length + 1);
+    if (value == NULL)
+        *failed = true;
+    else
+        option_show(option, plan, worker, n, value, measure.length + 1);
+    return value;
 }

@@ -269,8 +269,7 @@ bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count)
     return true;
 }
 
-/* Reads `infinity`, or a number with an optional K, M, G or T (powers of 1024). */
-static bool read_amount(const char *text, uint64_t *amount)
+bool parse_amount(const char *text, uint64_t *amount)
 {
     if (strcmp(text, "infinity") == 0) {
         *amount = PLAN_UNLIMITED;
@@ -299,10 +298,33 @@ bool parse_limit(const char *text, struct plan_limit_value *value)
     uint64_t soft, hard;
     if (!copy_word(word, text, colon != NULL ? (size_t)(colon - text) : strlen(text)))
         return false;
-    if (!read_amount(word, &soft) || !read_amount(colon != NULL ? colon + 1 : word, &hard))
+    if (!parse_amount(word, &soft) || !parse_amount(colon != NULL ? colon + 1 : word, &hard))
         return false;
     if (soft > hard)
         return false;
     *value = (struct plan_limit_value){.set = true, .soft = soft, .hard = hard};
     return true;
+}
+
+bool parse_ready(const char *text, struct plan_ready *value)
+{
+    static const struct {
+        const char *word;
+        enum plan_ready_kind kind;
+    } words[] = {{"exec", READY_EXEC}, {"notify", READY_NOTIFY}, {"control", READY_CONTROL}};
+    struct plan_ready ready = {0};
+    int64_t fd = 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i].word) == 0)
+            ready.kind = words[i].kind;
+    }
+    if (strncmp(text, "fd:", 3) == 0 && parse_integer(text + 3, 10, 3, 1023, &fd))
+        ready.kind = READY_FD;
+    else if (strncmp(text, "after:", 6) == 0 && parse_duration(text + 6, &ready.time) &&
+             ready.time != NEVER)
+        ready.kind = READY_AFTER;
+    ready.fd = (int)fd;
+    if (ready.kind != READY_AUTO)
+        *value = ready;
+    return ready.kind != READY_AUTO;
 }

@@ -48,6 +48,39 @@ bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count);
  * `infinity`; without HARD both are the same. */
 bool parse_limit(const char *text, struct plan_limit_value *value);
 
+/* `exec`, `notify`, `control`, `fd:N` (N in 3..1023) or `after:D`, D not infinite. */
+bool parse_ready(const char *text, struct plan_ready *value);
+
+/* A number (K, M, G and T multiply by powers of 1024), or `infinity`: PLAN_UNLIMITED. */
+bool parse_amount(const char *text, uint64_t *value);
+
+/* `1.5` or `150%` of a processor: 1500, at most three decimals of the former and one of the latter,
+ * from 0.001 to 10000; `infinity`: 0. */
+bool parse_cpus(const char *text, uint32_t *thousandths);
+
+/* A worker's name: [A-Za-z0-9._-]{1,63}. */
+#define WORKER_NAME_MAX 64 /* bytes with its NUL */
+bool parse_name(const char *text);
+
+/* Copies the next name of a list that has blanks or commas between them into `name`
+ * (WORKER_NAME_MAX bytes) and moves the cursor behind it.  `*name` is empty at the end; false, and
+ * the cursor moved, when what stands there is no name. */
+bool parse_next_name(const char **cursor, char *name);
+
+/* Addresses with blanks between them, in shell quoting; at least one: `tcp:HOST:PORT`,
+ * `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller frees `*value` with
+ * parse_free_listen(). */
+bool parse_listen(const char *text, struct plan_listens *value);
+void parse_free_listen(struct plan_listens *value);
+
+/* `CMD every D [timeout D] [retries N]`, in shell quoting; these three in any order, 10s and 3
+ * where they are left out.  The caller frees `*value` with parse_free_health(). */
+bool parse_health(const char *text, struct plan_health *value);
+void parse_free_health(struct plan_health *value);
+
+/* `inherit`, `prefix`, `null`, `file:PATH` or `pipe:CMD`; `text` must outlive the value. */
+bool parse_output(const char *text, struct plan_output *value);
+
 /* A whole number in min..max; base 8 or 10. */
 bool parse_integer(const char *text, int base, int64_t min, int64_t max, int64_t *value);
 

@@ -1,13 +1,16 @@
 #include "plan/plan.h"
 
 #include "plan/option_table.h"
+#include "plan/parse.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 void plan_init(struct plan *plan)
 {
     *plan = (struct plan){
+        .control_fd = -1,
         .worker = {.name = "main", .stop_timeout = NEVER, .attributes = {.umask = -1}},
     };
     for (int signal = 0; signal <= PLAN_SIGNAL_MAX; signal++)
@@ -18,18 +21,108 @@ void plan_init(struct plan *plan)
         if (option->initial == NULL)
             continue;
         /* A default that its own row refuses is a mistake in the table. */
-        bool accepted = option_set(option, plan, option->initial, NULL, NULL);
+        bool accepted = option_set(option, plan, &plan->worker, option->initial, NULL, NULL);
         assert(accepted);
         (void)accepted;
     }
     plan->shutdown_signals_given = false; /* a default is set, not given */
 }
 
-void plan_free(struct plan *plan)
+static void free_worker(struct plan_worker *worker)
 {
-    struct plan_attributes *attributes = &plan->worker.attributes;
+    struct plan_attributes *attributes = &worker->attributes;
     free(attributes->env.items);
     free(attributes->env_files.items);
     attributes->env = (struct plan_strings){0};
     attributes->env_files = (struct plan_strings){0};
+    parse_free_listen(&worker->listen);
+    parse_free_health(&worker->health);
+    free(worker->after);
+    free(worker->lines);
+    worker->after = NULL;
+    worker->lines = NULL;
+}
+
+void plan_free(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->fleet_size; i++) {
+        free(plan->fleet[i].argv);
+        free_worker(&plan->fleet[i]);
+    }
+    free(plan->fleet);
+    free(plan->lines);
+    free(plan->text);
+    free_worker(&plan->worker);
+    plan->fleet = NULL;
+    plan->fleet_size = 0;
+    plan->lines = NULL;
+    plan->text = NULL;
+    plan->workers = NULL;
+    plan->worker_count = 0;
+}
+
+const char *plan_place(const struct plan *plan, uint32_t line, char *buffer)
+{
+    const char *path = plan->config;
+    size_t room = PLAN_PLACE_MAX - sizeof "...:4294967295";
+    struct text text = {.buffer = buffer, .size = PLAN_PLACE_MAX};
+    if (strlen(path) > room)
+        text_add(&text, "...%s", path + strlen(path) - room);
+    else
+        text_add(&text, "%s", path);
+    if (line > 0)
+        text_add(&text, ":%u", (unsigned)line);
+    return buffer;
+}
+
+/* ---- what a reload compares ---- */
+
+/* Do all items of the option read the same? */
+static bool same_values(const struct option *option, const struct plan *plan_a,
+                        const struct plan_worker *a, const struct plan *plan_b,
+                        const struct plan_worker *b)
+{
+    bool failed = false, same = true, more = true;
+    for (size_t n = 0; same && more; n++) {
+        char *first = option_copy_value(option, plan_a, a, n, &failed);
+        char *second = option_copy_value(option, plan_b, b, n, &failed);
+        more = first != NULL && second != NULL;
+        same = !failed && (more ? strcmp(first, second) == 0 : first == second);
+        free(first);
+        free(second);
+    }
+    return same;
+}
+
+static bool same_scope(enum option_scope scope, const struct plan *plan_a,
+                       const struct plan_worker *a, const struct plan *plan_b,
+                       const struct plan_worker *b)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].scope == scope && !same_values(&option_table[i], plan_a, a, plan_b, b))
+            return false;
+    }
+    return true;
+}
+
+static bool same_words(char *const *a, char *const *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    for (; *a != NULL && *b != NULL; a++, b++) {
+        if (strcmp(*a, *b) != 0)
+            return false;
+    }
+    return *a == *b;
+}
+
+bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b)
+{
+    return strcmp(a->name, b->name) == 0 && same_words(a->argv, b->argv) &&
+           same_scope(SCOPE_WORKER, NULL, a, NULL, b);
+}
+
+bool plan_settings_equal(const struct plan *a, const struct plan *b)
+{
+    return same_scope(SCOPE_SUPERVISOR, a, &a->worker, b, &b->worker);
 }

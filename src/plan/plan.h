@@ -3,6 +3,7 @@
  *     struct plan plan;
  *     plan_init(&plan);
  *     cli_parse(&plan, argv, environ, &faults);
+ *     config_load(&plan, &faults);
  *     check_plan(&plan, &faults);
  *     if (faults.count) refuse;
  *
@@ -92,6 +93,72 @@ struct plan_attributes {
     bool no_new_privileges;
 };
 
+enum plan_ready_kind {
+    READY_AUTO,    /* READY_NOTIFY where we have a NOTIFY_SOCKET ourselves, else READY_EXEC */
+    READY_EXEC,    /* as soon as its program runs */
+    READY_NOTIFY,  /* sd_notify(3) */
+    READY_CONTROL, /* `ready` on the control pipe */
+    READY_FD,      /* a newline on a descriptor, as s6's programs do */
+    READY_AFTER,   /* after a while */
+};
+
+/* When a run counts as ready. */
+struct plan_ready {
+    enum plan_ready_kind kind;
+    int fd;    /* READY_FD */
+    msec time; /* READY_AFTER */
+};
+
+/* A socket that is opened once and given to every run as one of LISTEN_FDS. */
+enum plan_listen_kind {
+    LISTEN_TCP,
+    LISTEN_TCP6, /* IPv6 alone, no IPv4 mapped into it */
+    LISTEN_UNIX,
+};
+
+struct plan_listen {
+    enum plan_listen_kind kind;
+    const char
+        *host;     /* an address (IPv6 without brackets), a name, or `*`; of LISTEN_UNIX the path */
+    uint16_t port; /* 1..65535; 0 of LISTEN_UNIX */
+    int mode;      /* of LISTEN_UNIX: permissions; -1: as the umask makes them */
+};
+
+struct plan_listens {
+    const char *text; /* as it was written; NULL: none */
+    struct plan_listen *items;
+    size_t count;
+    char **words; /* what `host` points into */
+};
+
+/* A check that a run lives: `argv` every so often; NULL: none. */
+struct plan_health {
+    const char *text; /* as it was written */
+    char **argv;
+    msec every;       /* from the end of one to the start of the next */
+    msec timeout;     /* of one */
+    uint32_t retries; /* so many more may fail, one after the other, before the run has failed */
+};
+
+enum plan_output_kind {
+    OUTPUT_INHERIT, /* our own standard output and error */
+    OUTPUT_PREFIX,  /* lines in our log, with the worker's name before them */
+    OUTPUT_NULL,
+    OUTPUT_FILE, /* appended to */
+    OUTPUT_PIPE, /* into a command that is supervised too */
+};
+
+struct plan_output {
+    enum plan_output_kind kind;
+    const char *text; /* OUTPUT_FILE: the path; OUTPUT_PIPE: the command, in shell quoting */
+};
+
+/* One worker starts after another: when that is ready. */
+struct plan_dependency {
+    uint32_t worker; /* its place in plan.workers, always before the one that waits */
+    bool needs;      /* it is also stopped when that one is stopped or given up */
+};
+
 struct plan_worker {
     const char *name;
     char **argv; /* ends in NULL; NULL itself: no command */
@@ -106,12 +173,43 @@ struct plan_worker {
     struct plan_rung rungs[PLAN_RUNGS_MAX]; /* KILL follows the last one */
     bool group;                             /* signals go to the whole process group */
     int worker_death_signal;                /* 0: none */
+    bool shield_timeout_set;
+    msec shield_timeout; /* of a shield that names no deadline; after check_plan() always set */
+    struct plan_ready ready;
     struct plan_attributes attributes;
+
+    /* What only a file says. */
+    const char *command; /* `argv` before it was split */
+    int instances;
+    const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
+    msec ready_timeout;                    /* NEVER: none */
+    struct plan_listens listen;
+    msec watchdog; /* NEVER: none */
+    struct plan_health health;
+    uint64_t memory_max; /* bytes; PLAN_UNLIMITED */
+    uint64_t pids_max;
+    uint32_t cpu_max; /* thousandths of a processor; 0: unlimited */
+    struct plan_output output;
+    const char *before_start; /* shell quoting, no shell; NULL: none */
+    const char *after_stop;
+    msec max_age; /* NEVER: none */
+    bool autostart;
+    bool may_stop, may_stop_set; /* not set: when it runs as our own user */
+
+    /* Made by check_plan(). */
+    struct plan_dependency *after;
+    uint32_t after_count;
+    uint32_t wave; /* 0: waits for nobody; else one more than the last that it waits for */
+
+    uint32_t line;   /* of its section in the file; 0: it is in none */
+    uint32_t *lines; /* of its options, by their row in the table; 0: not in the file */
 };
 
 enum plan_mode {
     MODE_LAUNCH,  /* one command after `--` */
     MODE_FOREVER, /* --forever alone: adopt, reap, wait */
+    MODE_FLEET,   /* the workers of a file */
+    MODE_CHECK,   /* say what is wrong with a file */
     MODE_HELP,
     MODE_VERSION,
     MODE_PRINT_CONFIG,
@@ -119,9 +217,9 @@ enum plan_mode {
 };
 
 /* Where an option's value comes from; the later one wins. */
-enum plan_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
+enum plan_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
 
-#define PLAN_OPTIONS_MAX 80
+#define PLAN_OPTIONS_MAX 128
 
 struct verb;
 
@@ -147,24 +245,73 @@ struct plan {
     int parent_death_signal;              /* 0: none */
     uint8_t rewrite[PLAN_SIGNAL_MAX + 1]; /* what is sent instead of signal N; 0: nothing */
     bool warn_on_reap;
-    int verbosity; /* -v adds one, -q takes one; 0: WARNING and worse */
+    bool no_control;
+    int control_fd;       /* what the command finds its control pipe at; -1: where there is room */
+    int executor_workers; /* jobs at a time; 0: as many as suit this machine */
+    int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
-    struct plan_worker worker; /* the launcher's command */
+    const char *report;        /* where the report goes; NULL: nowhere */
+    struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
+
+    const char *config; /* the file; NULL: none, so it is a launcher */
+    char *text;         /* what is in it: values point into it */
+    uint32_t *lines;    /* of the options in [aiorun], by their row in the table; 0: not there */
+    struct plan_worker *fleet; /* the workers of the file */
+    uint32_t fleet_size;
+
+    /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
+     * Those of a file stand in the order of their waves, and within a wave in that of the file. */
+    const struct plan_worker *workers;
+    uint32_t worker_count;
 };
+
+/* Are the workers those of a file? */
+static inline bool plan_is_fleet(const struct plan *plan)
+{
+    return plan->config != NULL;
+}
+
+/* How much is logged: 0 is WARNING and worse, and each step shows one level more. */
+static inline int plan_verbosity(const struct plan *plan)
+{
+    return plan->verbosity + (plan_is_fleet(plan) ? 1 : 0);
+}
 
 /* Is what the command leaves behind nobody's tree but orphans, to be waited for or left alone?  Not
  * where the command may start again: that clears up first. */
 static inline bool plan_leaves_orphans(const struct plan *plan)
 {
     bool spares = plan->orphans == ORPHANS_WAIT || plan->orphans == ORPHANS_LEAVE;
-    return spares && plan->worker.restart == RESTART_NEVER;
+    return spares && plan->mode == MODE_LAUNCH && plan->worker.restart == RESTART_NEVER;
+}
+
+/* When this worker's runs count as ready.  Under a service manager a launcher's command is the
+ * service, and expected to speak for itself. */
+static inline enum plan_ready_kind
+plan_ready_kind(const struct plan *plan, const struct plan_worker *worker, bool has_manager)
+{
+    if (worker->ready.kind != READY_AUTO)
+        return worker->ready.kind;
+    return has_manager && plan->mode == MODE_LAUNCH ? READY_NOTIFY : READY_EXEC;
 }
 
 /* Fills `plan` with the defaults of the option table. */
 void plan_init(struct plan *plan);
 
-/* Frees the lists of a plan (not the strings in them, which were never its own).  Its command's
- * argv stays: it points into the caller's. */
+/* Frees the lists of a plan, its workers and the text of its file.  What it was given stays: a
+ * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
+
+/* The place of line `line` in the plan's file, "shop.ini:12"; 0: the file alone.  Fills `buffer`
+ * (PLAN_PLACE_MAX bytes), with the end of a path that is too long, and returns it. */
+#define PLAN_PLACE_MAX 240
+const char *plan_place(const struct plan *plan, uint32_t line, char *buffer);
+
+/* Are the workers the same in every option, name and command, wherever their values are from?  Also
+ * false without memory. */
+bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b);
+
+/* Are all options the same that are not a worker's? */
+bool plan_settings_equal(const struct plan *a, const struct plan *b);
 
 #endif

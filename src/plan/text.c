@@ -113,7 +113,7 @@ void text_add_ladder(struct text *text, const struct plan_rung *rungs, uint32_t 
         text_add(text, ", KILL");
 }
 
-static void add_amount(struct text *text, uint64_t amount)
+void text_add_amount(struct text *text, uint64_t amount)
 {
     if (amount == PLAN_UNLIMITED)
         text_add(text, "infinity");
@@ -121,12 +121,22 @@ static void add_amount(struct text *text, uint64_t amount)
         text_add(text, "%" PRIu64, amount);
 }
 
+void text_add_cpus(struct text *text, uint32_t thousandths)
+{
+    if (thousandths == 0)
+        text_add(text, "infinity");
+    else if (thousandths % 1000 == 0)
+        text_add(text, "%" PRIu32, thousandths / 1000);
+    else
+        text_add(text, "%" PRIu32 ".%03" PRIu32, thousandths / 1000, thousandths % 1000);
+}
+
 void text_add_limit(struct text *text, const struct plan_limit_value *limit)
 {
-    add_amount(text, limit->soft);
+    text_add_amount(text, limit->soft);
     if (limit->hard != limit->soft) {
         text_add(text, ":");
-        add_amount(text, limit->hard);
+        text_add_amount(text, limit->hard);
     }
 }
 

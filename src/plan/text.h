@@ -30,6 +30,8 @@ void text_add_statuses(struct text *text, const struct success_set *set);
 void text_add_delay_range(struct text *text, const struct policy_backoff *backoff);
 void text_add_rate(struct text *text, const struct policy_backoff *backoff);
 void text_add_ladder(struct text *text, const struct plan_rung *rungs, uint32_t count);
+void text_add_amount(struct text *text, uint64_t amount);
+void text_add_cpus(struct text *text, uint32_t thousandths);
 void text_add_limit(struct text *text, const struct plan_limit_value *limit);
 
 /* Appends `word` quoted so that sh and parse_command() read it as one word. */

@@ -59,6 +59,13 @@ const struct verb verb_table[] = {
         .arguments = "[STATUS]",
     },
     {
+        .name = "check",
+        .group = by_itself,
+        .help = "say what is wrong with the config file FILE",
+        .about = "All faults, each with its line; nothing is started.\n",
+        .arguments = "FILE",
+    },
+    {
         .name = "help",
         .group = by_itself,
         .help = "show all options and verbs, or one verb",

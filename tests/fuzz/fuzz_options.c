@@ -43,11 +43,11 @@ static void check_faults(void)
 static char *show(const struct option *option, const struct plan *plan, size_t n)
 {
     struct text measure = {0};
-    if (!option_add_value(option, plan, n, &measure))
+    if (!option_add_value(option, plan, &plan->worker, n, &measure))
         return NULL;
     char *value = malloc(measure.length + 1);
     MUST(value != NULL);
-    MUST(option_show(option, plan, n, value, measure.length + 1));
+    MUST(option_show(option, plan, &plan->worker, n, value, measure.length + 1));
     MUST(strlen(value) == measure.length);
     return value;
 }
@@ -61,7 +61,7 @@ static void check_round_trip(const struct option *option, const struct plan *pla
     if (shown == NULL)
         return;
     plan_init(&again);
-    MUST(option_set(option, &again, shown, "again", &faults));
+    MUST(option_set(option, &again, &again.worker, shown, "again", &faults));
     char *shown_again = show(option, &again, 0);
     MUST(shown_again != NULL && strcmp(shown, shown_again) == 0);
     free(shown);
@@ -75,7 +75,7 @@ static void try_value(const struct option *option, const char *text)
     plan_init(&plan);
     memcpy(&before, &plan, sizeof plan);
     memset(&faults, 0, sizeof faults);
-    if (option_set(option, &plan, text, option->name, &faults)) {
+    if (option_set(option, &plan, &plan.worker, text, option->name, &faults)) {
         MUST(faults.count == 0);
         check_round_trip(option, &plan);
     } else {

@@ -537,6 +537,19 @@ static void replies_are_written_and_read(void **state)
     }
 }
 
+static void there_is_an_answer_however_long_its_sentence(void **state)
+{
+    (void)state;
+    char sentence[3000], buffer[CONTROL_LINE_MAX];
+    memset(sentence, 'x', sizeof sentence);
+    memcpy(sentence, "no\nway\xff", 7);
+    sentence[sizeof sentence - 1] = '\0';
+    struct control_reply reply = {.answer = ANSWER_ERROR, .text = sentence};
+    assert_int_equal(control_format_reply(buffer, &reply), CONTROL_LINE_MAX);
+    assert_memory_equal(buffer, "error no way?xxx", 16);
+    assert_memory_equal(buffer + CONTROL_LINE_MAX - 4, "xxx\n", 4);
+}
+
 static void a_malformed_reply_is_refused_with_its_reason(void **state)
 {
     (void)state;
@@ -582,6 +595,7 @@ int main(void)
         cmocka_unit_test(orders_are_written_and_read),
         cmocka_unit_test(a_malformed_order_is_refused_with_its_reason),
         cmocka_unit_test(replies_are_written_and_read),
+        cmocka_unit_test(there_is_an_answer_however_long_its_sentence),
         cmocka_unit_test(a_malformed_reply_is_refused_with_its_reason),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
