@@ -87,15 +87,12 @@ int main(int argc, char **argv)
     check_plan(&plan, &faults);
     if (plan.mode == MODE_CHECK)
         return check();
-    if (plan.mode == MODE_FLEET && faults.count == 0)
-        fault_add(&faults, "option --config",
-                  "the workers of a file cannot be started yet, only checked: 'aiorun check FILE'");
-    bool prints = plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER;
-    if (!prints)
+    bool runs = plan.mode == MODE_LAUNCH || plan.mode == MODE_FOREVER || plan.mode == MODE_FLEET;
+    if (runs)
         platform_prepare(&plan, &faults);
     if (faults.count > 0)
         return refuse();
-    if (prints)
+    if (!runs)
         return print();
     platform_leave(supervisor_run(&plan));
 }

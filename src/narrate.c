@@ -30,9 +30,11 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_HOOK:
         return hooks[supervisor->core->slots[slot].owner];
     case CORE_WORKER:
+        if (supervisor->names != NULL)
+            return supervisor->names[slot - supervisor->core->first_instance];
         return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
     case CORE_JOB:
-        return "job";
+        return supervisor->jobs[slot - supervisor->core->first_job].name;
     }
     return "";
 }
@@ -42,7 +44,7 @@ const char *narrate_ending(struct ending end, char *buffer, size_t size)
     char name[16];
     switch (end.kind) {
     case ENDING_NONE:
-        snprintf(buffer, size, "not ended");
+        snprintf(buffer, size, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
         snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
@@ -99,6 +101,13 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
     return count;
 }
 
+static void narrate_shields(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name;
+    for (uint32_t n = 0; (name = core_shield(supervisor->core, slot, n)) != NULL; n++)
+        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot), name);
+}
+
 /* The seed's words for a task that ignored its cancellation. */
 void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
 {
@@ -127,6 +136,28 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
                        "and are killed:",
                  span);
     log_list(supervisor, LEVEL_WARNING, run, list, count);
+    narrate_shields(supervisor, run.slot);
+}
+
+/* Nothing is formatted that nobody will read: signals and ends are what latency is measured by. */
+void narrate_signal(const struct platform_signal *arrived)
+{
+    char name[16];
+    if (!log_enabled(LEVEL_DEBUG))
+        return;
+    log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
+             arrived->from_kernel ? " from the kernel" : "");
+}
+
+void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end)
+{
+    char text[64];
+    const char *name = narrate_name(supervisor, run.slot);
+    long pid = supervisor->notes[run.slot].pid;
+    if (!log_enabled(LEVEL_DEBUG))
+        return;
+    log_about(LEVEL_DEBUG, name, pid, "%s (pid %ld) %s", name, pid,
+              narrate_ending(end, text, sizeof text));
 }
 
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)
@@ -181,6 +212,7 @@ void narrate_waiting(const struct supervisor *supervisor)
         log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
                  asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
                  asked_at ? " s ago" : "", rest);
+        narrate_shields(supervisor, slot);
         narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
     }
 }
@@ -199,14 +231,15 @@ static enum log_level error_level(const struct supervisor *supervisor,
 void narrate_error(const struct supervisor *supervisor, const struct core_action *action)
 {
     char text[64];
+    enum log_level level = error_level(supervisor, action);
     const char *name = narrate_name(supervisor, action->run.slot);
     const struct core_slot *slot = &supervisor->core->slots[action->run.slot];
     bool gave_up = slot->kind == CORE_WORKER &&
                    supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
-    if (action->end.kind != ENDING_NOT_STARTED)
-        log_about(error_level(supervisor, action), name, supervisor->notes[action->run.slot].pid,
-                  "%s %s%s%s", name, narrate_ending(action->end, text, sizeof text),
+    if (action->end.kind != ENDING_NOT_STARTED && log_enabled(level))
+        log_about(level, name, supervisor->notes[action->run.slot].pid, "%s %s%s%s", name,
+                  narrate_ending(action->end, text, sizeof text),
                   gave_up ? ", and has used up its restarts" : "",
                   action->first ? "" : "; an earlier error is the exit status");
     if (action->hookless)

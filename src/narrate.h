@@ -3,32 +3,13 @@
  *     narrate_phase(supervisor, action);
  *     narrate_refusal(supervisor, action->run);    who did not go, before it is killed
  *
- * Reads the supervisor's state and changes nothing.  For supervisor.c alone.
+ * Reads the supervisor's state and changes nothing.  For supervisor.c and control.c alone.
  */
 #ifndef AIORUN_NARRATE_H
 #define AIORUN_NARRATE_H
 
 #include "report/log.h"
-#include "supervisor.h"
-
-/* What is remembered of a run beside what the core knows. */
-struct run_notes {
-    signal_mask sent; /* signals we sent it, KILL not counted */
-    msec asked_at;
-    long pid;
-};
-
-struct supervisor {
-    const struct plan *plan;
-    struct core *core;
-    struct core_worker *workers; /* by index in the plan */
-    struct run_notes *notes;     /* by slot */
-    struct platform_surroundings place;
-    signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
-    signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
-    bool performing;
-    struct ending end;
-};
+#include "supervisor_private.h"
 
 /* The core's causes are 0..63, signals 1..64. */
 static inline int supervisor_cause_signal(int cause)
@@ -51,6 +32,10 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
 
 /* Names those who did not end in time, unless they were named and killed before. */
 void narrate_refusal(const struct supervisor *supervisor, struct run_id run);
+
+/* A signal came; a run has ended. */
+void narrate_signal(const struct platform_signal *arrived);
+void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end);
 
 /* How far the shutdown has come; for whom it waits; what failed. */
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action);

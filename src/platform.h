@@ -21,6 +21,8 @@
 #include "core/core.h"
 #include "plan/fault.h"
 #include "plan/plan.h"
+#include "protocol/control.h"
+#include "protocol/notify.h"
 
 struct supervisor;
 
@@ -46,7 +48,8 @@ msec platform_now(void);
 struct platform_surroundings {
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
-    bool has_terminal;    /* a controlling terminal.  Windows: a console */
+    bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
+    uint32_t processors;  /* that we may run on */
     signal_mask ignored;  /* signals ignored when we started.  Windows: none */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
 };
@@ -55,8 +58,9 @@ struct platform_surroundings platform_surroundings(void);
 /* ---- runs ---- */
 
 enum platform_what {
-    PLATFORM_COMMAND,  /* a worker's command, with its attributes */
-    PLATFORM_HANDLER,  /* --shutdown-handler */
+    PLATFORM_COMMAND, /* a worker's command, with its attributes */
+    PLATFORM_JOB,     /* what platform_keep() kept, with the attributes of its submitter's worker */
+    PLATFORM_HANDLER, /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
 };
@@ -78,7 +82,8 @@ struct platform_started {
 /* What to start. */
 struct platform_program {
     enum platform_what what;
-    uint32_t worker;             /* PLATFORM_COMMAND: its index in the plan */
+    uint32_t worker;             /* PLATFORM_COMMAND, PLATFORM_JOB: its index in the plan */
+    uint32_t instance;           /* PLATFORM_COMMAND: which of the worker's, from 0 */
     struct platform_error error; /* PLATFORM_ON_ERROR */
 };
 
@@ -154,6 +159,39 @@ struct platform_process {
 /* The processes of a run and its tree (slot 0: the orphans), at most `max`; returns how many there
  * are in all.  Windows: JobObjectBasicProcessIdList, QueryFullProcessImageName. */
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
+
+/* ---- the control pipe ----
+ *
+ * Lines come by supervisor_message(), each with the run that it speaks for.  While one is being
+ * reported, the descriptors that came with it can be judged and taken; what is not taken is closed.
+ * Windows: a named pipe a run, and handles that are duplicated from the sender. */
+
+/* A private channel, where every line is answered; index 0: a run's own pipe, where none is. */
+struct channel_id {
+    uint32_t index, generation;
+};
+
+/* Writes a line to the run's pipe, to a private channel.  Never waits: who does not read loses it.
+ * A channel that is closed by now is no error. */
+void platform_order(struct run_id run, const char *line, size_t length);
+void platform_answer(struct channel_id channel, const char *line, size_t length);
+
+/* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
+ * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */
+const char *platform_judge_job(struct run_id run);
+const char *platform_judge_submission(void);
+
+/* The process that was judged is `job` from now on: its end is reported by supervisor_ended(), and
+ * it is nobody else's.  Never fails. */
+void platform_join(struct run_id job);
+
+/* Keeps the submission that was judged, to be started as `job`, or dropped. */
+void platform_keep(struct run_id job);
+void platform_drop(struct run_id job);
+
+/* Tells our service manager, if there is one, by sd_notify(3).  False when that failed, with a
+ * warning logged.  Windows: does nothing. */
+bool platform_notify(const struct notify_message *message);
 
 /* ---- the loop ---- */
 

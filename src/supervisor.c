@@ -1,6 +1,5 @@
 #include "supervisor.h"
 
-#include "core/core.h"
 #include "narrate.h"
 #include "plan/parse.h"
 
@@ -9,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define JOBS_MAX    256 /* running and queued */
+#define SHIELDS_MAX 256 /* of all runs */
 
 /* ---- signals to send ---- */
 
@@ -86,13 +88,15 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
 
 /* ---- actions ---- */
 
-static void post(struct supervisor *supervisor, const struct core_event *event)
+bool supervisor_post(struct supervisor *supervisor, const struct core_event *event)
 {
-    core_step(supervisor->core, platform_now(), event);
+    return core_step(supervisor->core, platform_now(), event);
 }
 
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
+    if (narrate_kind(supervisor, slot) == CORE_JOB)
+        return PLATFORM_JOB;
     if (narrate_kind(supervisor, slot) != CORE_HOOK)
         return PLATFORM_COMMAND;
     switch ((enum core_hook)supervisor->core->slots[slot].owner) {
@@ -123,6 +127,8 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
     program.worker = supervisor->core->slots[slot].owner;
+    if (program.what == PLATFORM_COMMAND)
+        program.instance = slot - core_instance(supervisor->core, program.worker, 0);
     program.error.end = action->end;
     if (about != 0) {
         program.error.worker = narrate_name(supervisor, about);
@@ -139,7 +145,11 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
-    post(supervisor, &event);
+    supervisor_post(supervisor, &event);
+    if (started.ok)
+        control_started(supervisor, action->run);
+    else if (program.what == PLATFORM_JOB)
+        control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
 }
@@ -169,6 +179,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_REQUEST:
         log_about(LEVEL_DEBUG, name, pid, "Cancelling task: %s (pid %ld)", name, pid);
+        control_asked(supervisor, action);
         break;
     case ACTION_SIGNAL:
         stop_by_signal(supervisor, action);
@@ -194,7 +205,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         platform_census();
         break;
     case ACTION_DROP:
-        log_about(LEVEL_WARNING, name, 0, "%s was not started in time and is dropped", name);
+        log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
+        control_job_ended(supervisor, action->run, action->end, true);
         break;
     case ACTION_RETRY:
         narrate_span(action->until - supervisor->core->now, span, sizeof span);
@@ -205,6 +217,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
+        control_phase(supervisor, action->phase);
         break;
     case ACTION_FORCED:
         log_line(LEVEL_WARNING, "Asked again: going on at once");
@@ -219,11 +232,10 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     }
 }
 
-/* Records a fact, and does what follows from it; facts that this brings are recorded on the way. */
-static void step(struct supervisor *supervisor, const struct core_event *event)
+/* Facts that come up on the way are recorded, and dealt with by the loop that is running. */
+void supervisor_settle(struct supervisor *supervisor)
 {
     struct core_action action;
-    post(supervisor, event);
     if (supervisor->performing)
         return;
     supervisor->performing = true;
@@ -231,6 +243,12 @@ static void step(struct supervisor *supervisor, const struct core_event *event)
         perform(supervisor, &action);
     supervisor->performing = false;
     platform_arm(core_deadline(supervisor->core));
+}
+
+static void step(struct supervisor *supervisor, const struct core_event *event)
+{
+    supervisor_post(supervisor, event);
+    supervisor_settle(supervisor);
 }
 
 /* ---- reports ---- */
@@ -274,7 +292,7 @@ static bool belongs_to_command(const struct supervisor *supervisor, bool deliver
 #endif
     bool outlives = plan->forever || plan->worker.restart != RESTART_NEVER;
     return is_key && delivered && main_is_up(supervisor) && !outlives &&
-           !plan->shutdown_signals_given;
+           !plan->shutdown_signals_given && !supervisor->spoken;
 }
 
 static bool is_key(const struct supervisor *supervisor, const struct platform_signal *arrived)
@@ -326,16 +344,18 @@ static bool catches_up(const struct supervisor *supervisor)
 
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
-    char name[16];
     bool delivered = platform_shares(arrived);
     bool running = supervisor->core->phase == PHASE_RUNNING;
     bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
-    log_line(LEVEL_DEBUG, "SIG%s arrived%s", signal_name(arrived->signal, name),
-             arrived->from_kernel ? " from the kernel" : "");
+    narrate_signal(arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
         pass_on(supervisor, arrived);
+        return;
+    }
+    if (is_trigger && supervisor->outer_asked && !arrived->from_kernel) {
+        supervisor->outer_asked = false; /* the one that follows its message */
         return;
     }
     if (is_trigger)
@@ -358,11 +378,10 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
                       bool left)
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
-    char text[64];
     event.requested = was_requested(supervisor, run, end);
-    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
-              "%s (pid %ld) %s", narrate_name(supervisor, run.slot),
-              supervisor->notes[run.slot].pid, narrate_ending(end, text, sizeof text));
+    narrate_end(supervisor, run, end);
+    if (narrate_kind(supervisor, run.slot) == CORE_JOB)
+        control_job_ended(supervisor, run, end, false);
     step(supervisor, &event);
 }
 
@@ -395,14 +414,24 @@ void supervisor_time(struct supervisor *supervisor)
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = 1;
+    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->wave = plan->wave;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
     worker->rung_count = plan->rung_count;
-    worker->shield_timeout = NEVER;
+    worker->shield_timeout = plan->shield_timeout;
     for (uint32_t i = 0; i < plan->rung_count; i++)
         worker->rung_time[i] = plan->rungs[i].time;
+}
+
+/* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
+static uint32_t executor_workers(const struct supervisor *supervisor)
+{
+    uint32_t suitable = supervisor->place.processors + 4;
+    if (supervisor->plan->executor_workers > 0)
+        return (uint32_t)supervisor->plan->executor_workers;
+    return suitable < 32 ? suitable : 32;
 }
 
 static void convert(struct supervisor *supervisor, struct core_config *config)
@@ -441,6 +470,30 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     config->has_on_error = plan->on_error != NULL;
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
+    config->job_workers = executor_workers(supervisor);
+    if (plan->no_control || !launches)
+        return;
+    config->job_capacity = JOBS_MAX;
+    config->shield_capacity = SHIELDS_MAX;
+}
+
+/* Instances are told apart where a worker has several: "web:0", "web:1". */
+static bool name_instances(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    uint32_t count = core->first_job - core->first_instance, slot = 0;
+    if (count <= supervisor->plan->worker_count)
+        return true;
+    supervisor->names = calloc(count, sizeof *supervisor->names);
+    if (supervisor->names == NULL)
+        return false;
+    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
+        const struct plan_worker *worker = &supervisor->plan->workers[i];
+        for (int n = 0; n < worker->instances; n++, slot++)
+            snprintf(supervisor->names[slot], sizeof supervisor->names[slot],
+                     worker->instances > 1 ? "%s:%d" : "%s", worker->name, n);
+    }
+    return true;
 }
 
 static void open_log(const struct plan *plan)
@@ -483,6 +536,8 @@ static struct ending run_until_over(struct supervisor *supervisor)
     if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
+    if (supervisor->plan->mode == MODE_FOREVER)
+        control_begun(supervisor);
     platform_loop();
     platform_close();
     log_line(LEVEL_INFO, "Leaving. Bye!");
@@ -517,10 +572,12 @@ struct ending supervisor_run(const struct plan *plan)
     }
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    if (supervisor.notes != NULL)
+    supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
+    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
+    free(supervisor.jobs);
     free(supervisor.notes);
     free(memory);
     return end;

@@ -30,6 +30,26 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
 /* An adopted process ended. */
 void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct ending end);
 
+/* The run sent this line on its pipe, or on the private channel `channel`; or one that is none, for
+ * the reason `fault`.  The message is good until the call returns. */
+void supervisor_message(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
+                        const struct control_message *message);
+void supervisor_bad_line(struct supervisor *supervisor, struct run_id run,
+                         struct channel_id channel, const char *fault);
+
+/* The run told of itself by sd_notify(3). */
+void supervisor_notified(struct supervisor *supervisor, struct run_id run,
+                         const struct notify_message *message);
+
+/* The run is ready, by its readiness descriptor, or by its time. */
+void supervisor_ready(struct supervisor *supervisor, struct run_id run);
+
+/* May a service manager's watchdog be told that all is well? */
+bool supervisor_is_well(const struct supervisor *supervisor);
+
+/* An aiorun around us has told us to stop. */
+void supervisor_outer_shutdown(struct supervisor *supervisor);
+
 /* All that was to reap is reaped. */
 void supervisor_reaped(struct supervisor *supervisor);
 

@@ -142,10 +142,28 @@ bool core_present(const struct core *core, uint32_t slot)
     return core_is_present(&core->slots[slot]);
 }
 
+const char *core_shield(const struct core *core, uint32_t slot, uint32_t n)
+{
+    const struct shield_table *table = core_shields(core);
+    uint32_t index = core->slots[slot].shields;
+    while (index != SHIELD_NONE && n-- > 0)
+        index = table->cells[index].next;
+    return index == SHIELD_NONE ? NULL : table->cells[index].name;
+}
+
 msec core_shielded_until(const struct core *core, uint32_t slot)
 {
     const struct core_slot *held = &core->slots[slot];
     return held->shields == SHIELD_NONE ? 0 : held->shielded_until;
+}
+
+msec core_reprieve(const struct core *core, uint32_t slot)
+{
+    const struct core_slot *kept = &core->slots[slot];
+    msec until = msec_max(core_shielded_until(core, slot), kept->extended_until);
+    if (kept->kind == CORE_JOB)
+        until = core_spared_until(core, kept);
+    return msec_min(until, core->cap);
 }
 
 msec core_kill_time(const struct core *core, uint32_t slot)

@@ -323,8 +323,15 @@ struct run_id core_run(const struct core *core, uint32_t slot);
 /* Is the slot there: starting, up, or with a part of its tree left; and not given up? */
 bool core_present(const struct core *core, uint32_t slot);
 
+/* The name of the slot's n-th shield; NULL when it has no more. */
+const char *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+
 /* Until when the slot's shields hold; 0 when it holds none. */
 msec core_shielded_until(const struct core *core, uint32_t slot);
+
+/* Until when the slot may be waited for beyond what its ladder grants: by its shields, its own
+ * word, or because it is a job; 0: not, NEVER: for ever. */
+msec core_reprieve(const struct core *core, uint32_t slot);
 
 /* When the slot's run is killed if it does not end before; NEVER when that is not planned. */
 msec core_kill_time(const struct core *core, uint32_t slot);

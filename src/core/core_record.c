@@ -346,7 +346,9 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    slot->owner = is_instance(core, submitter) ? core->slots[submitter].owner : 0;
+    /* A job may submit one, too: its rights are its worker's, handed on. */
+    bool owned = submitter >= core->first_instance;
+    slot->owner = owned ? core->slots[submitter].owner : 0;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;

@@ -32,12 +32,18 @@ static const struct drop_in variables[] = {
 
 const char *drop_in_name(const char *path)
 {
-    static const char *const names[] = {TINI, DUMB_INIT, CATATONIT};
+    /* Docker and podman give the program behind --init a name of their own. */
+    static const struct {
+        const char *name, *program;
+    } names[] = {
+        {"tini", TINI},           {"docker-init", TINI},    {"podman-init", TINI},
+        {"dumb-init", DUMB_INIT}, {"catatonit", CATATONIT},
+    };
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(name, names[i]) == 0)
-            return names[i];
+        if (strcmp(name, names[i].name) == 0)
+            return names[i].program;
     }
     return NULL;
 }

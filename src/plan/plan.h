@@ -281,6 +281,16 @@ static inline bool plan_leaves_orphans(const struct plan *plan)
     return spares && plan->mode == MODE_LAUNCH && plan->worker.restart == RESTART_NEVER;
 }
 
+/* When this worker's runs count as ready.  Under a service manager a launcher's command is the
+ * service, and expected to speak for itself. */
+static inline enum plan_ready_kind
+plan_ready_kind(const struct plan *plan, const struct plan_worker *worker, bool has_manager)
+{
+    if (worker->ready.kind != READY_AUTO)
+        return worker->ready.kind;
+    return has_manager && plan->mode == MODE_LAUNCH ? READY_NOTIFY : READY_EXEC;
+}
+
 /* Fills `plan` with the defaults of the option table. */
 void plan_init(struct plan *plan);
 

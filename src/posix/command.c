@@ -2,10 +2,12 @@
 #include "plan/parse.h"
 #include "posix/posix.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@
 
 extern char **environ;
 
-#define ERROR_VARIABLES 4 /* what an --on-error command is told, at most */
+#define VARIABLE_MAX 160 /* bytes of a variable that is added at a start */
 
 /* ---- environment ------------------------------------------------------------------------------
  */
@@ -30,7 +32,8 @@ static bool set_variable(struct command *command, const char *entry)
     }
     if (command->environment_room == 0) {
         size_t count = command->environment_count;
-        char **grown = realloc(command->environment, (2 * count + 16) * sizeof *grown);
+        size_t room = 2 * count + 16 + COMMAND_VARIABLES;
+        char **grown = realloc(command->environment, room * sizeof *grown);
         if (grown == NULL)
             return false;
         command->environment = grown;
@@ -42,19 +45,39 @@ static bool set_variable(struct command *command, const char *entry)
     return true;
 }
 
-/* Our own environment without the AIORUN_OPT_*. */
+bool command_drops(const char *entry)
+{
+    static const char *const names[] = {
+        "CONTROL_FD=", "CONTROL_ID=", "PROTOCOL=", "WORKER=", "INSTANCE=", "PID="};
+    if (strncmp(entry, "AIORUN_", 7) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(entry + 7, names[i], strlen(names[i])) == 0)
+            return true;
+    return cli_is_own_variable(entry);
+}
+
+/* With --no-control an outer pipe passes through us. */
+static bool inherited_is_ours(const char *entry)
+{
+    bool ours = inherited.keeps_outer ? cli_is_own_variable(entry) : command_drops(entry);
+    return ours || ready_drops(entry);
+}
+
+/* Our own environment, without what was meant for us. */
 static bool inherit_environment(struct command *command, bool clear)
 {
     size_t count = 0;
     while (environ[count] != NULL)
         count++;
-    command->environment_room = count + 16 + ERROR_VARIABLES;
-    command->environment = malloc((command->environment_room + 1) * sizeof *command->environment);
+    size_t room = count + 16;
+    command->environment = malloc((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
+    command->environment_room = room;
     if (command->environment == NULL)
         return false;
     command->environment[0] = NULL;
     for (size_t i = 0; i < count && !clear; i++) {
-        if (cli_is_own_variable(environ[i]))
+        if (inherited_is_ours(environ[i]))
             continue;
         command->environment[command->environment_count++] = environ[i];
         command->environment_room--;
@@ -235,8 +258,8 @@ static const char *variable(const struct command *command, const char *name)
     return NULL;
 }
 
-/* The places of `name` in PATH, the command's own PATH, as execvp(3) would try them. */
-static bool prepare_paths(struct command *command)
+/* In PATH, the command's own PATH, as execvp(3) would try them. */
+bool command_find(struct command *command)
 {
     const char *name = command->name;
     const char *path = variable(command, "PATH");
@@ -281,7 +304,7 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
     if (worker->argv == NULL || command->environment == NULL)
         return;
     command->name = worker->argv[0];
-    if (!prepare_paths(command))
+    if (!command_find(command))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
@@ -297,6 +320,32 @@ void command_prepare_hook(struct command *command, const char *line, const char 
         return;
     }
     command->name = command->argv[0];
-    if (command->environment != NULL && !prepare_paths(command))
+    if (command->environment != NULL && !command_find(command))
         fault_add(faults, NULL, "out of memory for the command's path");
+}
+
+/* ---- what is added for one start ---- */
+
+/* vfork(2) copies them to the new program before the next start can need the room. */
+static char variables[COMMAND_VARIABLES][VARIABLE_MAX];
+
+void command_begin(struct command *command)
+{
+    command->variables = 0;
+    command->environment[command->environment_count] = NULL;
+}
+
+char *command_add(struct command *command, const char *format, ...)
+{
+    char *entry = variables[command->variables];
+    char **place = command->environment + command->environment_count + command->variables;
+    va_list arguments;
+    assert(command->variables < COMMAND_VARIABLES);
+    va_start(arguments, format);
+    vsnprintf(entry, VARIABLE_MAX, format, arguments);
+    va_end(arguments);
+    command->variables++;
+    place[0] = entry;
+    place[1] = NULL;
+    return entry;
 }

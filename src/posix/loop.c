@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,15 +27,10 @@ static struct {
     ev_periodic never;
     int signal_fd;
     bool finished;
-    bool refused;             /* the kernel would not watch our signals */
-    struct command *commands; /* by worker */
-    struct command handler, callback, on_error;
+    bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
-    kernel_sigset early; /* waiting for us when the command was started: it did not get these */
-    uint32_t main_slot;  /* of the command, whose stops are ours */
-    char error_variables[4][128];
-} driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT, .main_slot = NO_SLOT};
+} driver = {.signal_fd = -1, .first_ended = NO_SLOT, .last_ended = NO_SLOT};
 
 /* What termios(3) keys, a change of the window's size and a hangup send to the foreground group. */
 static const signal_mask keyboard_signals =
@@ -53,6 +49,12 @@ msec platform_now(void)
     return (msec)now.tv_sec * SECOND + now.tv_nsec / 1000000;
 }
 
+static uint32_t count_processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
 struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.ignored = inherited.ignored};
@@ -60,6 +62,8 @@ struct platform_surroundings platform_surroundings(void)
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
     place.keyboard = keyboard_signals;
+    place.has_manager = ready_has_manager();
+    place.processors = count_processors();
     return place;
 }
 
@@ -67,10 +71,9 @@ bool platform_shares(const struct platform_signal *arrived)
 {
     /* A hangup is sent to the session's leader alone; to the group only when the leader is gone. */
     bool to_group = arrived->signal != SIGHUP || inherited.session != inherited.pid;
-    bool early = driver.early & signal_bit(arrived->signal);
-    driver.early &= ~signal_bit(arrived->signal);
-    return !early && arrived->from_kernel && (keyboard_signals & signal_bit(arrived->signal)) &&
-           to_group && terminal_mode() == TERMINAL_SHARE;
+    return !start_missed(arrived->signal) && arrived->from_kernel &&
+           (keyboard_signals & signal_bit(arrived->signal)) && to_group &&
+           terminal_mode() == TERMINAL_SHARE;
 }
 
 /* ---- starting ---- */
@@ -86,33 +89,18 @@ static unsigned plan_backend(enum plan_loop choice)
     return backends[choice];
 }
 
-static void prepare_workers(const struct plan *plan, struct faults *faults)
-{
-    static struct command only; /* a launcher needs no table */
-    driver.commands = &only;
-    if (plan->worker_count > 1)
-        driver.commands = calloc(plan->worker_count, sizeof *driver.commands);
-    if (driver.commands == NULL) {
-        fault_add(faults, NULL, "out of memory for the commands");
-        return;
-    }
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        command_prepare(&driver.commands[i], &plan->workers[i], faults);
-}
-
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan->loop);
     driver.plan = plan;
+    inherited.keeps_outer = plan->no_control;
+    ready_begin();
+    if (!plan->no_control)
+        channel_open_outer();
     terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
-    prepare_workers(plan, faults);
-    command_prepare_hook(&driver.handler, plan->shutdown_handler, "option --shutdown-handler",
-                         faults);
-    command_prepare_hook(&driver.callback, plan->shutdown_callback, "option --shutdown-callback",
-                         faults);
-    command_prepare_hook(&driver.on_error, plan->on_error, "option --on-error", faults);
+    start_prepare(plan, faults);
 }
 
 static int open_loop(const struct plan *plan)
@@ -174,8 +162,15 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         platform_close();
         return -1;
     }
+    if (!channel_open_all(driver.loop, supervisor, slots) ||
+        !jobs_open(driver.loop, supervisor, slots) ||
+        !ready_open(driver.loop, supervisor, plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
+        return -1;
+    }
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
+    ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
     ev_io_start(driver.loop, &driver.signals);
     ev_init(&driver.timer, on_timer);
     /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
@@ -193,91 +188,12 @@ void platform_close(void)
 
 /* ---- runs ---- */
 
-static void tell_variable(struct command *command, int index, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void tell_variable(struct command *command, int index, const char *format, ...)
-{
-    char *entry = driver.error_variables[index];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(entry, sizeof driver.error_variables[0], format, arguments);
-    va_end(arguments);
-    command->environment[command->environment_count + (size_t)index] = entry;
-    command->environment[command->environment_count + (size_t)index + 1] = NULL;
-}
-
-/* The variables' place behind the environment is kept free by command.c; vfork(2) copies it to the
- * new program before the next one can need it. */
-static void tell_error(struct command *command, const struct platform_error *error)
-{
-    tell_variable(command, 0, "AIORUN_ERROR_WORKER=%s", error->worker ? error->worker : "");
-    tell_variable(command, 1, "AIORUN_ERROR_PID=%ld", error->pid);
-    if (error->end.kind == ENDING_KILLED)
-        tell_variable(command, 2, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
-    else
-        tell_variable(command, 2, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
-}
-
-static struct command *choose_command(const struct platform_program *program)
-{
-    switch (program->what) {
-    case PLATFORM_COMMAND:
-        return &driver.commands[program->worker];
-    case PLATFORM_HANDLER:
-        return &driver.handler;
-    case PLATFORM_CALLBACK:
-        return &driver.callback;
-    case PLATFORM_ON_ERROR:
-        break;
-    }
-    tell_error(&driver.on_error, &program->error);
-    return &driver.on_error;
-}
-
-void platform_start(struct run_id run_id, const struct platform_program *program,
-                    struct platform_started *started)
-{
-    struct spawn_failure failure;
-    struct run *run = runs_at(run_id.slot);
-    struct spawn spawn = {
-        .command = choose_command(program),
-        .place = SPAWN_SESSION,
-        .terminal = -1,
-        .null_stdin = true,
-        .death_signal = driver.plan->worker.worker_death_signal,
-    };
-    memset(started, 0, sizeof *started);
-    memset(run, 0, sizeof *run);
-    run->generation = run_id.generation;
-    run->worker = NO_WORKER;
-    if (program->what == PLATFORM_COMMAND) {
-        run->worker = program->worker;
-        run->has_tree = !plan_leaves_orphans(driver.plan);
-        spawn.death_signal = driver.plan->workers[program->worker].worker_death_signal;
-    }
-    if (run->worker == 0 && driver.plan->mode == MODE_LAUNCH) {
-        driver.main_slot = run_id.slot;
-        terminal_place(&spawn);
-    }
-    driver.early = spawn.place == SPAWN_SHARE ? signals_pending() : 0;
-    pid_t pid = spawn_process(&spawn, &failure);
-    tree_set_childless(false);
-    if (pid < 0) {
-        started->end = spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
-        return;
-    }
-    run->own_group = spawn.place != SPAWN_SHARE;
-    run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
-    runs_insert(run_id.slot, pid);
-    started->ok = true;
-    started->pid = pid;
-}
-
 /* kill(2), or sigqueue(3) with the value that came with the signal. */
-static int send_signal(const struct run *run, int signal, bool group,
-                       const struct platform_signal *arrived)
+static int send_signal(uint32_t slot, int signal, bool group, const struct platform_signal *arrived)
 {
+    const struct run *run = runs_at(slot);
+    if (run->joined)
+        return jobs_signal(slot, signal);
     if (group && run->own_group)
         return kill(-run->pid, signal);
     if (arrived != NULL && arrived->queued) {
@@ -290,7 +206,7 @@ static int send_signal(const struct run *run, int signal, bool group,
 
 static const char *name_of(const struct run *run)
 {
-    return run->worker == NO_WORKER ? "hook" : driver.plan->workers[run->worker].name;
+    return run->worker == NO_WORKER ? "job" : driver.plan->workers[run->worker].name;
 }
 
 void platform_send(struct run_id run_id, int signal, bool group,
@@ -299,12 +215,12 @@ void platform_send(struct run_id run_id, int signal, bool group,
     struct run *run = runs_named(run_id);
     if (run == NULL || run->pid == 0)
         return;
-    if (send_signal(run, signal, group, arrived) < 0 && errno != ESRCH)
+    if (send_signal(run_id.slot, signal, group, arrived) < 0 && errno != ESRCH)
         log_about(LEVEL_WARNING, name_of(run), run->pid,
                   "may not send signal %d to process %ld: %s", signal, (long)run->pid,
                   strerror(errno));
     else if (wake && run->stopped)
-        send_signal(run, SIGCONT, group, NULL);
+        send_signal(run_id.slot, SIGCONT, group, NULL);
     if (signal == SIGCONT || wake)
         run->stopped = false; /* the kernel's word for it comes later, if it comes */
 }
@@ -395,6 +311,7 @@ static void take_status(pid_t pid, int status)
         return;
     }
     runs_remove(slot);
+    jobs_forget(slot);
     keep_for_report(slot, ending_of(status));
 }
 
@@ -413,13 +330,13 @@ static void report_ended(void)
 /* Job control waits too: whoever stops himself here must not leave zombies behind meanwhile. */
 static void report_stopped(void)
 {
-    struct run *run = driver.main_slot == NO_SLOT ? NULL : runs_at(driver.main_slot);
+    uint32_t slot = start_main_slot();
+    struct run *run = slot == NO_SLOT ? NULL : runs_at(slot);
     if (run == NULL || run->pid == 0 || !run->stopped || run->stop_signal == 0)
         return;
     int signal = run->stop_signal;
     run->stop_signal = 0;
-    supervisor_stopped(driver.supervisor, (struct run_id){driver.main_slot, run->generation},
-                       signal);
+    supervisor_stopped(driver.supervisor, (struct run_id){slot, run->generation}, signal);
 }
 
 /* Until none is left: one SIGCHLD may stand for many (signal(7)). */

@@ -3,9 +3,13 @@
  *   signals.c   the mask we keep, and reading signals record by record
  *   command.c   what is looked up before a program can be started
  *   spawn.c     vfork and exec
+ *   start.c     what a run is given, and platform_start()
  *   procfs.c    who is there, as /proc tells
  *   tree.c      whose they are, and asking, killing, listing them
  *   runs.c      our own children by slot and by pid
+ *   channel.c   control pipes: lines and descriptors in, lines out
+ *   jobs.c      processes that joined, and commands that were submitted
+ *   ready.c     the readiness descriptor, sd_notify(3) in both directions
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
@@ -31,15 +35,13 @@ struct inherited {
     kernel_sigset ignored;
     pid_t parent;
     pid_t pid, session, group;
+    bool keeps_outer; /* the control pipe of an aiorun around us is not ours, but our command's */
 };
 
 extern struct inherited inherited;
 
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
-
-/* The signals that are waiting for us. */
-kernel_sigset signals_pending(void);
 
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
@@ -66,13 +68,16 @@ struct credentials {
     gid_t *groups;
 };
 
+#define COMMAND_VARIABLES 16 /* that may be added to a command's environment at its start */
+
 /* A program ready to be started: everything looked up, nothing left to allocate. */
 struct command {
     const char *name; /* argv[0], for sentences */
     char **argv;
     const char **paths; /* where the program may be, in order; ends in NULL */
-    char **environment; /* ends in NULL */
+    char **environment; /* ends in NULL; room for COMMAND_VARIABLES more is kept */
     size_t environment_count, environment_room; /* entries, and how many may be added */
+    size_t variables;                           /* of those added for this start */
     const struct plan_attributes *attributes;   /* NULL: none */
     struct credentials credentials;
 };
@@ -83,7 +88,26 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
 void command_prepare_hook(struct command *command, const char *line, const char *place,
                           struct faults *faults);
 
+/* Is this entry of an environment about a control pipe, or our own options: nothing for a command
+ * that gets a pipe of its own? */
+bool command_drops(const char *entry);
+
+/* Finds the places of the command's program; allocates command->paths.  False without memory. */
+bool command_find(struct command *command);
+
+/* Adds a variable for the next start only; returns it.  There must be none of that name already,
+ * and command_begin() comes first. */
+void command_begin(struct command *command);
+char *command_add(struct command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The user that the run's command is to be, or was, started as. */
+uid_t command_user(struct run_id run);
+
 /* ---- spawn.c ---- */
+
+#define SPAWN_PASSES_MAX    8
+#define SPAWN_PID_VARIABLES 2
 
 enum spawn_place {
     SPAWN_SHARE,   /* our session and process group */
@@ -96,8 +120,17 @@ struct spawn {
     enum spawn_place place;
     int terminal; /* >= 0: make the new group this terminal's foreground group */
     bool null_stdin;
-    int death_signal; /* when we die; 0: none */
+    int death_signal;                         /* when we die; 0: none */
+    const char *cwd;                          /* instead of the attributes'; NULL: as they say */
+    char *pid_variables[SPAWN_PID_VARIABLES]; /* where its pid is to be written; NULL: nowhere */
+    size_t pass_count;
+    struct spawn_pass {
+        int from, to;
+    } passes[SPAWN_PASSES_MAX]; /* descriptors that the command is to have, and where */
 };
+
+/* Adds one; `from` stays ours. */
+void spawn_pass(struct spawn *spawn, int from, int to);
 
 /* Where a child failed before its program ran. */
 enum spawn_stage {
@@ -106,6 +139,7 @@ enum spawn_stage {
     SPAWN_NEW_GROUP,
     SPAWN_FOREGROUND,
     SPAWN_STDIN,
+    SPAWN_PASS,
     SPAWN_LIMIT,
     SPAWN_NICE,
     SPAWN_OOM_SCORE,
@@ -125,12 +159,25 @@ struct spawn_failure {
 };
 
 /* Starts the command; returns its pid when its program runs, or -1 with *failure filled.
+ * *early gets the keys that reached us before there was a child to share them (SPAWN_SHARE).
  * All signals must be blocked. */
-pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure);
+pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spawn_failure *failure);
 
 /* The failure as an end (125, 126, 127) and a sentence with verb, object and reason. */
 struct ending spawn_explain(const struct spawn *spawn, const struct spawn_failure *failure,
                             char *sentence, size_t size);
+
+/* ---- start.c ---- */
+
+/* Looks up what the plan's commands need; adds faults, allocates. */
+void start_prepare(const struct plan *plan, struct faults *faults);
+
+/* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
+uint32_t start_main_slot(void);
+
+/* Had this signal arrived, for our whole group, before the launcher's command was there to get it?
+ * Asked once of each. */
+bool start_missed(int signal);
 
 /* ---- procfs.c ---- */
 
@@ -170,7 +217,9 @@ struct run {
     uint32_t worker; /* whose, in the plan; NO_WORKER: a hook */
     pid_t pid;       /* 0: not there, or reaped */
     pid_t last_pid;
-    pid_t session;  /* of its tree */
+    pid_t session;            /* of its tree */
+    unsigned long long start; /* of a joined job, which may not be our child: as in process */
+    bool joined;
     bool own_group; /* it leads a process group */
     bool stopped;
     int stop_signal;   /* that stopped it, not reported yet; 0: none */
@@ -191,6 +240,80 @@ uint32_t runs_alive(void);                  /* how many have a pid */
 
 /* The run with this name; NULL when it is over. */
 struct run *runs_named(struct run_id run);
+
+/* ---- channel.c ---- */
+
+struct ev_loop;
+
+#define PASSED_MAX 4
+
+/* Descriptors that came with a line.  Whoever takes them sets `count` to 0. */
+struct passed {
+    uint32_t count;
+    int fds[PASSED_MAX];
+};
+
+/* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
+void channel_open_outer(void);
+
+/* Allocates the table, and listens to an aiorun around us; false without memory. */
+bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+/* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
+ * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
+int channel_open(struct run_id run, char *identity, size_t size);
+
+/* The run was not started after all. */
+void channel_abort(struct run_id run);
+
+/* The channel's name for answers; of a run's own pipe: the one that means none. */
+struct channel_id channel_name(uint32_t index);
+
+/* What came with the line that is being reported; NULL when none is. */
+struct passed *channel_passed(void);
+
+/* ---- jobs.c ---- */
+
+bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+/* How many joined jobs there are. */
+uint32_t jobs_joined(void);
+
+/* `pid` is a new child of ours: a joined job that still has this number is gone. */
+void jobs_gone(pid_t pid);
+
+/* The joined job in this slot, if there is one, was reaped. */
+void jobs_forget(uint32_t slot);
+
+/* kill(2) for a joined job, which need not be our child. */
+int jobs_signal(uint32_t slot, int signal);
+
+/* Fills in the command, and what `spawn` needs beside it, of the kept job in this slot.
+ * NULL, or what is wrong.  In any case jobs_started() comes after, and frees all. */
+const char *jobs_command(uint32_t slot, struct command *command, struct spawn *spawn);
+void jobs_started(struct run_id id, struct command *command);
+
+/* ---- ready.c ---- */
+
+/* Looks at what the environment says of a service manager, and whether there is one. */
+void ready_begin(void);
+bool ready_has_manager(void);
+
+/* Is this entry of our environment meant for us, so that no command gets it as it is? */
+bool ready_drops(const char *entry);
+
+/* Allocates, and starts to keep a service manager's watchdog content; false without memory. */
+bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
+                uint32_t slots);
+
+/* Before the start of a worker's run: opens what it is to tell its readiness by, and tells it
+ * where. False with errno.  ready_started() comes after the start. */
+bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
+                 struct command *command, struct spawn *spawn);
+void ready_started(uint32_t slot, bool ok);
+
+/* The run is over. */
+void ready_stop(uint32_t slot);
 
 /* ---- terminal.c ---- */
 
@@ -219,6 +342,10 @@ enum { CENSUS_LEFT = 1, CENSUS_FRESH = 2 };
 
 /* Fills found[slot] (runs_count() bytes) for every slot whose own process is gone. */
 void tree_census(unsigned char *found);
+
+/* The slot whose tree the process is in, 0: the orphans'; NO_SLOT when it is no descendant of ours.
+ */
+uint32_t tree_owner(pid_t pid);
 
 /* An adopted process was reaped. */
 void tree_forget(pid_t pid);

@@ -47,7 +47,7 @@ int signals_open(void)
     return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-kernel_sigset signals_pending(void)
+static kernel_sigset read_pending(void)
 {
     kernel_sigset pending = 0;
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
@@ -61,7 +61,7 @@ bool platform_stop(int signal)
     kill(inherited.pid, signal);
     change_mask(SIG_SETMASK, open); /* here we stop, and go on when somebody continues us */
     change_mask(SIG_SETMASK, all);
-    return signals_pending() & signal_bit(SIGCONT);
+    return read_pending() & signal_bit(SIGCONT);
 }
 
 static void convert(const struct signalfd_siginfo *info, struct platform_signal *record)

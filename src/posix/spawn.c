@@ -1,5 +1,6 @@
 #include "posix/posix.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* The child of vfork(2) shares our memory until it execs: it may not allocate, not touch what we
@@ -40,6 +42,7 @@ static const int limit_resources[LIMIT_COUNT] = {
 struct report {
     volatile enum spawn_stage stage;
     volatile int error, detail;
+    volatile kernel_sigset early; /* keys that were faster than the child */
 };
 
 _Noreturn static void fail(struct report *report, enum spawn_stage stage, int detail)
@@ -48,6 +51,53 @@ _Noreturn static void fail(struct report *report, enum spawn_stage stage, int de
     report->stage = stage;
     report->detail = detail;
     _exit(STATUS_OWN_FAILURE);
+}
+
+/* A key is sent to the process group: to us, and to the child if it is there yet.  fork(2) draws
+ * that line for signals that are not blocked: one that came before is handled first, and the call
+ * made again; one that comes later goes to both.  So in a shared group keys are let in around
+ * vfork(2), and each is put back as it was, to wait for signalfd(2) or for the new program. */
+
+static const int keys[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
+
+static volatile kernel_sigset seen;
+
+static void put_back(int signal_number, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    pid_t self = getpid();
+    if (self == inherited.pid)
+        seen |= signal_bit(signal_number);
+    syscall(SYS_rt_sigqueueinfo, self, signal_number, info);
+    sigaddset(&interrupted->uc_sigmask, signal_number);
+}
+
+/* Returns the keys as a set. */
+static kernel_sigset set_keys(const struct sigaction *action)
+{
+    kernel_sigset changed = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (inherited.ignored & signal_bit(keys[i]))
+            continue;
+        sigaction(keys[i], action, NULL);
+        changed |= signal_bit(keys[i]);
+    }
+    return changed;
+}
+
+static void let_keys_in(void)
+{
+    struct sigaction action = {.sa_sigaction = put_back, .sa_flags = SA_SIGINFO};
+    sigfillset(&action.sa_mask);
+    seen = 0;
+    signals_set_mask(~set_keys(&action));
+}
+
+static void keep_keys_out(void)
+{
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+    signals_set_mask(~(kernel_sigset)0);
+    set_keys(&action);
 }
 
 static void take_place(const struct spawn *spawn, struct report *report)
@@ -74,6 +124,33 @@ static void take_place(const struct spawn *spawn, struct report *report)
         if (null != STDIN_FILENO)
             close(null);
     }
+}
+
+/* Where one descriptor comes from is where another one goes: it moves out of the way first. */
+static void pass_descriptors(const struct spawn *spawn, struct report *report)
+{
+    int from[SPAWN_PASSES_MAX], above = 0;
+    for (size_t i = 0; i < spawn->pass_count; i++)
+        above = spawn->passes[i].to >= above ? spawn->passes[i].to + 1 : above;
+    for (size_t i = 0; i < spawn->pass_count; i++) {
+        from[i] = spawn->passes[i].from;
+        bool in_the_way = false;
+        for (size_t j = 0; j < spawn->pass_count; j++)
+            in_the_way = in_the_way || spawn->passes[j].to == from[i];
+        if (in_the_way)
+            from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, above);
+        if (from[i] < 0)
+            fail(report, SPAWN_PASS, spawn->passes[i].to);
+    }
+    for (size_t i = 0; i < spawn->pass_count; i++)
+        if (dup2(from[i], spawn->passes[i].to) < 0)
+            fail(report, SPAWN_PASS, spawn->passes[i].to);
+}
+
+void spawn_pass(struct spawn *spawn, int from, int to)
+{
+    assert(spawn->pass_count < SPAWN_PASSES_MAX);
+    spawn->passes[spawn->pass_count++] = (struct spawn_pass){from, to};
 }
 
 static void set_limits(const struct plan_attributes *attributes, struct report *report)
@@ -119,9 +196,30 @@ static void set_credentials(const struct credentials *credentials, struct report
         fail(report, SPAWN_UID, 0);
 }
 
+static const char *spawn_cwd(const struct spawn *spawn)
+{
+    const struct plan_attributes *attributes = spawn->command->attributes;
+    if (spawn->cwd != NULL || attributes == NULL)
+        return spawn->cwd;
+    return attributes->cwd;
+}
+
+/* LISTEN_PID and WATCHDOG_PID hold a pid that nobody knows before the child is there. */
+static void write_pid(char *at)
+{
+    char digits[16];
+    int count = 0;
+    for (long rest = (long)getpid(); rest > 0; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    *at = '\0';
+}
+
 static void set_attributes(const struct spawn *spawn, struct report *report)
 {
     const struct plan_attributes *attributes = spawn->command->attributes;
+    const char *cwd = spawn_cwd(spawn);
     if (attributes == NULL)
         return;
     set_limits(attributes, report);
@@ -131,7 +229,7 @@ static void set_attributes(const struct spawn *spawn, struct report *report)
         write_oom_score(attributes->oom_score_adjust, report);
     set_credentials(&spawn->command->credentials, report);
     /* After the credentials: the command's user must be allowed to be there. */
-    if (attributes->cwd != NULL && chdir(attributes->cwd) < 0)
+    if (cwd != NULL && chdir(cwd) < 0)
         fail(report, SPAWN_CWD, 0);
     if (attributes->umask >= 0)
         umask((mode_t)attributes->umask);
@@ -188,7 +286,15 @@ _Noreturn static void execute(const struct command *command, struct report *repo
 
 _Noreturn static void run_child(const struct spawn *spawn, struct report *report)
 {
+    if (spawn->place == SPAWN_SHARE) {
+        report->early = seen;
+        keep_keys_out();
+    }
     take_place(spawn, report);
+    pass_descriptors(spawn, report);
+    for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
+        if (spawn->pid_variables[i] != NULL)
+            write_pid(spawn->pid_variables[i]);
     set_attributes(spawn, report);
     if (spawn->death_signal != 0)
         set_death_signal(spawn->death_signal, report);
@@ -209,18 +315,24 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
     return pid;
 }
 
-pid_t spawn_process(const struct spawn *spawn, struct spawn_failure *failure)
+pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spawn_failure *failure)
 {
     struct report report = {.stage = SPAWN_FORK, .error = 0};
     stopped_early = 0;
+    if (spawn->place == SPAWN_SHARE)
+        let_keys_in();
     pid_t pid = split(spawn, &report);
+    int fork_error = errno;
+    if (spawn->place == SPAWN_SHARE)
+        keep_keys_out();
+    *early = report.early;
     if (pid > 0 && report.error == 0) {
         if (stopped_early != 0)
             kill(pid, stopped_early);
         return pid;
     }
     failure->stage = report.stage;
-    failure->error = pid < 0 ? errno : report.error;
+    failure->error = pid < 0 ? fork_error : report.error;
     failure->detail = report.detail;
     if (pid > 0)
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -298,6 +410,7 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
         [SPAWN_NEW_GROUP] = "start a process group",
         [SPAWN_FOREGROUND] = "take the terminal's foreground",
         [SPAWN_STDIN] = "open /dev/null as standard input",
+        [SPAWN_PASS] = "pass on descriptor",
         [SPAWN_LIMIT] = "set limit",
         [SPAWN_NICE] = "set nice",
         [SPAWN_OOM_SCORE] = "set oom-score-adjust",
@@ -310,11 +423,14 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
         [SPAWN_EXEC] = "run",
     };
     const struct plan_attributes *attributes = spawn->command->attributes;
+    char number[16];
     const char *object = "";
     if (failure->stage == SPAWN_LIMIT)
         object = limit_names[failure->detail];
     else if (failure->stage == SPAWN_CWD)
-        object = attributes->cwd;
+        object = spawn_cwd(spawn);
+    else if (failure->stage == SPAWN_PASS)
+        object = (snprintf(number, sizeof number, "%d", failure->detail), number);
     else if (failure->stage == SPAWN_UID || failure->stage == SPAWN_GROUPS)
         object = attributes->user ? attributes->user : attributes->group;
     else if (failure->stage == SPAWN_GID)

@@ -100,12 +100,27 @@ static struct process *find_process(struct process *all, size_t count, pid_t pid
     return low < count && all[low].pid == pid ? &all[low] : NULL;
 }
 
+/* A job that joined belongs to itself, wherever it stands in the tree of its caller. */
+static void mark_jobs(struct process *all, size_t count)
+{
+    for (uint32_t slot = 1; slot < runs_count() && jobs_joined() > 0; slot++) {
+        const struct run *run = runs_at(slot);
+        if (!run->joined || run->pid == 0)
+            continue;
+        struct process *process = find_process(all, count, run->pid);
+        if (process != NULL && process->start == run->start)
+            process->owner = slot;
+    }
+}
+
 /* Gives every descendant its owner.  A parent mostly has the lower pid, so one pass nearly always
  * does; another follows while it brings something new. */
 static struct process *scan(size_t *count)
 {
     struct process *all = procfs_snapshot(count);
     bool changed = all != NULL;
+    if (all != NULL)
+        mark_jobs(all, *count);
     while (changed) {
         changed = false;
         for (size_t i = 0; i < *count; i++) {
@@ -122,6 +137,20 @@ static struct process *scan(size_t *count)
         }
     }
     return all;
+}
+
+uint32_t tree_owner(pid_t pid)
+{
+    struct process process;
+    while (pid > 0 && procfs_read(pid, &process)) {
+        uint32_t slot = runs_find(pid);
+        if (slot != NO_SLOT)
+            return slot;
+        if (process.parent == inherited.pid)
+            return owner_of_child(pid, process.session);
+        pid = process.parent == pid ? 0 : process.parent;
+    }
+    return NO_SLOT;
 }
 
 static bool is_dead(const struct process *process)
@@ -271,7 +300,9 @@ void tree_census(unsigned char *found)
     if (procfs_children(count_child, found))
         return;
     /* Without /proc all that is known is that somebody is left: the kernel says so. */
-    if (runs_alive() == 0)
+    siginfo_t info;
+    bool none = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0;
+    if (runs_alive() == 0 && !none)
         found[0] = CENSUS_LEFT;
 }
 

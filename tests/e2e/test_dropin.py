@@ -12,6 +12,7 @@ from harness import (BINARY, VICTIM, Run, Skip, cases, check, children, equal, e
 from terminal import PROMPT, Shell, Terminal, running, stopped
 
 NAMES = ("tini", "dumb-init", "catatonit")
+INITS = ("docker-init", "podman-init")  # what Docker and podman call theirs, which is tini
 
 
 def called(name, *args, **how):
@@ -141,7 +142,13 @@ def test_stop_is_passed_on_and_waited_for(name):
         run.end(3)
 
 
-@cases(*NAMES)
+@cases(*INITS)
+def test_runtimes_init_is_tini(name):
+    called(name, *words("-g -s -e 3 victim exit 3")).end(0)
+    called(name, "-l").end(0)
+
+
+@cases(*NAMES, *INITS)
 def test_default_timeout_is_infinite(name):
     run = called(name, "--print-config", "--", "true")
     run.end(0)

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 from harness import (BINARY, Failure, alive, cases, check, children, command_line, descendants, equal,
                      expect_gone, kill, needs, pause, sig, until, victim)
@@ -106,6 +107,21 @@ def test_ctrl_c_at_once_after_the_start_is_not_lost(mode):
         pause(round % 20 * 0.0001)
         sh.ctrl("C")
         equal(sh.prompt(), 130, f"status in round {round}")
+    sh.leave()
+
+
+@needs("strace", "plain")
+@cases(before_the_command_is_there="vfork", before_its_program_is="execve")
+def test_ctrl_c_while_the_command_is_started_is_not_lost(call):
+    """strace holds aiorun, or its child, at the door of a system call; the key comes meanwhile."""
+    sh = Shell()
+    nth = {"vfork": 1, "execve": 2}[call]  # aiorun was exec'ed, too
+    sh.type(f"strace -f -qq -o trace -e trace={call} -e inject={call}:delay_enter=300000"
+            f" aiorun --terminal share -- victim report INT say ready pause\n")
+    until(lambda: os.path.exists("trace") and Path("trace").read_text().count(f"{call}(") >= nth,
+          "the call was entered")
+    sh.ctrl("C")
+    equal(sh.prompt(), 130, "status")
     sh.leave()
 
 

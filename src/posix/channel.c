@@ -1,0 +1,346 @@
+#include "posix/posix.h"
+#include "report/log.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A run's own pipe has the index of its slot; private channels stand behind them.  A channel that
+ * is closed has the descriptor -1. */
+
+#define PRIVATE_MAX     128 /* private channels in all, */
+#define PRIVATE_PER_RUN 48  /* and of one run */
+#define READ_AT_A_TIME  4096
+
+struct channel {
+    ev_io io;
+    struct run_id run;
+    uint32_t generation; /* of a private channel: this place is used again and again */
+    bool open;
+    bool behind; /* a part of a line waits in its backlog */
+};
+
+/* Only whoever sends a line in parts costs the memory of one: pages that are never written are
+ * never there. */
+struct backlog {
+    struct control_reader reader;
+    struct passed passed;
+};
+
+static struct {
+    struct ev_loop *loop;
+    struct supervisor *supervisor;
+    struct channel *list;
+    struct backlog *backlogs;
+    uint32_t own, count;   /* the runs' own; all */
+    struct passed *passed; /* with the line that is being reported */
+    struct {
+        ev_io io;
+        struct control_reader reader;
+    } outer; /* towards an aiorun around us */
+} channels;
+
+/* ---- descriptors that came along ---- */
+
+static void close_passed(struct passed *passed)
+{
+    for (uint32_t i = 0; i < passed->count; i++)
+        if (passed->fds[i] >= 0)
+            close(passed->fds[i]);
+    passed->count = 0;
+}
+
+struct passed *channel_passed(void)
+{
+    return channels.passed;
+}
+
+/* What comes later replaces what nobody took. */
+static void take_passed(struct msghdr *header, struct passed *passed)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        close_passed(passed);
+        passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
+    }
+}
+
+/* ---- an aiorun around us ---- */
+
+static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct control_order_message order;
+    const char *fault;
+    char bytes[READ_AT_A_TIME], *next = bytes;
+    ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    (void)events;
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (count <= 0)
+        ev_io_stop(loop, watcher);
+    while (count > 0) {
+        size_t taken;
+        struct control_reader *reader = &channels.outer.reader;
+        enum control_read result = control_read(reader, next, (size_t)count, &taken);
+        next += taken;
+        count -= (ssize_t)taken;
+        if (result == CONTROL_READ_LINE && control_parse_order(reader->line, &order, &fault) &&
+            order.order == ORDER_SHUTDOWN)
+            supervisor_outer_shutdown(channels.supervisor);
+    }
+}
+
+static int outer_fd = -1;
+
+/* The descriptor counts only if it still is the one that was meant for us: a script may have used
+ * its number for something else. */
+void channel_open_outer(void)
+{
+    const char *number = getenv("AIORUN_CONTROL_FD");
+    const char *identity = getenv("AIORUN_CONTROL_ID");
+    unsigned long long device, inode;
+    struct stat status;
+    int fd = number != NULL ? (int)strtol(number, NULL, 10) : -1;
+    if (fd < 3 || identity == NULL || sscanf(identity, "%llu:%llu", &device, &inode) != 2 ||
+        fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || status.st_dev != device ||
+        status.st_ino != inode)
+        return;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    outer_fd = fd;
+}
+
+static void watch_outer(void)
+{
+    if (outer_fd < 0)
+        return;
+    ev_io_init(&channels.outer.io, on_outer, outer_fd, EV_READ);
+    ev_io_start(channels.loop, &channels.outer.io);
+}
+
+/* ---- opening and closing ---- */
+
+bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+{
+    channels.loop = loop;
+    channels.supervisor = supervisor;
+    channels.own = slots;
+    channels.count = slots + PRIVATE_MAX;
+    channels.list = calloc(channels.count, sizeof *channels.list);
+    channels.backlogs = calloc(channels.count, sizeof *channels.backlogs);
+    watch_outer();
+    return channels.list != NULL && channels.backlogs != NULL;
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
+
+static void watch(uint32_t index, int fd, struct run_id run)
+{
+    struct channel *channel = &channels.list[index];
+    channel->run = run;
+    channel->generation++;
+    channel->open = true;
+    channel->behind = false;
+    ev_io_init(&channel->io, on_channel, fd, EV_READ);
+    ev_io_start(channels.loop, &channel->io);
+}
+
+static void close_channel(uint32_t index)
+{
+    struct channel *channel = &channels.list[index];
+    if (!channel->open)
+        return;
+    if (channel->behind)
+        close_passed(&channels.backlogs[index].passed);
+    ev_io_stop(channels.loop, &channel->io);
+    close(channel->io.fd);
+    channel->open = channel->behind = false;
+}
+
+int channel_open(struct run_id run, char *identity, size_t size)
+{
+    int ends[2];
+    struct stat status;
+    close_channel(run.slot); /* of the run before */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -1;
+    if (fstat(ends[1], &status) < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    snprintf(identity, size, "%llu:%llu", (unsigned long long)status.st_dev,
+             (unsigned long long)status.st_ino);
+    watch(run.slot, ends[0], run);
+    return ends[1];
+}
+
+void channel_abort(struct run_id run)
+{
+    close_channel(run.slot);
+}
+
+/* ---- writing ---- */
+
+/* False when it could not be written now. */
+static bool write_line(int fd, const char *line, size_t length)
+{
+    return send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+void platform_order(struct run_id run, const char *line, size_t length)
+{
+    struct channel *channel = &channels.list[run.slot];
+    if (run.slot >= channels.own || !channel->open || channel->run.generation != run.generation)
+        return;
+    if (!write_line(channel->io.fd, line, length) && errno != EPIPE && errno != ECONNRESET)
+        log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
+                 (int)length - 1, line);
+}
+
+void platform_answer(struct channel_id id, const char *line, size_t length)
+{
+    if (id.index == 0 || id.index >= channels.count)
+        return;
+    struct channel *channel = &channels.list[id.index];
+    if (!channel->open || channel->generation != id.generation)
+        return;
+    /* Whoever asks and never reads the answers has no use for a channel. */
+    if (!write_line(channel->io.fd, line, length))
+        close_channel(id.index);
+}
+
+/* ---- attach ---- */
+
+static const char *judge_channel(int fd, struct run_id run)
+{
+    int domain = 0, type = 0;
+    socklen_t size = sizeof domain;
+    uint32_t used = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+        return "attach needs a UNIX stream socket";
+    for (uint32_t i = channels.own; i < channels.count; i++)
+        used += channels.list[i].open && channels.list[i].run.slot == run.slot;
+    return used < PRIVATE_PER_RUN ? NULL : "this run has too many private channels";
+}
+
+static void attach(uint32_t index)
+{
+    static const char welcome[] = "ok 1\n";
+    struct run_id run = channels.list[index].run;
+    if (index >= channels.own || channels.passed->count != 1) {
+        supervisor_bad_line(channels.supervisor, run, channel_name(index),
+                            index >= channels.own ? "a private channel cannot attach another"
+                                                  : "attach needs one descriptor");
+        return;
+    }
+    int fd = channels.passed->fds[0];
+    const char *fault = judge_channel(fd, run);
+    uint32_t place = channels.own;
+    while (place < channels.count && channels.list[place].open)
+        place++;
+    if (fault == NULL && place == channels.count)
+        fault = "there are too many private channels";
+    if (fault != NULL) {
+        char line[CONTROL_LINE_MAX];
+        int length = snprintf(line, sizeof line, "error %s\n", fault);
+        write_line(fd, line, (size_t)length);
+        supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
+        return;
+    }
+    channels.passed->count = 0; /* it is ours now */
+    watch(place, fd, run);
+    platform_answer(channel_name(place), welcome, sizeof welcome - 1);
+}
+
+/* ---- reading ---- */
+
+struct channel_id channel_name(uint32_t index)
+{
+    if (index < channels.own)
+        return (struct channel_id){0, 0};
+    return (struct channel_id){index, channels.list[index].generation};
+}
+
+static void take_line(uint32_t index, struct control_reader *reader)
+{
+    struct control_message message;
+    const char *fault;
+    struct run_id run = channels.list[index].run;
+    if (!control_parse(reader->line, &message, &fault))
+        supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
+    else if (message.verb == CONTROL_ATTACH)
+        attach(index);
+    else
+        supervisor_message(channels.supervisor, run, channel_name(index), &message);
+}
+
+static void take_bytes(uint32_t index, struct backlog *backlog, const char *bytes, size_t count)
+{
+    struct channel *channel = &channels.list[index];
+    uint32_t generation = channel->generation;
+    while (count > 0) {
+        size_t taken;
+        enum control_read result = control_read(&backlog->reader, bytes, count, &taken);
+        bytes += taken;
+        count -= taken;
+        channels.passed = &backlog->passed;
+        if (result == CONTROL_READ_LINE)
+            take_line(index, &backlog->reader);
+        else if (result == CONTROL_READ_BAD)
+            supervisor_bad_line(channels.supervisor, channel->run, channel_name(index),
+                                "it is too long, or not plain text");
+        channels.passed = NULL;
+        if (!channel->open || channel->generation != generation)
+            return; /* what it said has ended it */
+    }
+}
+
+/* One chunk a turn: a flood from one channel does not keep the others waiting. */
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    static struct backlog fresh;
+    char bytes[READ_AT_A_TIME];
+    union {
+        struct cmsghdr alignment;
+        char room[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
+    } control;
+    struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    struct channel *channel = (struct channel *)(void *)watcher;
+    uint32_t index = (uint32_t)(channel - channels.list), generation = channel->generation;
+    struct backlog *backlog = channel->behind ? &channels.backlogs[index] : &fresh;
+    (void)loop, (void)events;
+
+    ssize_t count = recvmsg(watcher->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (count <= 0) {
+        close_channel(index);
+        return;
+    }
+    if (backlog == &fresh)
+        memset(&fresh, 0, sizeof fresh);
+    take_passed(&header, &backlog->passed);
+    take_bytes(index, backlog, bytes, (size_t)count);
+    bool same = channel->open && channel->generation == generation;
+    bool behind = same && (backlog->reader.used > 0 || backlog->reader.skipping);
+    if (!behind)
+        close_passed(&backlog->passed);
+    else if (backlog == &fresh)
+        channels.backlogs[index] = fresh;
+    if (same)
+        channel->behind = behind;
+}

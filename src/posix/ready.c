@@ -1,0 +1,355 @@
+#include "posix/posix.h"
+#include "report/log.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Readiness from below: a newline on a pipe, as s6's programs write it; sd_notify(3) on a socket of
+ * the run's own; a while.  And sd_notify(3) to whoever is above us. */
+
+#define UPWARD_WAIT 100 /* ms, for a manager whose queue is full */
+
+/* Of a slot; only those of workers are ever touched. */
+struct ready {
+    ev_io pipe, socket;
+    ev_timer timer;
+    bool has_pipe, has_socket, has_timer;
+};
+
+static struct {
+    struct ev_loop *loop;
+    struct supervisor *supervisor;
+    struct ready *list; /* by slot; NULL: nobody needs one */
+    uint32_t slots;
+    ev_timer ping;
+
+    const char *manager;   /* NOTIFY_SOCKET as we were given it; NULL: none */
+    int fd;                /* towards it; -1: not opened yet */
+    uint64_t watchdog;     /* WATCHDOG_USEC; 0: none is kept on us */
+    bool passes_listening; /* LISTEN_FDS are for us, so for our command */
+    int close_later[2];    /* the run's ends, until it has them */
+    size_t close_count;
+} ready = {.fd = -1};
+
+/* ---- what was said to us ---- */
+
+static bool is_our_pid(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && strtol(value, NULL, 10) == inherited.pid;
+}
+
+void ready_begin(void)
+{
+    const char *watchdog = getenv("WATCHDOG_USEC");
+    ready.manager = getenv("NOTIFY_SOCKET");
+    if (ready.manager != NULL && ready.manager[0] != '/' && ready.manager[0] != '@')
+        ready.manager = NULL;
+    ready.passes_listening = is_our_pid("LISTEN_PID");
+    bool ours = getenv("WATCHDOG_PID") == NULL || is_our_pid("WATCHDOG_PID");
+    if (ready.manager != NULL && watchdog != NULL && ours)
+        ready.watchdog = strtoull(watchdog, NULL, 10);
+}
+
+bool ready_has_manager(void)
+{
+    return ready.manager != NULL;
+}
+
+bool ready_drops(const char *entry)
+{
+    if (strncmp(entry, "LISTEN_PID=", 11) == 0)
+        return ready.passes_listening;
+    return ready.manager != NULL &&
+           (strncmp(entry, "NOTIFY_SOCKET=", 14) == 0 ||
+            strncmp(entry, "WATCHDOG_USEC=", 14) == 0 || strncmp(entry, "WATCHDOG_PID=", 13) == 0);
+}
+
+/* ---- upwards ---- */
+
+static bool send_upwards(const char *text, size_t length)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t size = strlen(ready.manager);
+    if (size >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    memcpy(address.sun_path, ready.manager, size);
+    if (address.sun_path[0] == '@')
+        address.sun_path[0] = '\0'; /* an abstract name (unix(7)) */
+    if (ready.fd < 0)
+        ready.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t room = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+    return ready.fd >= 0 && sendto(ready.fd, text, length, MSG_NOSIGNAL,
+                                   (const struct sockaddr *)&address, room) >= 0;
+}
+
+bool platform_notify(const struct notify_message *message)
+{
+    char text[NOTIFY_MAX];
+    if (ready.manager == NULL)
+        return true;
+    size_t length = notify_format(text, message);
+    bool sent = send_upwards(text, length);
+    if (!sent && errno == EAGAIN) {
+        struct pollfd wait = {.fd = ready.fd, .events = POLLOUT};
+        poll(&wait, 1, UPWARD_WAIT);
+        sent = send_upwards(text, length);
+    }
+    if (!sent)
+        log_line(LEVEL_WARNING, "cannot notify '%s': %s", ready.manager, strerror(errno));
+    return sent;
+}
+
+static void on_ping(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+    if (supervisor_is_well(ready.supervisor))
+        platform_notify(&(struct notify_message){.watchdog = true});
+}
+
+/* ---- opening ---- */
+
+bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
+                uint32_t slots)
+{
+    bool needed = false, passed_on = false;
+    ready.loop = loop;
+    ready.supervisor = supervisor;
+    ready.slots = slots;
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
+        needed = needed || kind == READY_FD || kind == READY_NOTIFY || kind == READY_AFTER;
+        passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
+    }
+    if (needed) {
+        ready.list = calloc(slots, sizeof *ready.list);
+        if (ready.list == NULL)
+            return false;
+    }
+    if (ready.watchdog > 0 && !passed_on) {
+        double half = (double)ready.watchdog / 2e6; /* as sd_watchdog_enabled(3) recommends */
+        ev_timer_init(&ready.ping, on_ping, half, half);
+        ev_timer_start(loop, &ready.ping);
+    }
+    return true;
+}
+
+/* ---- from below ---- */
+
+static struct run_id run_of(const struct ready *state)
+{
+    uint32_t slot = (uint32_t)(state - ready.list);
+    return (struct run_id){slot, runs_at(slot)->generation};
+}
+
+static struct ready *state_of(const ev_watcher *watcher, size_t offset)
+{
+    return (struct ready *)(void *)((char *)(uintptr_t)watcher - offset);
+}
+
+static void stop_pipe(struct ready *state)
+{
+    if (!state->has_pipe)
+        return;
+    ev_io_stop(ready.loop, &state->pipe);
+    close(state->pipe.fd);
+    state->has_pipe = false;
+}
+
+static void stop_all(struct ready *state)
+{
+    stop_pipe(state);
+    if (state->has_socket) {
+        ev_io_stop(ready.loop, &state->socket);
+        close(state->socket.fd);
+    }
+    if (state->has_timer)
+        ev_timer_stop(ready.loop, &state->timer);
+    state->has_socket = state->has_timer = false;
+}
+
+static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, pipe));
+    char bytes[256];
+    (void)loop, (void)events;
+    ssize_t count = read(watcher->fd, bytes, sizeof bytes);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    bool told = count > 0 && memchr(bytes, '\n', (size_t)count) != NULL;
+    if (count <= 0 || told)
+        stop_pipe(state);
+    if (told)
+        supervisor_ready(ready.supervisor, run_of(state));
+}
+
+static void on_after(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, timer));
+    (void)loop, (void)events;
+    supervisor_ready(ready.supervisor, run_of(state));
+}
+
+/* Closes what came along, which is what a barrier waits for; who sent it, uid_t -1 if unknown. */
+static uid_t look_at(struct msghdr *header)
+{
+    uid_t sender = (uid_t)-1;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level != SOL_SOCKET)
+            continue;
+        if (part->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred credentials;
+            memcpy(&credentials, CMSG_DATA(part), sizeof credentials);
+            sender = credentials.uid;
+        } else if (part->cmsg_type == SCM_RIGHTS) {
+            size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            for (size_t i = 0; i < count; i++) {
+                int fd;
+                memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
+                close(fd);
+            }
+        }
+    }
+    return sender;
+}
+
+static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, socket));
+    char bytes[NOTIFY_MAX + 1];
+    union {
+        struct cmsghdr alignment;
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
+    } control;
+    struct iovec vector = {.iov_base = bytes, .iov_len = NOTIFY_MAX};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    struct notify_message message;
+    const char *fault;
+    struct run_id run = run_of(state);
+    (void)loop, (void)events;
+    ssize_t count = recvmsg(watcher->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count < 0)
+        return;
+    uid_t sender = look_at(&header);
+    bool trusted = sender == 0 || sender == geteuid() || sender == command_user(run);
+    if (!trusted)
+        log_line(LEVEL_WARNING, "a notification from user %ld is not its to send", (long)sender);
+    else if ((header.msg_flags & MSG_TRUNC) ||
+             !notify_parse(bytes, (size_t)count, &message, &fault))
+        log_line(LEVEL_DEBUG, "a notification cannot be read");
+    else
+        supervisor_notified(ready.supervisor, run, &message);
+}
+
+/* ---- a start ---- */
+
+static void close_when_started(int fd)
+{
+    ready.close_later[ready.close_count++] = fd;
+}
+
+static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
+    ev_io_start(ready.loop, &state->pipe);
+    state->has_pipe = true;
+    spawn_pass(spawn, ends[1], target);
+    close_when_started(ends[1]);
+    return true;
+}
+
+/* The kernel gives the socket a name of its own choice ("autobind", unix(7)): five hexadecimal
+ * digits in the abstract namespace, so nothing is left behind in a file system. */
+static bool open_socket(struct ready *state, struct command *command)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof address;
+    int yes = 1;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0) {
+        close(fd);
+        return false;
+    }
+    ev_io_init(&state->socket, on_socket, fd, EV_READ);
+    ev_io_start(ready.loop, &state->socket);
+    state->has_socket = true;
+    command_add(command, "NOTIFY_SOCKET=@%.*s",
+                (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
+    return true;
+}
+
+/* What the service manager left for its main process is for the command, under its own pid. */
+static void pass_on(const struct plan *plan, struct command *command, struct spawn *spawn,
+                    bool notifies)
+{
+    if (plan->mode != MODE_LAUNCH)
+        return;
+    if (ready.passes_listening) {
+        char *entry = command_add(command, "LISTEN_PID=");
+        spawn->pid_variables[0] = entry + strlen(entry);
+    }
+    if (notifies && ready.watchdog > 0) {
+        command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)ready.watchdog);
+        char *entry = command_add(command, "WATCHDOG_PID=");
+        spawn->pid_variables[1] = entry + strlen(entry);
+    }
+}
+
+bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
+                 struct command *command, struct spawn *spawn)
+{
+    enum plan_ready_kind kind = plan_ready_kind(plan, worker, ready.manager != NULL);
+    struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
+    bool opened = true;
+    ready.close_count = 0;
+    pass_on(plan, command, spawn, kind == READY_NOTIFY);
+    if (state == NULL)
+        return true;
+    stop_all(state); /* of the run before */
+    if (kind == READY_FD)
+        opened = open_pipe(state, worker->ready.fd, spawn);
+    else if (kind == READY_NOTIFY)
+        opened = open_socket(state, command);
+    if (kind == READY_AFTER) {
+        ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
+        ev_timer_start(ready.loop, &state->timer);
+        state->has_timer = true;
+    }
+    return opened;
+}
+
+void ready_started(uint32_t slot, bool ok)
+{
+    while (ready.close_count > 0)
+        close(ready.close_later[--ready.close_count]);
+    if (!ok)
+        ready_stop(slot);
+}
+
+void ready_stop(uint32_t slot)
+{
+    if (ready.list != NULL)
+        stop_all(&ready.list[slot]);
+}

@@ -1,0 +1,247 @@
+#include "posix/posix.h"
+#include "report/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    const struct plan *plan;
+    struct command *commands; /* by worker */
+    struct command handler, callback, on_error;
+    struct command job;  /* the one that is being started */
+    int control_fd;      /* where a run finds its control pipe */
+    uint32_t main_slot;  /* of the launcher's command */
+    kernel_sigset early; /* keys that came before it was there: it did not get these */
+} starts = {.main_slot = NO_SLOT};
+
+/* ---- before the first start ---- */
+
+/* Is it open, and not one of our own, which are all close-on-exec? */
+static bool is_inherited(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+static void prepare_workers(const struct plan *plan, struct faults *faults)
+{
+    static struct command only; /* a launcher needs no table */
+    starts.commands = &only;
+    if (plan->worker_count > 1)
+        starts.commands = calloc(plan->worker_count, sizeof *starts.commands);
+    if (starts.commands == NULL) {
+        fault_add(faults, NULL, "out of memory for the commands");
+        return;
+    }
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        command_prepare(&starts.commands[i], &plan->workers[i], faults);
+}
+
+/* dash redirects single digits only.  What was open when we started is the command's already. */
+static void choose_control_fd(const struct plan *plan, struct faults *faults)
+{
+    bool taken = plan->control_fd >= 0 && is_inherited(plan->control_fd);
+    starts.control_fd = plan->control_fd;
+    if (taken)
+        fault_add(faults, "option --control-fd", "descriptor %d is open already", plan->control_fd);
+    for (int fd = 9; starts.control_fd < 0 && fd >= 3; fd--)
+        if (!is_inherited(fd))
+            starts.control_fd = fd;
+    for (int fd = 10; starts.control_fd < 0; fd++)
+        if (!is_inherited(fd))
+            starts.control_fd = fd;
+}
+
+void start_prepare(const struct plan *plan, struct faults *faults)
+{
+    starts.plan = plan;
+    prepare_workers(plan, faults);
+    choose_control_fd(plan, faults);
+    command_prepare_hook(&starts.handler, plan->shutdown_handler, "option --shutdown-handler",
+                         faults);
+    command_prepare_hook(&starts.callback, plan->shutdown_callback, "option --shutdown-callback",
+                         faults);
+    command_prepare_hook(&starts.on_error, plan->on_error, "option --on-error", faults);
+}
+
+uint32_t start_main_slot(void)
+{
+    return starts.main_slot;
+}
+
+bool start_missed(int signal)
+{
+    bool missed = starts.early & signal_bit(signal);
+    starts.early &= ~signal_bit(signal);
+    return missed;
+}
+
+/* ---- a start ---- */
+
+static void tell_error(struct command *command, const struct platform_error *error)
+{
+    command_add(command, "AIORUN_ERROR_WORKER=%s", error->worker ? error->worker : "");
+    command_add(command, "AIORUN_ERROR_PID=%ld", error->pid);
+    if (error->end.kind == ENDING_KILLED)
+        command_add(command, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
+    else
+        command_add(command, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
+}
+
+/* A job has its submitter's rights, and what it was submitted with. */
+static struct command *job_command(uint32_t worker)
+{
+    starts.job = starts.commands[worker];
+    starts.job.argv = NULL;
+    starts.job.paths = NULL;
+    return &starts.job;
+}
+
+static struct command *choose_command(const struct platform_program *program)
+{
+    switch (program->what) {
+    case PLATFORM_COMMAND:
+        return &starts.commands[program->worker];
+    case PLATFORM_JOB:
+        return job_command(program->worker);
+    case PLATFORM_HANDLER:
+        return &starts.handler;
+    case PLATFORM_CALLBACK:
+        return &starts.callback;
+    case PLATFORM_ON_ERROR:
+        break;
+    }
+    return &starts.on_error;
+}
+
+/* Opens the run's control pipe and tells it where; *peer is its end. */
+static bool open_control(struct run_id run, const struct platform_program *program,
+                         struct command *command, struct spawn *spawn, int *peer)
+{
+    char identity[48];
+    if (starts.plan->no_control)
+        return true;
+    *peer = channel_open(run, identity, sizeof identity);
+    if (*peer < 0)
+        return false;
+    spawn_pass(spawn, *peer, starts.control_fd);
+    command_add(command, "AIORUN_CONTROL_FD=%d", starts.control_fd);
+    command_add(command, "AIORUN_CONTROL_ID=%s", identity);
+    command_add(command, "AIORUN_PROTOCOL=1");
+    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
+    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
+    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+    return true;
+}
+
+/* What a run has beside its program.  NULL, or what failed, with errno. */
+static const char *open_run(struct run_id run_id, const struct platform_program *program,
+                            struct command *command, struct spawn *spawn, int *peer)
+{
+    const struct plan *plan = starts.plan;
+    struct run *run = runs_at(run_id.slot);
+    const struct plan_worker *worker = &plan->workers[program->worker];
+    run->worker = program->worker;
+    run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
+    spawn->death_signal = worker->worker_death_signal;
+    command_begin(command);
+    if (!open_control(run_id, program, command, spawn, peer))
+        return "open a control pipe";
+    if (program->what == PLATFORM_COMMAND &&
+        !ready_start(run_id.slot, plan, worker, command, spawn))
+        return "open what it tells its readiness by";
+    if (run->worker == 0 && program->what == PLATFORM_COMMAND && plan->mode == MODE_LAUNCH) {
+        starts.main_slot = run_id.slot;
+        terminal_place(spawn);
+    }
+    return NULL;
+}
+
+/* Everything before the process itself.  False with the reason in `started`. */
+static bool open_program(struct run_id run, const struct platform_program *program,
+                         struct command *command, struct spawn *spawn, int *peer,
+                         struct platform_started *started)
+{
+    const char *failed = NULL;
+    bool is_job = program->what == PLATFORM_JOB;
+    const char *fault = is_job ? jobs_command(run.slot, command, spawn) : NULL;
+    if (fault == NULL && (is_job || program->what == PLATFORM_COMMAND))
+        failed = open_run(run, program, command, spawn, peer);
+    if (program->what == PLATFORM_ON_ERROR) {
+        command_begin(command);
+        tell_error(command, &program->error);
+    }
+    if (failed != NULL)
+        snprintf(started->sentence, sizeof started->sentence, "cannot %s for '%s': %s", failed,
+                 command->name, strerror(errno));
+    if (fault != NULL)
+        snprintf(started->sentence, sizeof started->sentence, "cannot start a job: %s", fault);
+    started->end = (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};
+    return fault == NULL && failed == NULL;
+}
+
+/* Closes what only the start needed. */
+static void close_program(struct run_id run, const struct platform_program *program,
+                          struct command *command, int peer, bool ok)
+{
+    if (peer >= 0)
+        close(peer);
+    if (!ok && peer >= 0)
+        channel_abort(run);
+    if (program->what == PLATFORM_COMMAND)
+        ready_started(run.slot, ok);
+    if (program->what == PLATFORM_JOB)
+        jobs_started(run, command);
+}
+
+void platform_start(struct run_id run_id, const struct platform_program *program,
+                    struct platform_started *started)
+{
+    struct spawn_failure failure;
+    struct run *run = runs_at(run_id.slot);
+    struct command *command = choose_command(program);
+    int peer = -1;
+    pid_t pid = -1;
+    struct spawn spawn = {
+        .command = command,
+        .place = SPAWN_SESSION,
+        .terminal = -1,
+        .null_stdin = program->what != PLATFORM_JOB,
+        .death_signal = starts.plan->worker.worker_death_signal,
+    };
+    memset(started, 0, sizeof *started);
+    memset(run, 0, sizeof *run);
+    run->generation = run_id.generation;
+    run->worker = NO_WORKER;
+    if (open_program(run_id, program, command, &spawn, &peer, started)) {
+        kernel_sigset early;
+        pid = spawn_process(&spawn, &early, &failure);
+        if (run_id.slot == starts.main_slot)
+            starts.early = early;
+        tree_set_childless(false);
+        if (pid < 0)
+            started->end =
+                spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
+    }
+    close_program(run_id, program, command, peer, pid > 0);
+    if (pid < 0)
+        return;
+    run->own_group = spawn.place != SPAWN_SHARE;
+    run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
+    jobs_gone(pid);
+    runs_insert(run_id.slot, pid);
+    started->ok = true;
+    started->pid = pid;
+}
+
+uid_t command_user(struct run_id run_id)
+{
+    uint32_t worker = runs_at(run_id.slot)->worker;
+    const struct credentials *credentials =
+        worker == NO_WORKER ? NULL : &starts.commands[worker].credentials;
+    return credentials != NULL && credentials->set_user ? credentials->user : geteuid();
+}
