@@ -175,9 +175,11 @@ cover:
 install: $(BUILD)/aiorun
 	install -D -m 755 $(BUILD)/aiorun $(DESTDIR)$(PREFIX)/bin/aiorun
 	install -D -m 644 man/aiorun.1 $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1
+	install -D -m 644 man/aiorun.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/aiorun.ini.5
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1
+	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1 \
+	      $(DESTDIR)$(PREFIX)/share/man/man5/aiorun.ini.5
 
 dist:
 	@mkdir -p build
