@@ -124,7 +124,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
 
     program.worker = supervisor->core->slots[slot].owner;
     program.error.end = action->end;
-    if (about != 0) {
+    if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
         program.error.pid = supervisor->notes[about].pid;
     }
@@ -202,6 +202,18 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_ERROR:
         narrate_error(supervisor, action);
+        break;
+    case ACTION_READY:
+        log_about(LEVEL_DEBUG, name, pid, "%s is ready (pid %ld)", name, pid);
+        break;
+    case ACTION_ALL_READY:
+    case ACTION_ROLLED:
+        break;
+    case ACTION_FAILED:
+        log_about(LEVEL_ERROR, name, pid, "%s has failed and is stopped (pid %ld)", name, pid);
+        break;
+    case ACTION_HELD:
+        log_about(LEVEL_WARNING, name, pid, "%s is held: what it needs is not there", name);
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
@@ -396,6 +408,7 @@ void supervisor_time(struct supervisor *supervisor)
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
     worker->instances = 1;
+    worker->autostart = true;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;

@@ -46,9 +46,10 @@ struct small_world {
 /* ---- the worlds ---- */
 
 #define LADDER .rung_count = 2, .rung_time = {3 * SECOND, SECOND}, .shield_timeout = 4 * SECOND
+#define START  .autostart = true, .ready_timeout = NEVER
 #define ONE                                                                                        \
     {                                                                                              \
-        .instances = 1, LADDER                                                                     \
+        .instances = 1, START, LADDER                                                              \
     }
 #define TIMES .timeout = 10 * SECOND, .orphan_time = 3 * SECOND
 
@@ -69,6 +70,7 @@ static struct small_world worlds[] = {
                 CAN(CHOOSE_REQUEST),
      .setting =
          {.workers = {{.instances = 1,
+                       START,
                        LADDER,
                        .restart = RESTART_ON_FAILURE,
                        .backoff = {.min = 100, .max = 300, .limit = 2, .limit_window = SECOND}}},
@@ -76,7 +78,7 @@ static struct small_world worlds[] = {
     {.name = "two waves",
      .depth = 11,
      .choices = CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_OTHER_SIGNAL) | CAN(CHOOSE_SECOND),
-     .setting = {.workers = {ONE, {.instances = 1, .wave = 1, LADDER}},
+     .setting = {.workers = {ONE, {.instances = 1, .wave = 1, START, LADDER}},
                  .config = {.worker_count = 2,
                             TIMES,
                             .repeat = CORE_REPEAT_ESCALATE,
@@ -131,6 +133,7 @@ static struct small_world worlds[] = {
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_SECOND) | CAN(CHOOSE_FORK) | CAN(CHOOSE_ORPHAN),
      .setting = {.workers = {{.instances = 1,
+                              START,
                               .rung_count = 1,
                               .rung_time = {NEVER},
                               .shield_timeout = NEVER}},
