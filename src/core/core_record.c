@@ -396,6 +396,8 @@ static bool record_want(struct core *core, const struct core_event *event)
     }
     core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
+    if (core_team_of(core, slot)->wanted == 0)
+        core_team_of(core, slot)->roll_again = false; /* who stops it last has the last word */
     return true;
 }
 

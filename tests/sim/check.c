@@ -138,7 +138,7 @@ static void check_renewal(struct world *world, const struct core_action *action)
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {
         const struct record *other = &world->records[i];
         bool at_once = world->at_once[record->owner] && action->why == WHY_RESTART;
-        if (other->owner == record->owner && other->renewing && !at_once)
+        if (other != record && other->owner == record->owner && other->renewing && !at_once)
             broken(world, 26, "run %u is renewed while %u is", action->run.slot, i);
     }
 }

@@ -952,6 +952,14 @@ void world_join(struct world *world, uint32_t slot, msec until)
     new_main(world, (uint32_t)(record - world->records));
 }
 
+static bool is_any_wanted(const struct world *world, uint32_t worker)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++)
+        if (world->records[i].owner == worker && world->records[i].wanted)
+            return true;
+    return false;
+}
+
 void world_want(struct world *world, uint32_t slot, bool wanted)
 {
     struct record *record = &world->records[slot];
@@ -965,6 +973,8 @@ void world_want(struct world *world, uint32_t slot, bool wanted)
         record->window_count = 0;
         if (wanted && is_failure(record->why))
             record->why = WHY_RESTART;
+        if (!is_any_wanted(world, record->owner))
+            world->roll_again[record->owner] = false;
         note_wishes(world);
     }
     world_record(world, &event);
@@ -1130,6 +1140,17 @@ static void add_record(struct world *world, enum core_kind kind, uint32_t owner,
     record->owner = owner;
     record->wave = wave;
     record->restart_at = record->planned = NEVER;
+}
+
+void world_copy(struct world *to, const struct world *from)
+{
+    const struct core *core = (const struct core *)from->block;
+    memcpy(to, from, offsetof(struct world, records));
+    memcpy(to->records, from->records, from->record_count * sizeof *from->records);
+    to->proc_count = from->proc_count;
+    memcpy(to->procs, from->procs, from->proc_count * sizeof *from->procs);
+    memcpy(&to->queue, &from->queue, offsetof(struct world, block) - offsetof(struct world, queue));
+    memcpy(to->block, from->block, core->size);
 }
 
 static bool has_companion(const struct setting *setting, uint32_t worker)

@@ -153,6 +153,9 @@ static inline struct core *world_core(struct world *world)
 /* Makes a world in which nothing has happened yet. */
 void world_init(struct world *world, const struct setting *setting, uint64_t seed);
 
+/* Copies what is in use of a world. */
+void world_copy(struct world *to, const struct world *from);
+
 /* A number below n; in a silent world always 0. */
 uint32_t world_pick(struct world *world, uint32_t n);
 
