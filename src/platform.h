@@ -32,8 +32,8 @@ struct supervisor;
 void platform_begin(void);
 
 /* Looks up and allocates everything the plan needs to start its command later: users and groups,
- * environment, the places where the program may be, the event loop's backend.  Adds a fault
- * for each thing that is not there.  `plan` must outlive the driver.
+ * environment, the places where the program may be, the event loop's backend, and opens the file
+ * of --report.  Adds a fault for each thing that is not there.  `plan` must outlive the driver.
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
@@ -67,7 +67,10 @@ struct platform_surroundings platform_surroundings(void);
 enum platform_what {
     PLATFORM_COMMAND, /* a worker's command, with its attributes */
     PLATFORM_JOB,     /* what platform_keep() kept, with the attributes of its submitter's worker */
-    PLATFORM_HANDLER, /* --shutdown-handler */
+    PLATFORM_BEFORE_START, /* the commands around a worker's instance, with its attributes */
+    PLATFORM_AFTER_STOP,
+    PLATFORM_HEALTH,
+    PLATFORM_HANDLER,  /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
 };
@@ -89,8 +92,8 @@ struct platform_started {
 /* What to start. */
 struct platform_program {
     enum platform_what what;
-    uint32_t worker;             /* PLATFORM_COMMAND, PLATFORM_JOB: its index in the plan */
-    uint32_t instance;           /* PLATFORM_COMMAND: which of the worker's, from 0 */
+    uint32_t worker;             /* of a command, a job, a companion: its index in the plan */
+    uint32_t instance;           /* of a command, a companion: which of the worker's, from 0 */
     struct platform_error error; /* PLATFORM_ON_ERROR */
 };
 
@@ -199,6 +202,9 @@ void platform_join(struct run_id job);
 void platform_keep(struct run_id job);
 void platform_drop(struct run_id job);
 
+/* Does the run have the user that we have?  Windows: always. */
+bool platform_is_our_user(struct run_id run);
+
 /* Tells our service manager, if there is one, by sd_notify(3).  False when that failed, with a
  * warning logged.  Windows: does nothing. */
 bool platform_notify(const struct notify_message *message);
@@ -223,6 +229,11 @@ void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */
 bool platform_write_log(const char *line, size_t length);
+
+/* Writes to the file of --report, which platform_prepare() has opened and refused a plan for if it
+ * could not.  All pieces together may take a second, and no file makes it wait longer; false with
+ * errno when a piece could not be written whole, and from then on. */
+bool platform_write_report(const char *bytes, size_t length);
 
 /* How log lines are to look by themselves: journal(7), a terminal, or neither. */
 enum plan_log_format platform_log_format(bool *terminal);

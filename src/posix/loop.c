@@ -101,13 +101,24 @@ static void raise_files(void)
         limit.rlim_cur != inherited.files.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* Where we were started without one of these, a descriptor of our own would take its place, and
+ * what is written there would go astray.  Close-on-exec: to commands it is as it was. */
+static void fill_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan->loop);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
-    if (plan_is_fleet(plan))
+    if (plan_is_fleet(plan)) {
+        fill_standard();
         raise_files();
+    }
     ready_begin(plan);
     if (!plan->no_control)
         channel_open_outer();
@@ -119,6 +130,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     platform_listen(plan, faults);
     if (faults->count > 0)
         listen_close();
+    report_file_open(plan->report, faults);
 }
 
 static int open_loop(const struct plan *plan)

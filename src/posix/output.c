@@ -277,7 +277,7 @@ static bool open_tables(uint32_t slots)
     output.plain = log_style() == LOG_STYLE_TEXT || log_style() == LOG_STYLE_COLOUR;
     output.colours = output.plain && terminal;
     output.list = calloc(slots, sizeof *output.list);
-    input.bytes = malloc(PIECE_MAX + READ_MAX);
+    input.bytes = calloc(1, PIECE_MAX + READ_MAX + 4); /* log_format() looks beyond */
     output.parts = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return output.list != NULL && input.bytes != NULL && output.parts != MAP_FAILED &&

@@ -1,4 +1,5 @@
 #include "plan/option_table.h"
+#include "plan/parse.h"
 #include "posix/posix.h"
 #include "report/log.h"
 
@@ -9,9 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The commands around a worker's instances. */
+struct companions {
+    struct command before_start, after_stop, health;
+};
+
 static struct {
     const struct plan *plan;
     struct command *commands; /* by worker */
+    struct companions *companions;
     struct command handler, callback, on_error;
     struct command job;  /* the one that is being started */
     uint32_t main_slot;  /* of the launcher's command */
@@ -62,6 +69,27 @@ static void check_descriptors(const struct plan *plan, const struct plan_worker 
                   sockets_end - 1);
 }
 
+static void prepare_companions(uint32_t index, struct faults *faults)
+{
+    const struct plan_worker *worker = &starts.plan->workers[index];
+    const struct command *command = &starts.commands[index];
+    struct companions *companions = &starts.companions[index];
+    struct {
+        struct command *command;
+        const char *line;
+    } lines[] = {{&companions->before_start, worker->before_start},
+                 {&companions->after_stop, worker->after_stop}};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char **argv = NULL;
+        if (lines[i].line != NULL && !parse_command(lines[i].line, &argv))
+            fault_add(faults, NULL, "out of memory for the commands of %s", worker->name);
+        if (argv != NULL)
+            command_prepare_beside(lines[i].command, command, argv, faults);
+    }
+    if (worker->health.argv != NULL)
+        command_prepare_beside(&companions->health, command, worker->health.argv, faults);
+}
+
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
 {
     const struct plan_worker *worker = &plan->workers[index];
@@ -69,6 +97,8 @@ static void prepare_worker(const struct plan *plan, uint32_t index, struct fault
     command_prepare(command, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
+    if (plan_is_fleet(plan))
+        prepare_companions(index, faults);
 }
 
 static void prepare_workers(const struct plan *plan, struct faults *faults)
@@ -80,6 +110,13 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
     if (starts.commands == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
+    }
+    if (plan_is_fleet(plan)) {
+        starts.companions = calloc(plan->worker_count + 1, sizeof *starts.companions);
+        if (starts.companions == NULL) {
+            fault_add(faults, NULL, "out of memory for the commands");
+            return;
+        }
     }
     for (uint32_t i = 0; i < plan->worker_count; i++)
         prepare_worker(plan, i, faults);
@@ -136,6 +173,12 @@ static struct command *choose_command(const struct platform_program *program)
         return &starts.commands[program->worker];
     case PLATFORM_JOB:
         return job_command(program->worker);
+    case PLATFORM_BEFORE_START:
+        return &starts.companions[program->worker].before_start;
+    case PLATFORM_AFTER_STOP:
+        return &starts.companions[program->worker].after_stop;
+    case PLATFORM_HEALTH:
+        return &starts.companions[program->worker].health;
     case PLATFORM_HANDLER:
         return &starts.handler;
     case PLATFORM_CALLBACK:
@@ -146,6 +189,18 @@ static struct command *choose_command(const struct platform_program *program)
     return &starts.on_error;
 }
 
+static void tell_whose(struct command *command, const struct platform_program *program)
+{
+    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
+    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
+    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+}
+
+static bool is_companion(enum platform_what what)
+{
+    return what == PLATFORM_BEFORE_START || what == PLATFORM_AFTER_STOP || what == PLATFORM_HEALTH;
+}
+
 /* Opens the run's control pipe and tells it where; *peer is its end. */
 static bool open_control(struct run_id run, const struct platform_program *program,
                          struct command *command, struct spawn *spawn, int *peer)
@@ -153,17 +208,29 @@ static bool open_control(struct run_id run, const struct platform_program *progr
     char identity[48];
     if (starts.plan->no_control || starts.plan->workers[program->worker].is_logger)
         return true;
-    *peer = channel_open(run, identity, sizeof identity);
+    *peer = channel_open_run(run, identity, sizeof identity);
     if (*peer < 0)
         return false;
     spawn_pass(spawn, *peer, command->control_fd);
     command_add(command, "AIORUN_CONTROL_FD=%d", command->control_fd);
     command_add(command, "AIORUN_CONTROL_ID=%s", identity);
     command_add(command, "AIORUN_PROTOCOL=1");
-    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
-    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
-    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+    tell_whose(command, program);
     return true;
+}
+
+/* A run's output goes to one place, whoever it is that opens it. */
+static const char *open_output(struct run_id run, const struct platform_program *program,
+                               struct spawn *spawn)
+{
+    if (output_start(run.slot, program->worker, program->instance, spawn))
+        return NULL;
+    const struct plan_output *output = &starts.plan->workers[program->worker].output;
+    static char words[256];
+    if (output->kind != OUTPUT_FILE)
+        return "open the output's pipe";
+    snprintf(words, sizeof words, "open '%.200s' as the output", output->text);
+    return words;
 }
 
 /* What a run has beside its program.  NULL, or what failed, with errno. */
@@ -188,15 +255,26 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     if (program->what == PLATFORM_COMMAND &&
         !ready_start(run_id.slot, plan, worker, command, spawn))
         return "open what it tells its readiness by";
-    if (program->what == PLATFORM_COMMAND &&
-        !output_start(run_id.slot, program->worker, program->instance, spawn))
-        return worker->output.kind == OUTPUT_FILE ? "open the file of the output"
-                                                  : "open the pipe of the output";
+    const char *failed = is_job ? NULL : open_output(run_id, program, spawn);
+    if (failed != NULL)
+        return failed;
     if (run->worker == 0 && program->what == PLATFORM_COMMAND && plan->mode == MODE_LAUNCH) {
         starts.main_slot = run_id.slot;
         terminal_place(spawn);
     }
     return NULL;
+}
+
+/* What a command beside a run has. */
+static const char *open_companion(struct run_id run, const struct platform_program *program,
+                                  struct command *command, struct spawn *spawn)
+{
+    runs_at(run.slot)->worker = program->worker;
+    command_begin(command);
+    tell_whose(command, program);
+    if (!cgroup_start(run.slot, program->worker, "beside", run.slot, spawn))
+        return "make a cgroup";
+    return open_output(run, program, spawn);
 }
 
 /* Everything before the process itself.  False with the reason in `started`. */
@@ -212,6 +290,8 @@ static bool open_program(struct run_id run, const struct platform_program *progr
     if (program->what == PLATFORM_ON_ERROR) {
         command_begin(command);
         tell_error(command, &program->error);
+    } else if (is_companion(program->what)) {
+        failed = open_companion(run, program, command, spawn);
     }
     if (failed != NULL)
         snprintf(started->sentence, sizeof started->sentence, "cannot %s for '%s': %s", failed,
@@ -234,8 +314,7 @@ static void close_program(struct run_id run, const struct platform_program *prog
     cgroup_started(run.slot, ok);
     if (program->what == PLATFORM_COMMAND)
         ready_started(run.slot, ok);
-    if (program->what == PLATFORM_COMMAND)
-        output_started(run.slot, pid);
+    output_started(run.slot, pid);
     if (program->what == PLATFORM_JOB)
         jobs_started(run, command);
 }
@@ -289,4 +368,9 @@ uid_t command_user(struct run_id run_id)
     const struct credentials *credentials =
         worker == NO_WORKER ? NULL : &starts.commands[worker].credentials;
     return credentials != NULL && credentials->set_user ? credentials->user : geteuid();
+}
+
+bool platform_is_our_user(struct run_id run)
+{
+    return command_user(run) == geteuid();
 }

@@ -1,5 +1,7 @@
 #include "report/log.h"
 
+#include "report/utf8.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -77,26 +79,6 @@ static void add(struct line *line, const char *text)
     add_bytes(line, text, strlen(text));
 }
 
-/* How many bytes the UTF-8 sequence at `text` has (RFC 3629), of at most `left`; 0 when it is
- * none. */
-static size_t sequence_length(const unsigned char *text, size_t left)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                                     : 4;
-    if (text[0] > 0xf4 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool surrogate = text[0] == 0xed && text[1] >= 0xa0;
-    bool beyond = text[0] == 0xf4 && text[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : length;
-}
-
 /* Bytes that stand for themselves in a string of JSON. */
 static size_t count_plain(const char *text, size_t length)
 {
@@ -115,7 +97,9 @@ static void add_json_bytes(struct line *line, const char *text, size_t left)
         char escaped[8] = {0};
         size_t room = line->size - line->length - 4; /* so that the object still ends as one */
         size_t plain = count_plain(text, left < room ? left : room);
-        size_t length = plain > 0 ? plain : sequence_length((const unsigned char *)text, left);
+        size_t length = plain > 0 ? plain : utf8_length(text);
+        if (length > left) /* the sequence is cut */
+            length = 0;
         if (plain == 0 && length == 0)
             strcpy(escaped, "\\ufffd");
         else if (*text == '"' || *text == '\\')
