@@ -200,10 +200,17 @@ struct claim {
     const struct plan_worker *worker;
 };
 
+/* `tcp:*:80 tcp6:*:80` are two addresses, but those of a host in brackets are the same. */
+static int family_of(const struct plan_listen *listen)
+{
+    bool is_ipv6 = listen->kind == LISTEN_TCP && strchr(listen->host, ':') != NULL;
+    return (int)(is_ipv6 ? LISTEN_TCP6 : listen->kind);
+}
+
 /* By address; the same ones by their place in the file. */
 static int compare_addresses(const struct plan_listen *a, const struct plan_listen *b)
 {
-    int order = (int)a->kind - (int)b->kind; /* `tcp:*:80 tcp6:*:80` are two */
+    int order = family_of(a) - family_of(b);
     if (order == 0)
         order = (int)a->port - (int)b->port;
     return order != 0 ? order : strcmp(a->host, b->host);
