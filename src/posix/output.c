@@ -136,8 +136,8 @@ static bool pump(void)
         char *newline = memchr(input.scanned, '\n', (size_t)(input.end - input.scanned));
         bool whole = newline != NULL && (size_t)(newline - input.at) <= PIECE_MAX;
         size_t length = (size_t)((whole ? newline : input.end) - input.at);
-        if (!whole && length < PIECE_MAX && !input.last)
-            break;
+        if (!whole && length <= PIECE_MAX && !input.last)
+            break; /* its end may come next */
         length = length < PIECE_MAX ? length : PIECE_MAX;
         if (!pass_on(capture, label, label_length, input.at, length))
             return false;
