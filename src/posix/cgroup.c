@@ -18,7 +18,7 @@
  *     supervisor/           ourselves: what has controllers for others has no process of its own
  *     worker.web/           the limits, of all its runs and jobs together
  *         run.0/ run.1/     a leaf for each run, by instance,
- *         job.17/           and for each job, by slot
+ *         job.17/           and for each job, and each command beside a run
  */
 
 #define GROUP_MAX 128 /* "worker.web/run.0" */
@@ -40,6 +40,7 @@ static struct {
     bool enforced[CONTROLLERS];
     bool enabled[CONTROLLERS]; /* by us */
     bool moved;                /* ourselves */
+    unsigned serial;           /* of what has no number of its own */
     int opened;                /* for the start that is going on; -1: nothing */
 } groups = {.opened = -1};
 
@@ -211,31 +212,74 @@ static void enable(enum controller controller)
     }
 }
 
-bool cgroup_open(const struct plan *plan, uint32_t slots)
+void cgroup_remove(uint32_t slot)
+{
+    if (groups.list == NULL || groups.list[slot].path[0] == '\0')
+        return;
+    /* Somebody may still be in it whom nobody has told us of: it is tried again when we leave. */
+    if (rmdir(path_of("%s", groups.list[slot].path)) == 0 || errno == ENOENT)
+        groups.list[slot].path[0] = '\0';
+}
+
+/* Those of slots that are in use, and their workers', stay. */
+static void remove_groups(const struct plan *plan)
+{
+    for (uint32_t slot = 0; slot < groups.slots; slot++)
+        cgroup_remove(slot);
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (is_limited(&plan->workers[i]))
+            rmdir(path_of("worker.%s", plan->workers[i].name));
+}
+
+/* Finds our own, and whether it can be divided. */
+static bool begin(void)
+{
+    if (!read_own("/proc/self/cgroup", groups.own, sizeof groups.own) || !find_mount()) {
+        warn_all("there is no cgroup v2 here", "");
+        return false;
+    }
+    if (access(path_of("cgroup.procs"), W_OK) < 0 || !move_ourselves()) {
+        warn_all("our cgroup is not ours to divide: ", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
 {
     bool needed[CONTROLLERS] = {false}, any = false;
+    const struct plan *old_plan = groups.plan;
     groups.plan = plan;
-    groups.slots = slots;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         for (int n = 0; n < CONTROLLERS; n++)
             needed[n] = needed[n] || wants(&plan->workers[i], (enum controller)n);
         any = any || is_limited(&plan->workers[i]);
     }
-    if (!any)
+    if (groups.list == NULL && (!any || !begin()))
         return true;
-    if (!read_own("/proc/self/cgroup", groups.own, sizeof groups.own) || !find_mount()) {
-        warn_all("there is no cgroup v2 here", "");
-        return true;
-    }
-    if (access(path_of("cgroup.procs"), W_OK) < 0 || !move_ourselves()) {
-        warn_all("our cgroup is not ours to divide: ", strerror(errno));
-        return true;
-    }
+    struct group *list = calloc(slots, sizeof *list);
+    if (list == NULL)
+        return false;
     for (int i = 0; i < CONTROLLERS; i++)
-        if (needed[i])
+        if (needed[i] && !groups.enforced[i])
             enable((enum controller)i);
-    groups.list = calloc(slots, sizeof *groups.list);
-    return groups.list != NULL;
+    for (uint32_t slot = 0; groups.list != NULL && old_slot_of != NULL && slot < slots; slot++) {
+        if (old_slot_of[slot] == NO_SLOT)
+            continue;
+        list[slot] = groups.list[old_slot_of[slot]];
+        groups.list[old_slot_of[slot]].path[0] = '\0';
+    }
+    if (groups.list != NULL)
+        remove_groups(old_plan);
+    free(groups.list);
+    groups.list = list;
+    groups.slots = slots;
+    return true;
+}
+
+bool cgroup_open(const struct plan *plan, uint32_t slots)
+{
+    return cgroup_reload(plan, slots, NULL);
 }
 
 /* ---- a start ---- */
@@ -260,7 +304,7 @@ static bool set_limit(const struct plan_worker *worker, enum controller controll
     return write_text(path_of("%s", path), text);
 }
 
-bool cgroup_start(uint32_t slot, uint32_t index, const char *kind, uint32_t number,
+bool cgroup_start(uint32_t slot, uint32_t index, uint32_t instance, const char *kind,
                   struct spawn *spawn)
 {
     const struct plan_worker *worker = &groups.plan->workers[index];
@@ -273,7 +317,7 @@ bool cgroup_start(uint32_t slot, uint32_t index, const char *kind, uint32_t numb
         if (!set_limit(worker, (enum controller)i))
             return false;
     snprintf(group->path, sizeof group->path, "worker.%s/%s.%u", worker->name, kind,
-             (unsigned)number);
+             strcmp(kind, "run") == 0 ? (unsigned)instance : groups.serial++);
     if (!make(path_of("%s", group->path)))
         return false;
     groups.opened = open(path_of("%s/cgroup.procs", group->path), O_WRONLY | O_CLOEXEC);
@@ -303,7 +347,7 @@ void cgroup_join(uint32_t slot, pid_t pid)
     const char *worker = own + length + 1;
     struct group *group = &groups.list[slot];
     int name = (int)strcspn(worker, "/");
-    snprintf(group->path, sizeof group->path, "%.*s/job.%u", name, worker, (unsigned)slot);
+    snprintf(group->path, sizeof group->path, "%.*s/job.%u", name, worker, groups.serial++);
     snprintf(text, sizeof text, "%ld", (long)pid);
     if (!make(path_of("%s", group->path)) ||
         !write_text(path_of("%s/cgroup.procs", group->path), text))
@@ -335,31 +379,13 @@ void cgroup_kill(uint32_t slot)
         write_text(path_of("%s/cgroup.kill", groups.list[slot].path), "1");
 }
 
-/* ---- an end ---- */
-
-void cgroup_remove(uint32_t slot)
-{
-    if (groups.list == NULL || groups.list[slot].path[0] == '\0')
-        return;
-    /* Somebody may still be in it whom nobody has told us of: it is tried again when we leave. */
-    if (rmdir(path_of("%s", groups.list[slot].path)) == 0 || errno == ENOENT)
-        groups.list[slot].path[0] = '\0';
-}
-
-static void remove_workers(void)
-{
-    for (uint32_t slot = 0; slot < groups.slots; slot++)
-        cgroup_remove(slot);
-    for (uint32_t i = 0; i < groups.plan->worker_count; i++)
-        if (is_limited(&groups.plan->workers[i]))
-            rmdir(path_of("worker.%s", groups.plan->workers[i].name));
-}
+/* ---- the end ---- */
 
 void cgroup_close(void)
 {
     char word[32];
     if (groups.list != NULL)
-        remove_workers();
+        remove_groups(groups.plan);
     for (int i = 0; i < CONTROLLERS; i++) {
         snprintf(word, sizeof word, "-%s", names[i]);
         if (groups.enabled[i])

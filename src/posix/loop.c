@@ -223,7 +223,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
 void platform_close(void)
 {
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
-    output_close();
+    capture_close();
     listen_close();
     cgroup_close();
     terminal_close();

@@ -13,6 +13,7 @@
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
  *   listen.c    sockets that are opened once, and passed on
  *   output.c    where the output of workers goes
+ *   capture.c   lines that we pass on
  *   sink.c      what they write, on its way to our own output
  *   probe.c     the readiness that is asked for
  *   terminal.c  the controlling terminal, and whose it is
@@ -231,9 +232,12 @@ void procfs_describe(const struct process *process, struct platform_process *des
  * without memory. */
 bool cgroup_open(const struct plan *plan, uint32_t slots);
 
-/* Before the start of a worker's "run" or "job" with this number: makes it a cgroup, if the worker
- * has a limit.  False with errno.  cgroup_started() comes after the start. */
-bool cgroup_start(uint32_t slot, uint32_t worker, const char *kind, uint32_t number,
+/* As output_reload(). */
+bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* Before the start of a worker's "run", of a "job" or what is "beside" it: makes it a cgroup, if
+ * the worker has a limit.  False with errno.  cgroup_started() comes after the start. */
+bool cgroup_start(uint32_t slot, uint32_t worker, uint32_t instance, const char *kind,
                   struct spawn *spawn);
 void cgroup_started(uint32_t slot, bool ok);
 
@@ -363,10 +367,13 @@ void ready_stop(uint32_t slot);
 
 /* ---- probe.c ---- */
 
-/* Looks up addresses and commands of the workers that are asked whether they are ready; adds
- * faults, allocates. */
+/* Looks up addresses and commands of the workers that are asked whether they are ready, for
+ * probe_open() or probe_reload(), which come next; adds faults, allocates. */
 void probe_prepare(const struct plan *plan, struct faults *faults);
 bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+/* As output_reload(); runs_at() is to tell the new plan's workers already. */
+bool probe_reload(uint32_t slots, const uint32_t *old_slot_of);
 
 /* The run of this worker was started: asks until it is ready, or over. */
 void probe_start(uint32_t slot, const struct plan_worker *worker);
@@ -398,8 +405,38 @@ void output_started(uint32_t slot, pid_t pid);
 /* The run's process is gone: passes on what it wrote, as far as there is room. */
 void output_ended(uint32_t slot);
 
+/* A new plan: what was in old_slot_of[slot] is in `slot` from now on, and NO_SLOT means that it is
+ * new; whoever has no place any more is down.  The old plan must still be there.  False with errno.
+ */
+bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* A pipe, large where that is allowed; and another end of the same pipe, with flags of its own
+ * (proc_pid_fd(5)).  -1 with errno. */
+int output_pipe(int ends[2]);
+int output_open_again(int fd, int flags);
+
+/* ---- capture.c ---- */
+
+/* Allocates, where the plan needs it; false without memory.  For the second see output_reload(). */
+bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
+bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* Opens a pipe whose lines are passed on; returns the end for the run, which is the caller's to
+ * close after the start.  -1 with errno. */
+int capture_start(uint32_t slot, uint32_t worker, uint32_t instance);
+void capture_started(uint32_t slot, pid_t pid);
+
+/* Passes on what comes from `fd`, which is not to wait and is ours to close; until its end, or
+ * until that is stopped. */
+void capture_watch(uint32_t slot, uint32_t worker, int fd);
+bool capture_is_open(uint32_t slot);
+void capture_stop(uint32_t slot);
+
+/* Passes on what can be read now, as far as there is room. */
+void capture_drain(uint32_t slot);
+
 /* Passes on what there is of everybody, and does not wait long for it. */
-void output_close(void);
+void capture_close(void);
 
 /* ---- sink.c ---- */
 

@@ -35,6 +35,7 @@ struct target {
 struct probe {
     ev_timer timer; /* until the next question, or to the end of this one's time */
     ev_io io;       /* of a connection that is being made */
+    uint32_t slot;
     double delay;
     const struct addrinfo *address; /* that comes next */
     pid_t pid;                      /* of a command that is running; 0: none */
@@ -44,9 +45,10 @@ struct probe {
 static struct {
     struct ev_loop *loop;
     struct supervisor *supervisor;
-    struct probe *list; /* by slot; NULL: nobody is asked */
+    struct probe **list; /* by slot; NULL: nobody is asked */
     struct target *targets;
-    uint32_t slots, running;
+    struct target *next; /* of the plan that is to come */
+    uint32_t slots, count, next_count, running;
     int null; /* where commands write */
 } probes = {.null = -1};
 
@@ -86,47 +88,107 @@ static void prepare_command(struct target *target, const struct plan_worker *wor
     target->command.attributes = &worker->attributes;
 }
 
-void probe_prepare(const struct plan *plan, struct faults *faults)
+static void free_targets(struct target *targets, uint32_t count)
+{
+    for (uint32_t i = 0; targets != NULL && i < count; i++)
+        if (targets[i].address != NULL)
+            freeaddrinfo(targets[i].address);
+    free(targets);
+}
+
+/* By worker; NULL: none is asked, or there is a fault. */
+static struct target *make_targets(const struct plan *plan, struct faults *faults)
 {
     bool any = false;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         any = any || is_asked(&plan->workers[i]);
-    probes.targets = any ? calloc(plan->worker_count, sizeof *probes.targets) : NULL;
-    if (any && probes.targets == NULL)
+    struct target *targets = any ? calloc(plan->worker_count, sizeof *targets) : NULL;
+    if (any && targets == NULL)
         fault_add(faults, NULL, "out of memory for the commands");
-    for (uint32_t i = 0; probes.targets != NULL && i < plan->worker_count; i++) {
+    for (uint32_t i = 0; targets != NULL && i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
         option_place_in(option_find("ready", strlen("ready")), plan, worker, place);
         if (worker->ready.kind == READY_TCP)
-            prepare_address(&probes.targets[i], worker->ready.text, place, faults);
+            prepare_address(&targets[i], worker->ready.text, place, faults);
         else if (worker->ready.kind == READY_COMMAND)
-            prepare_command(&probes.targets[i], worker, faults);
+            prepare_command(&targets[i], worker, faults);
     }
+    return targets;
+}
+
+void probe_prepare(const struct plan *plan, struct faults *faults)
+{
+    probes.next = make_targets(plan, faults);
+    probes.next_count = plan->worker_count;
+}
+
+/* A table of `slots`, with what has been in another one before; NULL without memory. */
+static struct probe **make_table(uint32_t slots, const uint32_t *old_slot_of)
+{
+    struct probe **list = calloc(slots, sizeof *list);
+    bool done = list != NULL;
+    for (uint32_t slot = 0; done && slot < slots; slot++) {
+        bool old = probes.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
+        list[slot] = old ? probes.list[old_slot_of[slot]] : calloc(1, sizeof **list);
+        done = list[slot] != NULL;
+    }
+    for (uint32_t slot = 0; !done && list != NULL && slot < slots; slot++)
+        if (probes.list == NULL || old_slot_of == NULL || old_slot_of[slot] == NO_SLOT)
+            free(list[slot]);
+    if (!done)
+        free(list);
+    return done ? list : NULL;
+}
+
+static void take_targets(void)
+{
+    free_targets(probes.targets, probes.count);
+    probes.targets = probes.next;
+    probes.count = probes.next_count;
+    probes.next = NULL;
 }
 
 bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
 {
     probes.loop = loop;
     probes.supervisor = supervisor;
-    probes.slots = slots;
-    if (probes.targets == NULL)
+    return probe_reload(slots, NULL);
+}
+
+bool probe_reload(uint32_t slots, const uint32_t *old_slot_of)
+{
+    if (probes.list == NULL && probes.next == NULL)
         return true;
-    probes.list = calloc(slots, sizeof *probes.list);
-    probes.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return probes.list != NULL && probes.null >= 0;
+    struct probe **list = make_table(slots, old_slot_of);
+    if (probes.null < 0)
+        probes.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (list == NULL || probes.null < 0)
+        return false;
+    for (uint32_t slot = 0; probes.list != NULL && slot < slots; slot++)
+        if (old_slot_of != NULL && old_slot_of[slot] != NO_SLOT)
+            probes.list[old_slot_of[slot]] = NULL;
+    for (uint32_t slot = 0; probes.list != NULL && slot < probes.slots; slot++) {
+        if (probes.list[slot] != NULL)
+            probe_stop(slot);
+        free(probes.list[slot]);
+    }
+    free(probes.list);
+    probes.list = list;
+    probes.slots = slots;
+    take_targets();
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        list[slot]->slot = slot;
+        list[slot]->address = NULL; /* the old plan's: the new one's come next */
+    }
+    return true;
 }
 
 /* ---- asking ---- */
 
-static uint32_t slot_of(const struct probe *probe)
-{
-    return (uint32_t)(probe - probes.list);
-}
-
 static const struct target *target_of(const struct probe *probe)
 {
-    return &probes.targets[runs_at(slot_of(probe))->worker];
+    return &probes.targets[runs_at(probe->slot)->worker];
 }
 
 static void end_connection(struct probe *probe)
@@ -155,7 +217,7 @@ static void ask_later(struct probe *probe)
 
 static void answer(struct probe *probe, bool yes)
 {
-    uint32_t slot = slot_of(probe);
+    uint32_t slot = probe->slot;
     end_connection(probe);
     if (!yes && probe->address != NULL && probe->address->ai_next != NULL) {
         probe->address = probe->address->ai_next;
@@ -184,6 +246,8 @@ static void on_connected(struct ev_loop *loop, ev_io *watcher, int events)
 static void ask_address(struct probe *probe)
 {
     const struct addrinfo *address = probe->address;
+    if (address == NULL)
+        address = probe->address = target_of(probe)->address;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int result = fd < 0 ? -1 : connect(fd, address->ai_addr, address->ai_addrlen);
     if (fd >= 0 && (result == 0 || errno == EINPROGRESS)) {
@@ -202,7 +266,7 @@ static void ask_command(struct probe *probe)
 {
     struct spawn_failure failure;
     kernel_sigset early;
-    struct command *command = &probes.targets[runs_at(slot_of(probe))->worker].command;
+    struct command *command = &probes.targets[runs_at(probe->slot)->worker].command;
     struct spawn spawn = {
         .command = command,
         .place = SPAWN_SESSION,
@@ -234,7 +298,7 @@ static void on_time(struct ev_loop *loop, ev_timer *watcher, int events)
         kill(-probe->pid, SIGKILL); /* its end is the answer */
     else if (probe->connecting)
         answer(probe, false);
-    else if (probe->address != NULL)
+    else if (target_of(probe)->address != NULL)
         ask_address(probe);
     else
         ask_command(probe);
@@ -244,7 +308,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
 {
     if (!is_asked(worker))
         return;
-    struct probe *probe = &probes.list[slot];
+    struct probe *probe = probes.list[slot];
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
     probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;
@@ -255,7 +319,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
 bool probe_ended(pid_t pid, int status)
 {
     for (uint32_t slot = 0; probes.running > 0 && slot < probes.slots; slot++) {
-        struct probe *probe = &probes.list[slot];
+        struct probe *probe = probes.list[slot];
         if (probe->pid != pid)
             continue;
         probe->pid = 0;
@@ -270,7 +334,7 @@ void probe_stop(uint32_t slot)
 {
     if (probes.list == NULL)
         return;
-    struct probe *probe = &probes.list[slot];
+    struct probe *probe = probes.list[slot];
     end_connection(probe);
     ev_timer_stop(probes.loop, &probe->timer);
     if (probe->pid != 0) {

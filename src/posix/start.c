@@ -245,8 +245,8 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     spawn->death_signal = worker->worker_death_signal;
     bool is_job = program->what == PLATFORM_JOB;
     command_begin(command);
-    if (!cgroup_start(run_id.slot, program->worker, is_job ? "job" : "run",
-                      is_job ? run_id.slot : program->instance, spawn))
+    if (!cgroup_start(run_id.slot, program->worker, program->instance, is_job ? "job" : "run",
+                      spawn))
         return "make a cgroup";
     if (!open_control(run_id, program, command, spawn, peer))
         return "open a control pipe";
@@ -272,7 +272,7 @@ static const char *open_companion(struct run_id run, const struct platform_progr
     runs_at(run.slot)->worker = program->worker;
     command_begin(command);
     tell_whose(command, program);
-    if (!cgroup_start(run.slot, program->worker, "beside", run.slot, spawn))
+    if (!cgroup_start(run.slot, program->worker, program->instance, "beside", spawn))
         return "make a cgroup";
     return open_output(run, program, spawn);
 }
