@@ -7,23 +7,23 @@
 #include "report/log.h"
 #include "supervisor.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 extern char **environ;
 
-/* Too large for the stack of main(), and there is only one of each. */
 static struct plan plan;
-static struct faults faults;
+static struct faults *faults;
 
 static int refuse(void)
 {
     /* Not stderr's own functions: they would wait for a pipe that nobody reads. */
     log_open(LEVEL_ERROR, LOG_STYLE_TEXT, platform_write_log);
-    for (size_t i = 0; i < faults.count; i++)
-        log_line(LEVEL_ERROR, "%s", faults.items[i].text);
-    if (faults.dropped > 0)
-        log_line(LEVEL_ERROR, "and %zu more faults", faults.dropped);
+    for (size_t i = 0; i < faults->count; i++)
+        log_line(LEVEL_ERROR, "%s", faults->items[i].text);
+    if (faults->dropped > 0)
+        log_line(LEVEL_ERROR, "and %zu more faults", faults->dropped);
     return STATUS_OWN_FAILURE;
 }
 
@@ -64,13 +64,15 @@ int main(int argc, char **argv)
 {
     (void)argc;
     platform_begin();
+    faults = platform_allocate(sizeof *faults);
+    assert(faults != NULL); /* the first allocation of all */
     plan_init(&plan);
-    cli_parse(&plan, argv, environ, &faults);
-    check_plan(&plan, &faults);
+    cli_parse(&plan, argv, environ, faults);
+    check_plan(&plan, faults);
     bool prints = plan.mode != MODE_LAUNCH && plan.mode != MODE_FOREVER;
     if (!prints)
-        platform_prepare(&plan, &faults);
-    if (faults.count > 0)
+        platform_prepare(&plan, faults);
+    if (faults->count > 0)
         return refuse();
     if (prints)
         return print();

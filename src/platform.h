@@ -35,6 +35,10 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
+/* Zeroed memory that stays; NULL when there is none.  For the start alone.
+ * Windows: HeapAlloc. */
+void *platform_allocate(size_t size);
+
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port, and the job object that everything lives in. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);

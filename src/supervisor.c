@@ -482,18 +482,16 @@ struct ending supervisor_run(const struct plan *plan)
     convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);
-    void *memory = malloc(size);
+    void *memory = platform_allocate(size);
     if (memory == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
         return end;
     }
     supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
+    supervisor.notes = platform_allocate(supervisor.core->slot_count * sizeof *supervisor.notes);
     if (supervisor.notes != NULL)
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
-    free(supervisor.notes);
-    free(memory);
     return end;
 }

@@ -30,9 +30,10 @@ static bool set_variable(struct command *command, const char *entry)
     }
     if (command->environment_room == 0) {
         size_t count = command->environment_count;
-        char **grown = realloc(command->environment, (2 * count + 16) * sizeof *grown);
+        char **grown = platform_allocate((2 * count + 16) * sizeof *grown);
         if (grown == NULL)
             return false;
+        memcpy(grown, command->environment, count * sizeof *grown);
         command->environment = grown;
         command->environment_room = count + 15; /* and the NULL at the end */
     }
@@ -49,7 +50,8 @@ static bool inherit_environment(struct command *command, bool clear)
     while (environ[count] != NULL)
         count++;
     command->environment_room = count + 16 + ERROR_VARIABLES;
-    command->environment = malloc((command->environment_room + 1) * sizeof *command->environment);
+    command->environment =
+        platform_allocate((command->environment_room + 1) * sizeof *command->environment);
     if (command->environment == NULL)
         return false;
     command->environment[0] = NULL;
@@ -247,7 +249,7 @@ static bool prepare_paths(struct command *command)
     for (const char *c = path; search && *c; c++)
         count += *c == ':';
     size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
-    command->paths = malloc((count + 1) * sizeof *command->paths + text);
+    command->paths = platform_allocate((count + 1) * sizeof *command->paths + text);
     if (command->paths == NULL)
         return false;
     command->paths[count] = NULL;

@@ -150,7 +150,7 @@ static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
     driver.supervisor = supervisor;
-    driver.census = malloc(slots);
+    driver.census = platform_allocate(slots);
     if (driver.census == NULL || !runs_open(slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;

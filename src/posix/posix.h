@@ -7,7 +7,7 @@
  *   tree.c      whose they are, and asking, killing, listing them
  *   runs.c      our own children by slot and by pid
  *   terminal.c  the controlling terminal, and whose it is
- *   allocate.c  libev's memory
+ *   allocate.c  memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
  */
@@ -49,6 +49,10 @@ int signals_open(void);
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
 /* ---- allocate.c ---- */
+
+/* For large tables that are mostly not used: they stand behind everything else, in the order of
+ * their names, so that what is used shares pages.  (The linker sorts sections by name.) */
+#define UNTOUCHED(name) __attribute__((section(".bss.~" name)))
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
@@ -177,7 +181,6 @@ struct run {
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
-void runs_close(void);
 uint32_t runs_count(void);
 struct run *runs_at(uint32_t slot);
 void runs_insert(uint32_t slot, pid_t pid); /* after a start */

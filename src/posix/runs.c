@@ -1,7 +1,5 @@
 #include "posix/posix.h"
 
-#include <stdlib.h>
-
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
 static struct {
@@ -15,24 +13,12 @@ bool runs_open(uint32_t slots)
     uint32_t size = 4;
     while (size < 2 * slots)
         size *= 2;
-    table.runs = calloc(slots, sizeof *table.runs);
-    table.index = calloc(size, sizeof *table.index);
+    table.runs = platform_allocate(slots * sizeof *table.runs);
+    table.index = platform_allocate(size * sizeof *table.index);
     table.count = slots;
     table.mask = size - 1;
     table.alive = 0;
-    if (table.runs != NULL && table.index != NULL)
-        return true;
-    runs_close();
-    return false;
-}
-
-void runs_close(void)
-{
-    free(table.runs);
-    free(table.index);
-    table.runs = NULL;
-    table.index = NULL;
-    table.count = 0;
+    return table.runs != NULL && table.index != NULL;
 }
 
 uint32_t runs_count(void)
