@@ -51,10 +51,12 @@ struct platform_surroundings {
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
     bool has_terminal;    /* a controlling terminal.  Windows: a console */
-    signal_mask ignored;  /* signals ignored when we started.  Windows: none */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
 };
 struct platform_surroundings platform_surroundings(void);
+
+/* Those of `among` that were ignored when we started (but SIGCHLD).  Windows: none. */
+signal_mask platform_ignored(signal_mask among);
 
 /* ---- runs ---- */
 

@@ -478,7 +478,7 @@ struct ending supervisor_run(const struct plan *plan)
 
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
+    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
     convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);

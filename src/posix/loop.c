@@ -54,11 +54,10 @@ msec platform_now(void)
 
 struct platform_surroundings platform_surroundings(void)
 {
-    struct platform_surroundings place = {.ignored = inherited.ignored};
+    struct platform_surroundings place = {.keyboard = keyboard_signals};
     const char *unit = getenv("SYSTEMD_EXEC_PID");
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
-    place.keyboard = keyboard_signals;
     return place;
 }
 

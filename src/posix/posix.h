@@ -27,8 +27,8 @@ typedef uint64_t kernel_sigset;
 
 /* What main() was given, and what a command gets back. */
 struct inherited {
-    kernel_sigset mask; /* blocked */
-    kernel_sigset ignored;
+    kernel_sigset mask;    /* blocked */
+    bool ignores_children; /* SIGCHLD was ignored */
     pid_t parent;
     pid_t pid, session, group;
 };
@@ -37,6 +37,9 @@ extern struct inherited inherited;
 
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
+
+/* Was it ignored when we started, and is it still?  Async-signal-safe. */
+bool signals_ignored(int signal_number);
 
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);

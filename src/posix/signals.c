@@ -31,14 +31,25 @@ void platform_begin(void)
     inherited.pid = getpid();
     inherited.session = getsid(0);
     inherited.group = getpgrp();
-    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++) {
-        struct sigaction action;
-        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-            inherited.ignored |= signal_bit(signal);
-    }
     /* Ignored, it would have the kernel reap our children and drop their statuses (waitpid(2)). */
-    if (inherited.ignored & signal_bit(SIGCHLD))
+    inherited.ignores_children = signals_ignored(SIGCHLD);
+    if (inherited.ignores_children)
         signal(SIGCHLD, SIG_DFL);
+}
+
+bool signals_ignored(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+signal_mask platform_ignored(signal_mask among)
+{
+    signal_mask ignored = 0;
+    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++)
+        if ((among & signal_bit(signal)) && signals_ignored(signal))
+            ignored |= signal_bit(signal);
+    return ignored;
 }
 
 int signals_open(void)
