@@ -44,11 +44,14 @@ bool signals_ignored(int signal_number);
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
 
-#define SIGNALS_AT_A_TIME 16
+#define SIGNALS_AT_A_TIME 8
 
-/* Reads what has arrived into SIGNALS_AT_A_TIME records; returns how many were filled.  Sets
- * *child_ended when SIGCHLD was among them, which is no record, and *more when there may be more.
- */
+/* Has any arrived? */
+bool signals_waiting(int fd);
+
+/* Waits until some have arrived.  Reads them into SIGNALS_AT_A_TIME records; returns how many were
+ * filled.  Sets *child_ended when SIGCHLD was among them, which is no record, and *more when there
+ * are more. */
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
 /* ---- allocate.c ---- */

@@ -1,6 +1,7 @@
 #include "posix/posix.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -55,7 +56,7 @@ signal_mask platform_ignored(signal_mask among)
 int signals_open(void)
 {
     kernel_sigset all = ALL_SIGNALS;
-    return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
+    return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC);
 }
 
 static kernel_sigset read_pending(void)
@@ -91,6 +92,12 @@ static bool is_own_pipe(const struct signalfd_siginfo *info)
     return info->ssi_signo == SIGPIPE && info->ssi_pid == (uint32_t)inherited.pid;
 }
 
+bool signals_waiting(int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    return poll(&ready, 1, 0) == 1;
+}
+
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more)
 {
     struct signalfd_siginfo info[SIGNALS_AT_A_TIME];
@@ -103,6 +110,6 @@ size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, 
         else if (!is_own_pipe(&info[i]))
             convert(&info[i], &records[filled++]);
     }
-    *more = count == SIGNALS_AT_A_TIME;
+    *more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
     return filled;
 }
