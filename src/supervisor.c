@@ -461,7 +461,7 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
 static struct ending run_until_over(struct supervisor *supervisor)
 {
     const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
+    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
     platform_loop();
@@ -488,7 +488,7 @@ struct ending supervisor_run(const struct plan *plan)
         return end;
     }
     supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = platform_allocate(supervisor.core->slot_count * sizeof *supervisor.notes);
+    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
     if (supervisor.notes != NULL)
         end = run_until_over(&supervisor);
     else

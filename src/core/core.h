@@ -259,7 +259,9 @@ struct core {
     struct core_config config;
     msec now;
 
-    uint32_t first_instance, first_job, slot_count, wave_count;
+    uint32_t first_instance, first_job, wave_count;
+    uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
+    uint32_t slot_limit;
     size_t waves_at, shields_at, deadlines_at; /* offsets of the tables in this block */
 
     /* the shutdown */
@@ -295,8 +297,9 @@ struct core {
 /* Bytes that a core for `config` takes; 0 when `config` is out of range. */
 size_t core_size(const struct core_config *config);
 
-/* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns) a core in which nothing
- * has happened yet.  Copies `config`, but not its workers. */
+/* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns, and zeroed) a core in
+ * which nothing has happened yet.  What only jobs and shields need is not touched before they do.
+ * Copies `config`, but not its workers. */
 struct core *core_init(void *memory, const struct core_config *config, msec now);
 
 /* Records `event` at `now` (never before the last one's; an earlier time counts as the last).

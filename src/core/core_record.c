@@ -337,12 +337,13 @@ static void enqueue(struct core *core, uint32_t index)
 
 static bool record_job(struct core *core, const struct core_event *event, bool runs)
 {
-    if (core->job_free == NONE || (core_is_shutdown(core) && !runs) || core->now >= core->cap)
+    if ((core_is_shutdown(core) && !runs) || core->now >= core->cap)
         return false;
-    uint32_t index = core->job_free;
+    uint32_t index = core_take_job(core);
+    if (index == NONE)
+        return false;
     struct core_slot *slot = &core->slots[index];
     uint32_t submitter = event->run.slot;
-    core->job_free = slot->next_job;
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;

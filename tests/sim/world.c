@@ -805,6 +805,7 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     world->forced_at = world->handler_forced_at = -1;
     world->waves = 1;
     assert(core_size(config) > 0 && core_size(config) <= CORE_BYTES);
+    memset(world->block, 0, core_size(config));
     core_init(world->block, config, world->now);
 
     add_record(world, CORE_ORPHANS, 0, 0);
