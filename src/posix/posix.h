@@ -187,7 +187,7 @@ struct run {
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
-uint32_t runs_count(void);
+uint32_t runs_count(void);      /* no slot from here on was ever started */
 struct run *runs_at(uint32_t slot);
 void runs_insert(uint32_t slot, pid_t pid); /* after a start */
 uint32_t runs_find(pid_t pid);              /* NO_SLOT: none of ours */

@@ -5,7 +5,7 @@
 static struct {
     struct run *runs;
     uint32_t *index; /* slot + 1; 0: empty */
-    uint32_t count, mask, alive;
+    uint32_t size, count, mask, alive;
 } table;
 
 bool runs_open(uint32_t slots)
@@ -15,7 +15,8 @@ bool runs_open(uint32_t slots)
         size *= 2;
     table.runs = platform_allocate(slots * sizeof *table.runs);
     table.index = platform_allocate(size * sizeof *table.index);
-    table.count = slots;
+    table.size = slots;
+    table.count = 1;
     table.mask = size - 1;
     table.alive = 0;
     return table.runs != NULL && table.index != NULL;
@@ -38,7 +39,7 @@ struct run *runs_at(uint32_t slot)
 
 struct run *runs_named(struct run_id run)
 {
-    if (run.slot >= table.count || table.runs[run.slot].generation != run.generation)
+    if (run.slot >= table.size || table.runs[run.slot].generation != run.generation)
         return NULL;
     return &table.runs[run.slot];
 }
@@ -62,6 +63,8 @@ void runs_insert(uint32_t slot, pid_t pid)
     table.index[place_of(pid)] = slot + 1;
     table.runs[slot].pid = table.runs[slot].last_pid = pid;
     table.alive++;
+    if (slot >= table.count)
+        table.count = slot + 1;
 }
 
 uint32_t runs_find(pid_t pid)
