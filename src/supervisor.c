@@ -479,8 +479,8 @@ void supervisor_time(struct supervisor *supervisor)
 
 static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
 {
-    uint32_t *after = calloc(plan->after_count + 1, sizeof *after);
-    bool *needs = calloc(plan->after_count + 1, sizeof *needs);
+    uint32_t *after = platform_allocate((plan->after_count + 1) * sizeof *after);
+    bool *needs = platform_allocate((plan->after_count + 1) * sizeof *needs);
     for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
         after[i] = plan->after[i].worker;
         needs[i] = plan->after[i].needs;
@@ -590,7 +590,7 @@ static bool name_instances(struct supervisor *supervisor)
     uint32_t count = core->first_job - core->first_instance, slot = 0;
     if (count <= supervisor->plan->worker_count)
         return true;
-    supervisor->names = calloc(count, sizeof *supervisor->names);
+    supervisor->names = platform_allocate(count * sizeof *supervisor->names);
     if (supervisor->names == NULL)
         return false;
     for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
@@ -639,7 +639,7 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
 static struct ending run_until_over(struct supervisor *supervisor)
 {
     const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
+    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
     platform_loop();
@@ -659,35 +659,29 @@ struct ending supervisor_run(const struct plan *plan)
 
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
-    struct core_worker only; /* a launcher needs no table */
+    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
+    struct core_worker only = {0}; /* a launcher needs no table */
     supervisor.workers = &only;
     if (plan->worker_count > 1)
-        supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
-    if (supervisor.workers != NULL)
-        memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
+        supervisor.workers = platform_allocate(plan->worker_count * sizeof *supervisor.workers);
     if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
     size_t size = core_size(&config);
     assert(size > 0);
-    void *memory = malloc(size);
+    void *memory = platform_allocate(size);
     if (memory == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
         return end;
     }
     supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
+    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
+    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
         timeline_open(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
-    free(supervisor.report);
-    free(supervisor.jobs);
-    free(supervisor.notes);
-    free(memory);
     return end;
 }
