@@ -348,6 +348,12 @@ static bool is_instance(const struct core *core, uint32_t slot)
     return slot >= core->first_instance && slot < core->first_job;
 }
 
+/* Is it an instance, or its companion? */
+static bool has_worker(const struct core *core, uint32_t slot)
+{
+    return slot >= core->first_companion && slot < core->first_job;
+}
+
 static void enqueue(struct core *core, uint32_t index)
 {
     if (core->queue_first == NONE)
@@ -370,7 +376,7 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    slot->owner = is_instance(core, submitter) ? core->slots[submitter].owner : 0;
+    slot->owner = has_worker(core, submitter) ? core->slots[submitter].owner : 0;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;

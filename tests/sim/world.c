@@ -898,8 +898,8 @@ static bool has_job_room(const struct world *world)
 
 static uint32_t owner_of(const struct world *world, uint32_t slot)
 {
-    bool instance = slot >= world->first_instance && slot < world->first_job;
-    return instance ? world->records[slot].owner : 0;
+    bool owned = slot >= world->first_companion && slot < world->first_job;
+    return owned ? world->records[slot].owner : 0;
 }
 
 /* Hands a job over; its record, or NULL when it is refused. */
