@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MAX    256 /* running and queued */
-#define SHIELDS_MAX 256 /* of all runs */
+/* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
+ * for those who use them now and then. */
+#define JOBS_MAX    1024
+#define SHIELDS_MAX 4096
+#define FEW         32
 
 /* ---- signals to send ---- */
 
@@ -578,8 +581,11 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    config->job_capacity = plan->no_control ? 0 : JOBS_MAX;
-    config->shield_capacity = plan->no_control || plan->mode == MODE_FOREVER ? 0 : SHIELDS_MAX;
+    if (plan->no_control || plan->mode == MODE_FOREVER)
+        return true;
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
+    config->job_capacity = many ? JOBS_MAX : FEW;
+    config->shield_capacity = many ? SHIELDS_MAX : FEW;
     return true;
 }
 
