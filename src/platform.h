@@ -43,6 +43,9 @@ void platform_prepare(const struct plan *plan, struct faults *faults);
  * before is as it was.  The plan must outlive the driver, or the next call.
  * Windows: refuses them. */
 bool platform_listen(const struct plan *plan, struct faults *faults);
+/* Zeroed memory that stays; NULL when there is none.  For the start alone.
+ * Windows: HeapAlloc. */
+void *platform_allocate(size_t size);
 
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port, and the job object that everything lives in. */
@@ -57,10 +60,12 @@ struct platform_surroundings {
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
     bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
     uint32_t processors;  /* that we may run on */
-    signal_mask ignored;  /* signals ignored when we started.  Windows: none */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
 };
 struct platform_surroundings platform_surroundings(void);
+
+/* Those of `among` that were ignored when we started (but SIGCHLD).  Windows: none. */
+signal_mask platform_ignored(signal_mask among);
 
 /* ---- runs ---- */
 

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MAX    256 /* running and queued */
-#define SHIELDS_MAX 256 /* of all runs */
+/* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
+ * for those who use them now and then. */
+#define JOBS_MAX    1024
+#define SHIELDS_MAX 4096
+#define FEW         32
 
 /* ---- signals to send ---- */
 
@@ -486,8 +489,8 @@ void supervisor_time(struct supervisor *supervisor)
 
 static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
 {
-    uint32_t *after = calloc(plan->after_count + 1, sizeof *after);
-    bool *needs = calloc(plan->after_count + 1, sizeof *needs);
+    uint32_t *after = platform_allocate((plan->after_count + 1) * sizeof *after);
+    bool *needs = platform_allocate((plan->after_count + 1) * sizeof *needs);
     for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
         after[i] = plan->after[i].worker;
         needs[i] = plan->after[i].needs;
@@ -586,8 +589,11 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    config->job_capacity = plan->no_control ? 0 : JOBS_MAX;
-    config->shield_capacity = plan->no_control || plan->mode == MODE_FOREVER ? 0 : SHIELDS_MAX;
+    if (plan->no_control || plan->mode == MODE_FOREVER)
+        return true;
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
+    config->job_capacity = many ? JOBS_MAX : FEW;
+    config->shield_capacity = many ? SHIELDS_MAX : FEW;
     return true;
 }
 
@@ -598,7 +604,7 @@ static bool name_instances(struct supervisor *supervisor)
     uint32_t count = core->first_job - core->first_instance, slot = 0;
     if (count <= supervisor->plan->worker_count)
         return true;
-    supervisor->names = calloc(count, sizeof *supervisor->names);
+    supervisor->names = platform_allocate(count * sizeof *supervisor->names);
     if (supervisor->names == NULL)
         return false;
     for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
@@ -647,7 +653,7 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
 static struct ending run_until_over(struct supervisor *supervisor)
 {
     const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
+    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
     platform_loop();
@@ -667,35 +673,29 @@ struct ending supervisor_run(const struct plan *plan)
 
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
-    struct core_worker only; /* a launcher needs no table */
+    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
+    struct core_worker only = {0}; /* a launcher needs no table */
     supervisor.workers = &only;
     if (plan->worker_count > 1)
-        supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
-    if (supervisor.workers != NULL)
-        memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
+        supervisor.workers = platform_allocate(plan->worker_count * sizeof *supervisor.workers);
     if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
     size_t size = core_size(&config);
     assert(size > 0);
-    void *memory = malloc(size);
+    void *memory = platform_allocate(size);
     if (memory == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
         return end;
     }
     supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
+    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
+    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
         timeline_open(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
-    free(supervisor.report);
-    free(supervisor.jobs);
-    free(supervisor.notes);
-    free(memory);
     return end;
 }

@@ -348,6 +348,13 @@ static bool is_instance(const struct core *core, uint32_t slot)
     return slot >= core->first_instance && slot < core->first_job;
 }
 
+/* Is it an instance, or its companion? */
+/* A job may submit one, too: its rights are its worker's, handed on. */
+static bool has_worker(const struct core *core, uint32_t slot)
+{
+    return slot >= core->first_companion && slot < core->slot_count;
+}
+
 static void enqueue(struct core *core, uint32_t index)
 {
     if (core->queue_first == NONE)
@@ -359,20 +366,17 @@ static void enqueue(struct core *core, uint32_t index)
 
 static bool record_job(struct core *core, const struct core_event *event, bool runs)
 {
-    if (core->job_free == NONE || (core_is_shutdown(core) && !runs) || core->now >= core->cap)
+    if ((core_is_shutdown(core) && !runs) || core->now >= core->cap || core->drained)
         return false;
-    if (core->drained)
+    uint32_t index = core_take_job(core);
+    if (index == NONE)
         return false;
-    uint32_t index = core->job_free;
     struct core_slot *slot = &core->slots[index];
     uint32_t submitter = event->run.slot;
-    core->job_free = slot->next_job;
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    /* A job may submit one, too: its rights are its worker's, handed on. */
-    bool owned = submitter >= core->first_instance;
-    slot->owner = owned ? core->slots[submitter].owner : 0;
+    slot->owner = has_worker(core, submitter) ? core->slots[submitter].owner : NONE;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;

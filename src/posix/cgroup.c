@@ -35,14 +35,15 @@ static struct {
     const struct plan *plan;
     struct group *list; /* by slot; NULL: no limit is asked for, or none can be kept */
     uint32_t slots;
-    char base[PATH_MAX]; /* our own, where it is mounted */
-    char own[PATH_MAX];  /* and as /proc/PID/cgroup calls it */
     bool enforced[CONTROLLERS];
     bool enabled[CONTROLLERS]; /* by us */
     bool moved;                /* ourselves */
     unsigned serial;           /* of what has no number of its own */
     int opened;                /* for the start that is going on; -1: nothing */
 } groups = {.opened = -1};
+
+static char base[PATH_MAX]; /* our own, where it is mounted */
+static char own[PATH_MAX];  /* and as /proc/PID/cgroup calls it */
 
 /* ---- files ---- */
 
@@ -53,7 +54,7 @@ static const char *path_of(const char *format, ...)
 {
     static char path[PATH_MAX];
     va_list arguments;
-    int length = snprintf(path, sizeof path, "%s/", groups.base);
+    int length = snprintf(path, sizeof path, "%s/", base);
     va_start(arguments, format);
     vsnprintf(path + length, sizeof path - (size_t)length, format, arguments);
     va_end(arguments);
@@ -97,7 +98,7 @@ static bool has_word(const char *text, const char *word)
 /* ---- where we are ---- */
 
 /* The process's cgroup in the unified hierarchy; false: none. */
-static bool read_own(const char *process, char *own, size_t size)
+static bool read_own(const char *process, char *group, size_t size)
 {
     char text[PATH_MAX + 512];
     read_text(process, text, sizeof text);
@@ -110,8 +111,8 @@ static bool read_own(const char *process, char *own, size_t size)
     size_t length = strcspn(line, "\n");
     if (length >= size)
         return false;
-    memcpy(own, line, length);
-    own[length == 1 ? 0 : length] = '\0'; /* the root is the empty path */
+    memcpy(group, line, length);
+    group[length == 1 ? 0 : length] = '\0'; /* the root is the empty path */
     return true;
 }
 
@@ -129,9 +130,9 @@ static bool find_mount(void)
             sscanf(line, "%*s %*s %*s %2047s %2047s", root, place) != 2)
             continue;
         size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
-        if (strncmp(groups.own, root, length) != 0)
+        if (strncmp(own, root, length) != 0)
             continue;
-        int written = snprintf(groups.base, sizeof groups.base, "%s%s", place, groups.own + length);
+        int written = snprintf(base, sizeof base, "%s%s", place, own + length);
         found = written < PATH_MAX - 2 * GROUP_MAX;
     }
     free(line);
@@ -234,7 +235,7 @@ static void remove_groups(const struct plan *plan)
 /* Finds our own, and whether it can be divided. */
 static bool begin(void)
 {
-    if (!read_own("/proc/self/cgroup", groups.own, sizeof groups.own) || !find_mount()) {
+    if (!read_own("/proc/self/cgroup", own, sizeof own) || !find_mount()) {
         warn_all("there is no cgroup v2 here", "");
         return false;
     }
@@ -307,9 +308,9 @@ static bool set_limit(const struct plan_worker *worker, enum controller controll
 bool cgroup_start(uint32_t slot, uint32_t index, uint32_t instance, const char *kind,
                   struct spawn *spawn)
 {
-    const struct plan_worker *worker = &groups.plan->workers[index];
-    if (groups.list == NULL || !is_limited(worker))
+    if (groups.list == NULL || !is_limited(&groups.plan->workers[index]))
         return true;
+    const struct plan_worker *worker = &groups.plan->workers[index];
     struct group *group = &groups.list[slot];
     if (!make(path_of("worker.%s", worker->name)))
         return false;
@@ -336,15 +337,15 @@ void cgroup_started(uint32_t slot, bool ok)
 
 void cgroup_join(uint32_t slot, pid_t pid)
 {
-    char own[PATH_MAX], text[64];
-    size_t length = strlen(groups.own);
+    char theirs[PATH_MAX], text[64];
+    size_t length = strlen(own);
     if (groups.list == NULL)
         return;
     snprintf(text, sizeof text, "/proc/%ld/cgroup", (long)pid);
-    if (!read_own(text, own, sizeof own) || strncmp(own, groups.own, length) != 0 ||
-        strncmp(own + length, "/worker.", 8) != 0)
+    if (!read_own(text, theirs, sizeof theirs) || strncmp(theirs, own, length) != 0 ||
+        strncmp(theirs + length, "/worker.", 8) != 0)
         return;
-    const char *worker = own + length + 1;
+    const char *worker = theirs + length + 1;
     struct group *group = &groups.list[slot];
     int name = (int)strcspn(worker, "/");
     snprintf(group->path, sizeof group->path, "%.*s/job.%u", name, worker, groups.serial++);
@@ -358,17 +359,17 @@ void cgroup_join(uint32_t slot, pid_t pid)
 
 uint32_t cgroup_owner(pid_t pid)
 {
-    char own[PATH_MAX], process[64];
-    size_t length = strlen(groups.own);
+    char theirs[PATH_MAX], process[64];
+    size_t length = strlen(own);
     if (groups.list == NULL)
         return NO_SLOT;
     snprintf(process, sizeof process, "/proc/%ld/cgroup", (long)pid);
-    if (!read_own(process, own, sizeof own) || strncmp(own, groups.own, length) != 0 ||
-        own[length] != '/')
+    if (!read_own(process, theirs, sizeof theirs) || strncmp(theirs, own, length) != 0 ||
+        theirs[length] != '/')
         return NO_SLOT;
     for (uint32_t slot = 0; slot < groups.slots; slot++)
         if (groups.list[slot].path[0] != '\0' &&
-            strcmp(groups.list[slot].path, own + length + 1) == 0)
+            strcmp(groups.list[slot].path, theirs + length + 1) == 0)
             return slot;
     return NO_SLOT;
 }

@@ -44,7 +44,7 @@ bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slo
 {
     jobs.loop = loop;
     jobs.supervisor = supervisor;
-    jobs.list = calloc(slots, sizeof *jobs.list);
+    jobs.list = platform_allocate(slots * sizeof *jobs.list);
     return jobs.list != NULL;
 }
 
@@ -145,6 +145,7 @@ void platform_join(struct run_id id)
     passed->count = 0;
     jobs.joined++;
     cgroup_join(id.slot, process->pid);
+    loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
     ev_io_start(jobs.loop, &job->io);
 }
@@ -259,7 +260,7 @@ const char *jobs_command(uint32_t slot, struct command *command, struct spawn *s
     spawn->cwd = submission.cwd;
     for (int i = STDIN; i <= STDERR; i++)
         spawn_pass(spawn, job->fds[i], i - STDIN);
-    return command_find(command) ? NULL : "no memory is left for the request";
+    return command_find(command, malloc) ? NULL : "no memory is left for the request";
 }
 
 void jobs_started(struct run_id id, struct command *command)

@@ -172,6 +172,8 @@ static bool start_logger(uint32_t slot, uint32_t worker, struct spawn *spawn)
 
 bool output_start(uint32_t slot, uint32_t index, uint32_t instance, struct spawn *spawn)
 {
+    if (output.plan == NULL) /* a launcher's command has ours */
+        return true;
     const struct plan_worker *worker = &output.plan->workers[index];
     if (worker->is_logger && !start_logger(slot, index, spawn))
         return false;

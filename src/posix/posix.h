@@ -17,7 +17,7 @@
  *   sink.c      what they write, on its way to our own output
  *   probe.c     the readiness that is asked for
  *   terminal.c  the controlling terminal, and whose it is
- *   allocate.c  libev's memory
+ *   allocate.c  memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
@@ -39,8 +39,8 @@ typedef uint64_t kernel_sigset;
 
 /* What main() was given, and what a command gets back. */
 struct inherited {
-    kernel_sigset mask; /* blocked */
-    kernel_sigset ignored;
+    kernel_sigset mask;    /* blocked */
+    bool ignores_children; /* SIGCHLD was ignored */
     pid_t parent;
     pid_t pid, session, group;
     bool raised_files;   /* we have raised our own limit of descriptors; commands get the old one */
@@ -53,17 +53,43 @@ extern struct inherited inherited;
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
 
+/* Was it ignored when we started, and is it still?  Async-signal-safe. */
+bool signals_ignored(int signal_number);
+
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
 
-#define SIGNALS_AT_A_TIME 16
+#define SIGNALS_AT_A_TIME 8
 
-/* Reads what has arrived into SIGNALS_AT_A_TIME records; returns how many were filled.  Sets
- * *child_ended when SIGCHLD was among them, which is no record, and *more when there may be more.
- */
-size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
+/* Has any arrived? */
+bool signals_waiting(int fd);
+
+/* What is no record. */
+struct signals_news {
+    bool child_ended;      /* SIGCHLD */
+    bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
+    bool more;             /* there are more */
+};
+
+/* Waits until some have arrived.  Reads them into SIGNALS_AT_A_TIME records; returns how many were
+ * filled.  Adds to `news`, and sets news->more. */
+size_t signals_read(int fd, struct platform_signal *records, struct signals_news *news);
+
+/* ---- loop.c ---- */
+
+struct ev_loop;
+
+/* From now on something else is waited for than signals and the core's time.  Until then, and
+ * without such a time, one read(2) waits instead of libev: this is said before a watcher is
+ * started. */
+void loop_widen(void);
+bool loop_is_wide(void);
 
 /* ---- allocate.c ---- */
+
+/* For large tables that are mostly not used: they stand behind everything else, in the order of
+ * their names, so that what is used shares pages.  (The linker sorts sections by name.) */
+#define UNTOUCHED(name) __attribute__((section(".bss.~" name)))
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
@@ -107,8 +133,9 @@ void command_prepare_hook(struct command *command, const char *line, const char 
  * that gets a pipe of its own? */
 bool command_drops(const char *entry);
 
-/* Finds the places of the command's program; allocates command->paths.  False without memory. */
-bool command_find(struct command *command);
+/* Finds the places of the command's program; command->paths is allocated with `allocate`.  False
+ * without memory. */
+bool command_find(struct command *command, void *(*allocate)(size_t));
 
 /* Adds a variable for the next start only; returns it.  There must be none of that name already,
  * and command_begin() comes first. */
@@ -280,8 +307,7 @@ struct run {
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
-void runs_close(void);
-uint32_t runs_count(void);
+uint32_t runs_count(void);      /* no slot from here on was ever started */
 struct run *runs_at(uint32_t slot);
 void runs_insert(uint32_t slot, pid_t pid); /* after a start */
 uint32_t runs_find(pid_t pid);              /* NO_SLOT: none of ours */
@@ -292,8 +318,6 @@ uint32_t runs_alive(void);                  /* how many have a pid */
 struct run *runs_named(struct run_id run);
 
 /* ---- channel.c ---- */
-
-struct ev_loop;
 
 #define PASSED_MAX 4
 
@@ -315,6 +339,9 @@ int channel_open_run(struct run_id run, char *identity, size_t size);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
+
+/* A channel has become readable that nobody watches so far. */
+void channel_wake(void);
 
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);

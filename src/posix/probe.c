@@ -309,6 +309,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
     if (!is_asked(worker))
         return;
     struct probe *probe = probes.list[slot];
+    loop_widen();
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
     probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;

@@ -106,13 +106,13 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
     static struct command only; /* a launcher needs no table */
     starts.commands = &only;
     if (plan->worker_count > 1)
-        starts.commands = calloc(plan->worker_count, sizeof *starts.commands);
+        starts.commands = platform_allocate(plan->worker_count * sizeof *starts.commands);
     if (starts.commands == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
     if (plan_is_fleet(plan)) {
-        starts.companions = calloc(plan->worker_count + 1, sizeof *starts.companions);
+        starts.companions = platform_allocate((plan->worker_count + 1) * sizeof *starts.companions);
         if (starts.companions == NULL) {
             fault_add(faults, NULL, "out of memory for the commands");
             return;

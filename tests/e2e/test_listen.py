@@ -61,7 +61,8 @@ def test_sockets_survive_a_restart_and_whoever_waits_is_served():
 
 def test_sockets_are_shared_by_all_instances():
     port = free_port()
-    run = fleet(python("web", SERVER, f"listen = tcp:127.0.0.1:{port}", "instances = 2"))
+    run = fleet(python("web", SERVER, f"listen = tcp:127.0.0.1:{port}", "instances = 2",
+                       "output = prefix"))
     run.line("sockets")
     run.line("sockets")
     check(ask(("127.0.0.1", port)) in children(run.pid), "who answers")
