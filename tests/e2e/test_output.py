@@ -337,3 +337,42 @@ def test_name_of_the_command_must_be_free():
     run = fleet(worker("web", "pause", "output = pipe:cat") + worker("web.log", "pause"))
     run.end(125)
     check("web.log" in run.err and "logger" in run.err, run.err)
+
+
+def test_restarts_leave_no_descriptor_behind():
+    """Of ours, with every kind of output, sockets and questions."""
+    again = "restart = always", "restart-delay = 0s..0s"
+    path = Path("it.sock").absolute()
+    run = fleet(worker("a", "on USR1 [ exit 0 ] say a pause", "output = prefix",
+                       f"listen = unix:{path}", *again)
+                + worker("b", "on USR1 [ exit 0 ] say b pause", logger(), *again)
+                + worker("c", "on USR1 [ exit 0 ] say c pause", "output = file:c",
+                         "ready = exec:true", *again)
+                + worker("d", "on USR1 [ exit 0 ] say d pause", "output = null", *again))
+
+    def written():
+        run.pump(0)
+        texts = [Path(name).read_text() if Path(name).exists() else "" for name in ("log", "c")]
+        return run.out.count("| a"), texts[0].count("b"), texts[1].count("c")
+
+    def restart(times):
+        for n in range(times):
+            def all_up():
+                return [pid for pid in children(run.pid) if b"USR1" in
+                        Path(f"/proc/{pid}/cmdline").read_bytes()]
+            before = written()
+            pids = until(lambda: len(all_up()) == 4 and all_up(), "all four run")
+            for pid in pids:
+                os.kill(pid, signal.SIGUSR1)
+            until(lambda: not set(pids) & set(children(run.pid)), "they have ended")
+            until(lambda: all_up() and all(w > b for w, b in zip(written(), before)), "all is up")
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{run.pid}/fd"))
+    until(lambda: all(written()), "all is up")
+    restart(2)
+    before = descriptors()
+    restart(5)
+    until(lambda: descriptors() <= before, "there are as many descriptors as before")
+    run.send("TERM")
+    run.end(0)
