@@ -62,7 +62,8 @@ struct passed *channel_passed(void)
     return channels.passed;
 }
 
-/* What comes later replaces what nobody took. */
+/* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
+ * could tell which ones were lost. */
 static void take_passed(struct msghdr *header, struct passed *passed)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
@@ -72,6 +73,8 @@ static void take_passed(struct msghdr *header, struct passed *passed)
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
     }
+    if (header->msg_flags & MSG_CTRUNC)
+        close_passed(passed);
 }
 
 /* ---- an aiorun around us ---- */
