@@ -18,6 +18,7 @@
 #define PRIVATE_MAX     128 /* private channels in all, */
 #define PRIVATE_PER_RUN 48  /* and of one run */
 #define READ_AT_A_TIME  4096
+#define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
     ev_io io;
@@ -308,8 +309,8 @@ static void take_bytes(uint32_t index, struct backlog *backlog, const char *byte
     }
 }
 
-/* One chunk a turn: a flood from one channel does not keep the others waiting. */
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+/* Takes in one chunk; false when there is none, or it was the end. */
+static bool read_channel(uint32_t index)
 {
     static struct backlog fresh;
     char bytes[READ_AT_A_TIME];
@@ -322,17 +323,16 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
                             .msg_iovlen = 1,
                             .msg_control = &control,
                             .msg_controllen = sizeof control};
-    struct channel *channel = (struct channel *)(void *)watcher;
-    uint32_t index = (uint32_t)(channel - channels.list), generation = channel->generation;
+    struct channel *channel = &channels.list[index];
+    uint32_t generation = channel->generation;
     struct backlog *backlog = channel->behind ? &channels.backlogs[index] : &fresh;
-    (void)loop, (void)events;
 
-    ssize_t count = recvmsg(watcher->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t count = recvmsg(channel->io.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (count <= 0) {
         close_channel(index);
-        return;
+        return false;
     }
     if (backlog == &fresh)
         memset(&fresh, 0, sizeof fresh);
@@ -346,4 +346,30 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
         channels.backlogs[index] = fresh;
     if (same)
         channel->behind = behind;
+    return same;
+}
+
+/* One chunk a turn: a flood from one channel does not keep the others waiting. */
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)events;
+    read_channel((uint32_t)((struct channel *)(void *)watcher - channels.list));
+}
+
+static void drain(uint32_t index)
+{
+    for (int n = 0; n < DRAIN_MAX && channels.list[index].open && read_channel(index); n++)
+        ;
+}
+
+void channel_drain(struct run_id run)
+{
+    if (channels.list[run.slot].run.generation == run.generation)
+        drain(run.slot);
+    for (uint32_t i = channels.own; i < channels.count; i++) {
+        const struct channel *channel = &channels.list[i];
+        if (channel->open && channel->run.slot == run.slot &&
+            channel->run.generation == run.generation)
+            drain(i);
+    }
 }

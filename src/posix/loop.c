@@ -320,10 +320,14 @@ static void report_ended(void)
     while (driver.first_ended != NO_SLOT) {
         uint32_t slot = driver.first_ended;
         struct run *run = runs_at(slot);
+        struct run_id id = {slot, run->generation};
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
+        channel_drain(id);
+        run->tree = false;
         bool left = run->has_tree && tree_left(slot);
-        supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
+        supervisor_ended(driver.supervisor, id, run->end, left);
     }
 }
 

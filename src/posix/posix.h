@@ -266,6 +266,9 @@ int channel_open(struct run_id run, char *identity, size_t size);
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
 
+/* The run's process was reaped: takes in what it said last, before its end is reported. */
+void channel_drain(struct run_id run);
+
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);
 
