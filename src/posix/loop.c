@@ -325,6 +325,7 @@ static void report_ended(void)
         run->stopped = false;
         run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
         channel_drain(id);
+        ready_ended(slot);
         run->tree = false;
         bool left = run->has_tree && tree_left(slot);
         supervisor_ended(driver.supervisor, id, run->end, left);

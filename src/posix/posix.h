@@ -315,8 +315,8 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
                  struct command *command, struct spawn *spawn);
 void ready_started(uint32_t slot, bool ok);
 
-/* The run is over. */
-void ready_stop(uint32_t slot);
+/* The run's process was reaped: takes in what it told last, and closes. */
+void ready_ended(uint32_t slot);
 
 /* ---- terminal.c ---- */
 

@@ -18,6 +18,7 @@
  * the run's own; a while.  And sd_notify(3) to whoever is above us. */
 
 #define UPWARD_WAIT 100 /* ms, for a manager whose queue is full */
+#define DRAIN_MAX   512 /* datagrams: as many as systemd lets a socket's queue have */
 
 /* Of a slot; only those of workers are ever touched. */
 struct ready {
@@ -180,12 +181,10 @@ static void stop_all(struct ready *state)
     state->has_socket = state->has_timer = false;
 }
 
-static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
+static void read_pipe(struct ready *state)
 {
-    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, pipe));
     char bytes[256];
-    (void)loop, (void)events;
-    ssize_t count = read(watcher->fd, bytes, sizeof bytes);
+    ssize_t count = read(state->pipe.fd, bytes, sizeof bytes);
     if (count < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     bool told = count > 0 && memchr(bytes, '\n', (size_t)count) != NULL;
@@ -193,6 +192,12 @@ static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
         stop_pipe(state);
     if (told)
         supervisor_ready(ready.supervisor, run_of(state));
+}
+
+static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)events;
+    read_pipe(state_of((ev_watcher *)watcher, offsetof(struct ready, pipe)));
 }
 
 static void on_after(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -225,9 +230,9 @@ static uid_t look_at(struct msghdr *header)
     return sender;
 }
 
-static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
+/* Takes in one datagram; false when there is none. */
+static bool read_socket(struct ready *state)
 {
-    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, socket));
     char bytes[NOTIFY_MAX + 1];
     union {
         struct cmsghdr alignment;
@@ -241,10 +246,9 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
     struct notify_message message;
     const char *fault;
     struct run_id run = run_of(state);
-    (void)loop, (void)events;
-    ssize_t count = recvmsg(watcher->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t count = recvmsg(state->socket.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (count < 0)
-        return;
+        return false;
     uid_t sender = look_at(&header);
     bool trusted = sender == 0 || sender == geteuid() || sender == command_user(run);
     if (!trusted)
@@ -254,6 +258,25 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
         log_line(LEVEL_DEBUG, "a notification cannot be read");
     else
         supervisor_notified(ready.supervisor, run, &message);
+    return true;
+}
+
+static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)events;
+    read_socket(state_of((ev_watcher *)watcher, offsetof(struct ready, socket)));
+}
+
+void ready_ended(uint32_t slot)
+{
+    struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
+    if (state == NULL)
+        return;
+    if (state->has_pipe)
+        read_pipe(state);
+    for (int n = 0; n < DRAIN_MAX && state->has_socket && read_socket(state); n++)
+        ;
+    stop_all(state);
 }
 
 /* ---- a start ---- */
@@ -268,6 +291,7 @@ static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return false;
+    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* ours alone: the other end has flags of its own */
     ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
     ev_io_start(ready.loop, &state->pipe);
     state->has_pipe = true;
@@ -344,12 +368,6 @@ void ready_started(uint32_t slot, bool ok)
 {
     while (ready.close_count > 0)
         close(ready.close_later[--ready.close_count]);
-    if (!ok)
-        ready_stop(slot);
-}
-
-void ready_stop(uint32_t slot)
-{
-    if (ready.list != NULL)
+    if (!ok && ready.list != NULL)
         stop_all(&ready.list[slot]);
 }
