@@ -144,6 +144,13 @@ msec core_slot_kill_time(const struct core *core, const struct core_slot *slot)
     return msec_min(own, limit_of(core, slot));
 }
 
+msec core_slot_planned_end(const struct core *core, const struct core_slot *slot)
+{
+    bool asked = slot->life == CORE_UP && slot->requested;
+    msec end = core_slot_kill_time(core, slot);
+    return asked ? msec_min(end, ladder_end(core, slot)) : end;
+}
+
 msec core_tree_time(const struct core *core, const struct core_slot *slot)
 {
     return msec_before(core_slot_kill_time(core, slot), tree_reserve(core, slot));
