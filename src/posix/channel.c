@@ -275,12 +275,21 @@ struct channel_id channel_name(uint32_t index)
     return (struct channel_id){index, channels.list[index].generation};
 }
 
+/* `ok` is what we say.  Who has both ends of a socket attached would have us answer our own answers
+ * for ever. */
+static bool is_answer(const char *line)
+{
+    return strncmp(line, "ok", 2) == 0 && (line[2] == '\0' || line[2] == ' ');
+}
+
 static void take_line(uint32_t index, struct control_reader *reader)
 {
     struct control_message message;
     const char *fault;
     struct run_id run = channels.list[index].run;
-    if (!control_parse(reader->line, &message, &fault))
+    if (index >= channels.own && is_answer(reader->line))
+        close_channel(index);
+    else if (!control_parse(reader->line, &message, &fault))
         supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
     else if (message.verb == CONTROL_ATTACH)
         attach(index);
