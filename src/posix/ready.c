@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -36,6 +36,7 @@ static struct {
 
     const char *manager;   /* NOTIFY_SOCKET as we were given it; NULL: none */
     int fd;                /* towards it; -1: not opened yet */
+    bool stuck;            /* it was waited for in vain, and not heard of since */
     uint64_t watchdog;     /* WATCHDOG_USEC; 0: none is kept on us */
     bool passes_listening; /* LISTEN_FDS are for us, so for our command */
     int close_later[2];    /* the run's ends, until it has them */
@@ -78,7 +79,18 @@ bool ready_drops(const char *entry)
 
 /* ---- upwards ---- */
 
-static bool send_upwards(const char *text, size_t length)
+/* A socket that is opened here waits for room in the manager's queue, but not for long: poll(2)
+ * knows nothing of that queue before connect(2), which would hold on to a manager that is gone. */
+static int open_upwards(void)
+{
+    const struct timeval wait = {.tv_usec = UPWARD_WAIT * 1000};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    return fd;
+}
+
+static bool send_upwards(const char *text, size_t length, bool waits)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t size = strlen(ready.manager);
@@ -90,26 +102,28 @@ static bool send_upwards(const char *text, size_t length)
     if (address.sun_path[0] == '@')
         address.sun_path[0] = '\0'; /* an abstract name (unix(7)) */
     if (ready.fd < 0)
-        ready.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ready.fd = open_upwards();
     socklen_t room = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
-    return ready.fd >= 0 && sendto(ready.fd, text, length, MSG_NOSIGNAL,
-                                   (const struct sockaddr *)&address, room) >= 0;
+    return ready.fd >= 0 &&
+           sendto(ready.fd, text, length, MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT),
+                  (const struct sockaddr *)&address, room) >= 0;
 }
 
+/* A status and a ping come again, and a manager that does not read at all is not waited for each
+ * time: what a run says there must not keep us from our signals. */
 bool platform_notify(const struct notify_message *message)
 {
     char text[NOTIFY_MAX];
-    if (ready.manager == NULL)
+    bool matters = message->state != NOTIFY_NO_STATE || message->has_extend;
+    size_t length = ready.manager != NULL ? notify_format(text, message) : 0;
+    if (length == 0)
         return true;
-    size_t length = notify_format(text, message);
-    bool sent = send_upwards(text, length);
-    if (!sent && errno == EAGAIN) {
-        struct pollfd wait = {.fd = ready.fd, .events = POLLOUT};
-        poll(&wait, 1, UPWARD_WAIT);
-        sent = send_upwards(text, length);
-    }
-    if (!sent)
+    bool waits = matters && !ready.stuck;
+    bool sent = send_upwards(text, length, waits);
+    bool failed = !sent && (waits || errno != EAGAIN);
+    if (failed && !ready.stuck)
         log_line(LEVEL_WARNING, "cannot notify '%s': %s", ready.manager, strerror(errno));
+    ready.stuck = !sent && (failed || ready.stuck);
     return sent;
 }
 
