@@ -20,7 +20,7 @@ struct run_notes {
     bool refused; /* a shield was, likewise */
 };
 
-#define STATUS_SHOWN 256 /* bytes that are kept of a status */
+#define INSTANCE_NAME_MAX (CONTROL_NAME_MAX + 8) /* "web:12" */
 
 /* What a job is beside a run. */
 struct job_notes {
@@ -31,9 +31,11 @@ struct job_notes {
 struct supervisor {
     const struct plan *plan;
     struct core *core;
-    struct core_worker *workers; /* by index in the plan */
-    struct run_notes *notes;     /* by slot */
-    struct job_notes *jobs;      /* by slot, from core->first_job on */
+    struct core_worker *workers;      /* by index in the plan */
+    struct run_notes *notes;          /* by slot */
+    struct job_notes *jobs;           /* by slot, from core->first_job on */
+    char (*names)[INSTANCE_NAME_MAX]; /* by slot, from core->first_instance on; NULL: each
+                                         worker has one instance, and its name */
     struct platform_surroundings place;
     signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
     signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
@@ -44,6 +46,7 @@ struct supervisor {
     bool outer_asked;    /* an aiorun around us has: its signal follows */
     msec extended_until; /* as whoever is above us was told last */
     struct ending end;
+    struct report *report; /* NULL: nobody wants one */
 };
 
 /* Records a fact; false when the core refuses it.  What follows from it is done by
