@@ -85,8 +85,9 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
     struct control_order_message order;
     const char *fault;
     char bytes[READ_AT_A_TIME], *next = bytes;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    (void)events;
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (count <= 0)
@@ -154,7 +155,7 @@ static void watch(uint32_t index, int fd, struct run_id run)
     channel->open = true;
     channel->behind = false;
     ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    ev_io_start(channels.loop, &channel->io);
+    loop_watch(channels.loop, &channel->io);
 }
 
 static void close_channel(uint32_t index)
@@ -361,7 +362,8 @@ static bool read_channel(uint32_t index)
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)loop, (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     read_channel((uint32_t)((struct channel *)(void *)watcher - channels.list));
 }
 

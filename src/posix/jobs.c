@@ -114,7 +114,10 @@ static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events)
 {
     uint32_t slot = (uint32_t)((struct job *)(void *)watcher - jobs.list);
     siginfo_t info = {0};
-    (void)loop, (void)events;
+    if (events & EV_ERROR) { /* which says nothing of the process */
+        loop_watch_again(loop, watcher);
+        return;
+    }
     int found = waitid(P_PIDFD, (id_t)watcher->fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (found == 0 && info.si_pid != 0) {
         ev_io_stop(jobs.loop, watcher); /* it is our child by now: to be reaped as one */
@@ -151,7 +154,7 @@ void platform_join(struct run_id id)
     passed->count = 0;
     jobs.joined++;
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-    ev_io_start(jobs.loop, &job->io);
+    loop_watch(jobs.loop, &job->io);
 }
 
 void jobs_forget(uint32_t slot)

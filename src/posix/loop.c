@@ -23,10 +23,11 @@ static struct {
     const struct plan *plan;
     struct ev_loop *loop;
     ev_io signals;
-    ev_timer timer;
+    ev_timer timer, nudge;
     ev_periodic never;
     int signal_fd;
     bool finished;
+    bool waits;            /* the loop has begun to wait */
     bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -145,6 +146,7 @@ static void become_subreaper(const struct plan *plan)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events);
 
 static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
 {
@@ -174,6 +176,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
     ev_io_start(driver.loop, &driver.signals);
     ev_init(&driver.timer, on_timer);
+    ev_init(&driver.nudge, on_nudge);
     /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
      * of clock jumps. */
     ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
@@ -363,6 +366,27 @@ static void reap(void)
 
 /* ---- the loop ---- */
 
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+/* A refusal is told after the next wait only: so that one must not last. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
+{
+    ev_io_start(loop, watcher);
+    if (!driver.waits)
+        return;
+    ev_timer_set(&driver.nudge, 0, 0);
+    ev_timer_start(loop, &driver.nudge);
+}
+
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
+{
+    ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
+    loop_watch(loop, watcher);
+}
+
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct platform_signal records[SIGNALS_AT_A_TIME];
@@ -376,10 +400,8 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
         reap();
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
-    if (driver.refused && !driver.finished) {
-        ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
-        ev_io_start(loop, watcher);
-    }
+    if (driver.refused && !driver.finished)
+        loop_watch_again(loop, watcher);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -406,6 +428,7 @@ void platform_loop(void)
     /* libev asks the kernel to watch a descriptor just before it waits, and tells a refusal only
      * after that.  So it is made to ask without waiting, until there is none: busy in between, but
      * never deaf.  (Before ev_run(3) there is nothing that ev_break(3) could break.) */
+    driver.waits = true;
     do {
         driver.refused = false;
         if (!driver.finished)

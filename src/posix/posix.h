@@ -54,6 +54,17 @@ int signals_open(void);
  */
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
+/* ---- loop.c ---- */
+
+struct ev_loop;
+struct ev_io;
+
+/* ev_io_start(3) for a callback that takes EV_ERROR for what it is: without memory the kernel
+ * watches no descriptor, and libev has taken the watcher out.  Then loop_watch_again() puts it in
+ * again: busy until there is memory, but never deaf. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher);
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher);
+
 /* ---- allocate.c ---- */
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
@@ -243,8 +254,6 @@ uint32_t runs_alive(void);                  /* how many have a pid */
 struct run *runs_named(struct run_id run);
 
 /* ---- channel.c ---- */
-
-struct ev_loop;
 
 #define PASSED_MAX 4
 

@@ -210,7 +210,8 @@ static void read_pipe(struct ready *state)
 
 static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)loop, (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     read_pipe(state_of((ev_watcher *)watcher, offsetof(struct ready, pipe)));
 }
 
@@ -277,7 +278,8 @@ static bool read_socket(struct ready *state)
 
 static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)loop, (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     read_socket(state_of((ev_watcher *)watcher, offsetof(struct ready, socket)));
 }
 
@@ -307,7 +309,7 @@ static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
         return false;
     fcntl(ends[0], F_SETFL, O_NONBLOCK); /* ours alone: the other end has flags of its own */
     ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
-    ev_io_start(ready.loop, &state->pipe);
+    loop_watch(ready.loop, &state->pipe);
     state->has_pipe = true;
     spawn_pass(spawn, ends[1], target);
     close_when_started(ends[1]);
@@ -331,7 +333,7 @@ static bool open_socket(struct ready *state, struct command *command)
         return false;
     }
     ev_io_init(&state->socket, on_socket, fd, EV_READ);
-    ev_io_start(ready.loop, &state->socket);
+    loop_watch(ready.loop, &state->socket);
     state->has_socket = true;
     command_add(command, "NOTIFY_SOCKET=@%.*s",
                 (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
