@@ -5,13 +5,11 @@ import socket
 import time
 from pathlib import Path
 
-from harness import (BINARY, VICTIM, aiorun, cases, check, children, deadline, equal, kill, launch,
+from harness import (BINARY, CONTROL_VARIABLES, VICTIM, aiorun, cases, check, children, deadline, equal, kill, launch,
                      pause, shell, stat, status_field, until, victim)
 from speaker import Speaker, descriptors, environment_of, pipe_of, request
 from terminal import Shell
 
-CONTROL = {"AIORUN_CONTROL_FD", "AIORUN_CONTROL_ID", "AIORUN_PROTOCOL", "AIORUN_WORKER",
-           "AIORUN_INSTANCE", "AIORUN_PID"}
 ASKED = "report TERM on TERM [ exit 3 ] say ready pause"
 REFUSED = r"the following tasks refused to exit after (\S+) seconds"
 
@@ -50,6 +48,12 @@ def steady(run, before):
           f"there are {before} descriptors again, not {descriptors(run.pid)}")
 
 
+def control_variables(run):
+    """Of what `print env` printed."""
+    return [line for line in run.out.splitlines()
+            if line.startswith("env ") and line[4:].split("=")[0] in CONTROL_VARIABLES]
+
+
 # ---- what a run is given ----
 
 def test_run_finds_its_pipe_and_who_it_is():
@@ -84,7 +88,7 @@ def test_run_has_one_descriptor_more_and_the_supervisor_too():
 def test_no_control_sets_nothing_and_opens_nothing():
     run = launch("print env print fds", "--no-control")
     run.end(0)
-    equal([line for line in run.out.splitlines() if line.startswith("env AIORUN")], [], "variables")
+    equal(control_variables(run), [], "variables")
     equal(re.findall(r"^fd (\d+)", run.out, re.M), ["0", "1", "2"], "descriptors")
 
 
@@ -122,20 +126,20 @@ def test_all_single_digits_taken_means_ten():
 
 
 def test_variables_of_an_outer_one_are_replaced():
-    run = launch("print env", env={name: "outer" for name in CONTROL})
+    run = launch("print env", env={name: "outer" for name in CONTROL_VARIABLES})
     run.end(0)
-    found = [line for line in run.out.splitlines() if line.startswith("env AIORUN_")]
-    equal({line[4:].split("=")[0] for line in found}, CONTROL, "variables")
-    equal(len(found), len(CONTROL), "how many")
+    found = control_variables(run)
+    equal({line[4:].split("=")[0] for line in found}, CONTROL_VARIABLES, "variables")
+    equal(len(found), len(CONTROL_VARIABLES), "how many")
     check("outer" not in "".join(found), f"an outer one is left: {found}")
 
 
 def test_variables_that_the_user_sets_do_not_stand_in_the_way():
-    options = [word for name in CONTROL for word in ("--env", f"{name}=mine")]
+    options = [word for name in CONTROL_VARIABLES for word in ("--env", f"{name}=mine")]
     run = launch("print env", *options)
     run.end(0)
-    found = [line for line in run.out.splitlines() if line.startswith("env AIORUN_")]
-    equal(len(found), len(CONTROL), f"variables in {found}")
+    found = control_variables(run)
+    equal(len(found), len(CONTROL_VARIABLES), f"variables in {found}")
     check("=mine" not in "".join(found), f"the command is misled: {found}")
 
 
