@@ -539,7 +539,7 @@ def test_submitted_job_has_a_pipe_of_its_own():
     run.end(8)
 
 
-@needs("root")
+@needs("root", "vfork")
 def test_submitted_job_has_the_rights_of_its_submitter():
     """The plan's user, groups, limits, niceness and umask; never the supervisor's."""
     entry = pwd.getpwnam("www-data")
