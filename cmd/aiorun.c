@@ -41,7 +41,10 @@ static int check(void)
         return STATUS_OWN_FAILURE;
     printf("%s: %u worker%s, no fault\n", plan.config, (unsigned)plan.worker_count,
            plan.worker_count == 1 ? "" : "s");
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
+    if (fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    perror("aiorun: cannot write to standard output");
+    return STATUS_OWN_FAILURE;
 }
 
 static size_t write_text(char *buffer, size_t size)

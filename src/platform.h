@@ -60,7 +60,10 @@ struct platform_surroundings platform_surroundings(void);
 enum platform_what {
     PLATFORM_COMMAND, /* a worker's command, with its attributes */
     PLATFORM_JOB,     /* what platform_keep() kept, with the attributes of its submitter's worker */
-    PLATFORM_HANDLER, /* --shutdown-handler */
+    PLATFORM_BEFORE_START, /* the commands around a worker's instance, with its attributes */
+    PLATFORM_AFTER_STOP,
+    PLATFORM_HEALTH,
+    PLATFORM_HANDLER,  /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
 };
@@ -82,8 +85,8 @@ struct platform_started {
 /* What to start. */
 struct platform_program {
     enum platform_what what;
-    uint32_t worker;             /* PLATFORM_COMMAND, PLATFORM_JOB: its index in the plan */
-    uint32_t instance;           /* PLATFORM_COMMAND: which of the worker's, from 0 */
+    uint32_t worker;             /* of a command, a job, a companion: its index in the plan */
+    uint32_t instance;           /* of a command, a companion: which of the worker's, from 0 */
     struct platform_error error; /* PLATFORM_ON_ERROR */
 };
 
@@ -188,6 +191,9 @@ void platform_join(struct run_id job);
 /* Keeps the submission that was judged, to be started as `job`, or dropped. */
 void platform_keep(struct run_id job);
 void platform_drop(struct run_id job);
+
+/* Does the run have the user that we have?  Windows: always. */
+bool platform_is_our_user(struct run_id run);
 
 /* Tells our service manager, if there is one, by sd_notify(3).  False when that failed, with a
  * warning logged.  Windows: does nothing. */

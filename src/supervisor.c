@@ -96,8 +96,24 @@ bool supervisor_post(struct supervisor *supervisor, const struct core_event *eve
     return core_step(supervisor->core, platform_now(), event);
 }
 
+static enum platform_what companion_of(enum core_companion companion)
+{
+    switch (companion) {
+    case COMPANION_BEFORE_START:
+        return PLATFORM_BEFORE_START;
+    case COMPANION_AFTER_STOP:
+        return PLATFORM_AFTER_STOP;
+    case COMPANION_NONE:
+    case COMPANION_HEALTH:
+        break;
+    }
+    return PLATFORM_HEALTH;
+}
+
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
+    if (narrate_kind(supervisor, slot) == CORE_COMPANION)
+        return companion_of((enum core_companion)supervisor->core->slots[slot].companion);
     if (narrate_kind(supervisor, slot) == CORE_JOB)
         return PLATFORM_JOB;
     if (narrate_kind(supervisor, slot) != CORE_HOOK)
@@ -111,6 +127,17 @@ static enum platform_what what_of(const struct supervisor *supervisor, uint32_t 
         break;
     }
     return PLATFORM_ON_ERROR;
+}
+
+/* Which of its worker's instances has this slot, or is looked after in it? */
+static uint32_t instance_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    const struct core_slot *owned = &supervisor->core->slots[slot];
+    if (owned->kind == CORE_COMPANION)
+        slot = owned->about;
+    else if (owned->kind != CORE_WORKER)
+        return 0;
+    return slot - core_instance(supervisor->core, owned->owner, 0);
 }
 
 /* Will anything be started after the command? */
@@ -130,10 +157,9 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
     program.worker = supervisor->core->slots[slot].owner;
-    if (program.what == PLATFORM_COMMAND)
-        program.instance = slot - core_instance(supervisor->core, program.worker, 0);
+    program.instance = instance_of(supervisor, slot);
     program.error.end = action->end;
-    if (about != 0) {
+    if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
         program.error.pid = supervisor->notes[about].pid;
     }
@@ -141,7 +167,8 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid, "started %s (pid %ld)",
+        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid,
+                  "started %s%s (pid %ld)", narrate_role(supervisor, slot),
                   narrate_name(supervisor, slot), started.pid);
     } else {
         log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
@@ -151,9 +178,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (supervisor->report != NULL)
         timeline_started(supervisor, action->run, &started);
     supervisor_post(supervisor, &event);
-    if (started.ok)
-        control_started(supervisor, action->run);
-    else if (program.what == PLATFORM_JOB)
+    if (!started.ok && program.what == PLATFORM_JOB)
         control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
@@ -225,6 +250,21 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_ERROR:
         narrate_error(supervisor, action);
+        break;
+    case ACTION_READY:
+        log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        break;
+    case ACTION_ALL_READY:
+        control_all_ready(supervisor);
+        break;
+    case ACTION_ROLLED:
+        narrate_rolled(supervisor, action);
+        break;
+    case ACTION_FAILED:
+        narrate_failed(supervisor, action);
+        break;
+    case ACTION_HELD:
+        log_about(LEVEL_WARNING, name, pid, "%s is held: what it needs is not there", name);
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
@@ -320,6 +360,9 @@ static void trigger(struct supervisor *supervisor, const struct platform_signal 
     struct core_event event = {.kind = EVENT_TRIGGER, .trigger = TRIGGER_SIGNAL};
     signal_mask bit = signal_bit(arrived->signal);
     event.cause = arrived->signal - 1;
+    /* Signals are not passed on to a fleet: one more, of whatever kind, is the same again. */
+    if (plan_is_fleet(supervisor->plan) && supervisor->core->phase != PHASE_RUNNING)
+        event.cause = supervisor->core->cause;
     event.keyboard = is_key(supervisor, arrived);
     if (delivered)
         supervisor->delivered |= bit;
@@ -434,10 +477,41 @@ void supervisor_time(struct supervisor *supervisor)
 
 /* ---- from plan to core ---- */
 
+static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
+{
+    uint32_t *after = calloc(plan->after_count + 1, sizeof *after);
+    bool *needs = calloc(plan->after_count + 1, sizeof *needs);
+    for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
+        after[i] = plan->after[i].worker;
+        needs[i] = plan->after[i].needs;
+    }
+    worker->after = after;
+    worker->needs = needs;
+    worker->after_count = plan->after_count;
+    return after != NULL && needs != NULL;
+}
+
+/* What only a file says of a worker. */
+static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
+{
+    worker->autostart = plan->autostart;
+    worker->ready_timeout = plan->ready_timeout;
+    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
+    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
+    worker->has_before_start = plan->before_start != NULL;
+    worker->has_after_stop = plan->after_stop != NULL;
+    worker->has_health = plan->health.argv != NULL;
+    worker->health_interval = plan->health.every;
+    worker->health_timeout = plan->health.timeout;
+    worker->health_retries = plan->health.retries + 1;
+}
+
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
     worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
     worker->wave = plan->wave;
+    worker->autostart = true;
+    worker->ready_timeout = NEVER;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
@@ -456,7 +530,8 @@ static uint32_t executor_workers(const struct supervisor *supervisor)
     return suitable < 32 ? suitable : 32;
 }
 
-static void convert(struct supervisor *supervisor, struct core_config *config)
+/* False without memory. */
+static bool convert(struct supervisor *supervisor, struct core_config *config)
 {
     static const enum core_repeat repeats[] = {
         [REPEAT_AUTO] = CORE_REPEAT_KEYBOARD,
@@ -472,8 +547,18 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     const struct plan *plan = supervisor->plan;
     bool launches = is_launcher(supervisor);
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        convert_worker(&plan->workers[i], &supervisor->workers[i]);
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        bool has_manager = supervisor->place.has_manager;
+        convert_worker(worker, &supervisor->workers[i]);
+        supervisor->workers[i].ready_told =
+            plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
+        if (!plan_is_fleet(plan))
+            continue;
+        convert_fleet_worker(worker, &supervisor->workers[i]);
+        if (!convert_order(worker, &supervisor->workers[i]))
+            return false;
+    }
     config->workers = supervisor->workers;
     config->worker_count = plan->worker_count;
     config->timeout = plan->timeout;
@@ -493,10 +578,9 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    if (plan->no_control || !launches)
-        return;
-    config->job_capacity = JOBS_MAX;
-    config->shield_capacity = SHIELDS_MAX;
+    config->job_capacity = plan->no_control ? 0 : JOBS_MAX;
+    config->shield_capacity = plan->no_control || plan->mode == MODE_FOREVER ? 0 : SHIELDS_MAX;
+    return true;
 }
 
 /* Instances are told apart where a worker has several: "web:0", "web:1". */
@@ -558,8 +642,6 @@ static struct ending run_until_over(struct supervisor *supervisor)
     if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
-    if (supervisor->plan->mode == MODE_FOREVER)
-        control_begun(supervisor);
     platform_loop();
     platform_close();
     struct ending end = apply_success(supervisor, supervisor->end);
@@ -582,12 +664,12 @@ struct ending supervisor_run(const struct plan *plan)
     supervisor.workers = &only;
     if (plan->worker_count > 1)
         supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
-    if (supervisor.workers == NULL) {
+    if (supervisor.workers != NULL)
+        memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
+    if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
-    memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
-    convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);
     void *memory = malloc(size);

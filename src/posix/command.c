@@ -327,6 +327,16 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
+void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
+                            struct faults *faults)
+{
+    *command = *beside;
+    command->argv = argv;
+    command->name = argv[0];
+    if (command->environment != NULL && !command_find(command))
+        fault_add(faults, NULL, "out of memory for the command's path");
+}
+
 void command_prepare_hook(struct command *command, const char *line, const char *place,
                           struct faults *faults)
 {

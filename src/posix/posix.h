@@ -97,6 +97,10 @@ struct command {
 /* Prepares the plan's command, and a hook from its command line.  Add faults; allocate. */
 void command_prepare(struct command *command, const struct plan_worker *worker,
                      struct faults *faults);
+/* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
+ * the caller's. */
+void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
+                            struct faults *faults);
 void command_prepare_hook(struct command *command, const char *line, const char *place,
                           struct faults *faults);
 
