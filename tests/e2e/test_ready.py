@@ -544,9 +544,16 @@ def test_watchdog_is_the_commands_that_speaks():
     Below(run).tell("WATCHDOG=1")
     equal(manager.message(), {"WATCHDOG": "1"}, "its ping")
     manager.silent(0.3)
-    Below(run).tell("WATCHDOG=trigger")
-    equal(manager.message(), {"WATCHDOG": "trigger"}, "its cry")
     finish(run, manager)
+
+
+def test_watchdog_that_is_triggered_goes_up_and_is_a_failure():
+    manager = Manager()
+    run = launch("print env " + ENDS, env=manager.env)
+    run.line("ready")
+    Below(run).tell("WATCHDOG=trigger")
+    manager.told("WATCHDOG", "trigger")
+    run.end(1)
 
 
 @cases(mine=True, others=False)
