@@ -390,7 +390,9 @@ static void add_allowed(const struct option *option, struct text *text)
         text_add(text, "NAME=VALUE");
         return;
     case TYPE_READY:
-        text_add(text, "exec, notify, control, fd:N (N from 3 to 1023) or after:D");
+        text_add(
+            text,
+            "exec, notify, control, fd:N (N from 3 to 1023), after:D, tcp:HOST:PORT or exec:CMD");
         return;
     case TYPE_NAMES:
         text_add(text, "a list of workers: names of at most 63 letters, digits, '.', '_' and '-'");
@@ -511,6 +513,12 @@ static bool add_ready(const struct plan_ready *ready, struct text *text)
         break;
     case READY_FD:
         text_add(text, "fd:%d", ready->fd);
+        break;
+    case READY_TCP:
+        text_add(text, "tcp:%s", ready->text);
+        break;
+    case READY_COMMAND:
+        text_add(text, "exec:%s", ready->text);
         break;
     case READY_AFTER:
         text_add(text, "after:");

@@ -617,6 +617,30 @@ static void test_workers_stand_in_waves(void **state)
     }
 }
 
+static void test_a_logger_is_a_worker_before_those_that_it_serves(void **state)
+{
+    (void)state;
+    read_text("[worker:web]\ncommand = x\ninstances = 3\nuser = w\noutput = pipe:cat -n\n"
+              "[worker:db]\ncommand = x\nafter = web\noutput = pipe: 'my log' a\n"
+              "[worker:a]\ncommand = x\noutput = prefix\n");
+    expect_no_fault();
+    expect_order("a0 web.log0 db.log0 web1 db2");
+    const struct plan_worker *web = worker("web"), *logger = worker("web.log");
+    assert_ptr_equal(&plan.workers[web->logger], logger);
+    assert_int_equal(web->after_count, 1);
+    assert_ptr_equal(&plan.workers[web->after[0].worker], logger);
+    assert_false(web->after[0].needs);
+    assert_true(logger->is_logger);
+    assert_false(web->is_logger);
+    assert_int_equal(logger->instances, 1);
+    assert_string_equal(logger->argv[0], "cat");
+    assert_string_equal(logger->argv[1], "-n");
+    assert_null(logger->attributes.user);
+    assert_int_equal(logger->restart, RESTART_ALWAYS);
+    assert_string_equal(worker("db.log")->argv[0], "my log");
+    assert_string_equal(plan.workers[worker("db")->logger].name, "db.log");
+}
+
 /* Far more than a recursion would survive, and than a search in all for each would finish. */
 static void test_a_chain_of_thousands(void **state)
 {
@@ -757,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_what_is_overridden_is_judged_all_the_same),
         cmocka_unit_test(test_a_terminal_is_refused_by_name),
         cmocka_unit_test(test_workers_stand_in_waves),
+        cmocka_unit_test(test_a_logger_is_a_worker_before_those_that_it_serves),
         cmocka_unit_test(test_a_chain_of_thousands),
         cmocka_unit_test(test_what_is_printed_reads_back),
         cmocka_unit_test(test_equal_is_what_is_done_and_not_how_it_was_written),

@@ -178,6 +178,8 @@ static const struct {
     {TYPE_STRINGS, "/etc/default/x", "/etc/default/x"},
     {TYPE_ENV, "A=b=c d", "A=b=c d"},
     {TYPE_READY, "after:2000ms", "after:2s"},
+    {TYPE_READY, "tcp:[::1]:80", "tcp:[::1]:80"},
+    {TYPE_READY, "exec:test -e x", "exec:test -e x"},
     {TYPE_NAMES, "db, cache", "db, cache"},
     {TYPE_AMOUNT, "64K", "65536"},
     {TYPE_CPUS, "150%", "1.500"},
