@@ -221,8 +221,11 @@ enum plan_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMA
 
 #define PLAN_OPTIONS_MAX 128
 
+struct verb;
+
 struct plan {
     enum plan_mode mode;
+    const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
     msec timeout;                 /* the cap; NEVER: none */
