@@ -247,6 +247,7 @@ struct plan {
     bool warn_on_reap;
     bool no_control;
     int control_fd;       /* what the command finds its control pipe at; -1: where there is room */
+    const char *control;  /* the admin socket; NULL: none, or with a file in a default place */
     int executor_workers; /* jobs at a time; 0: as many as suit this machine */
     int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;

@@ -59,6 +59,7 @@ struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.ignored = inherited.ignored};
     const char *unit = getenv("SYSTEMD_EXEC_PID");
+    place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
     place.keyboard = keyboard_signals;
@@ -168,6 +169,10 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
+    if (!admin_socket_open(driver.loop, supervisor, plan)) {
+        platform_close();
+        return -1;
+    }
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
@@ -183,6 +188,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
 void platform_close(void)
 {
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
+    admin_socket_close();
     terminal_close();
 }
 
