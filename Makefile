@@ -35,7 +35,7 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install uninstall dist clean demo docs-check static bench
+        tidy cover install install-lib uninstall dist clean demo docs-check static bench
 
 all: $(BUILD)/aiorun lib
 
@@ -48,7 +48,8 @@ help:
 	@echo '          each of them by itself'
 	@echo 'format    lay out the sources; tidy: clang-tidy; cover: line coverage'
 	@echo 'static    build/static/aiorun, with musl; bench: measured beside its peers'
-	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); uninstall; dist; clean'
+	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); install-lib: libaiorun alone;'
+	@echo '          uninstall; dist; clean'
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -206,17 +207,22 @@ cover:
 
 # ---- what is shipped ---------------------------------------------------------------------------
 
-MANUALS := man/aiorun.1 man/aiorun.3 man/aiorun-protocol.7
+LIB_MANUALS := man/aiorun.3
+MANUALS := $(wildcard man/*.[1-9])
 manual_place = $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+install_page = install -D -m 644 $(1) $(call manual_place,$(1))
 
-install: $(BUILD)/aiorun lib
+install: $(BUILD)/aiorun install-lib
 	install -D -m 755 $(BUILD)/aiorun $(DESTDIR)$(PREFIX)/bin/aiorun
+	@set -e; $(foreach page,$(filter-out $(LIB_MANUALS),$(MANUALS)),$(call install_page,$(page));)
+
+install-lib: lib
 	install -D -m 644 src/client/aiorun.h $(DESTDIR)$(PREFIX)/include/aiorun.h
 	install -D -m 644 $(BUILD)/libaiorun.a $(DESTDIR)$(LIBDIR)/libaiorun.a
 	install -D -m 755 $(BUILD)/libaiorun.so.1 $(DESTDIR)$(LIBDIR)/libaiorun.so.1
 	ln -sf libaiorun.so.1 $(DESTDIR)$(LIBDIR)/libaiorun.so
 	install -D -m 644 $(BUILD)/aiorun.pc $(DESTDIR)$(LIBDIR)/pkgconfig/aiorun.pc
-	$(foreach page,$(MANUALS),install -D -m 644 $(page) $(call manual_place,$(page));)
+	@set -e; $(foreach page,$(LIB_MANUALS),$(call install_page,$(page));)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/include/aiorun.h

@@ -4,7 +4,7 @@
 The option table (--list-options) is the truth about options.  --help and the manual page must have
 every option with the same letter, names, argument and default; neither they nor the README may name
 an option that does not exist; and every example must parse, which --print-config tries without
-starting anything.
+starting anything.  The truth about a verb is what `aiorun help VERB` says.
 """
 import json
 import os
@@ -53,6 +53,26 @@ class Option:
         return ", ".join(self.names) + argument
 
 
+class Verb:
+    """A verb that --help lists, as `aiorun help VERB` shows it."""
+
+    def __init__(self, binary, name):
+        self.name = name
+        text = output(binary, "help", name).stdout
+        self.usage = text.partition("\n")[0].removeprefix("Usage: aiorun ")
+        self.names = set(OPTION.findall(self.usage))
+        told = set(re.findall(r"^ {6}(--\S+)", text, re.M))
+        check(self.usage.split()[:1] == [name], f"help {name}: begins with its usage")
+        check(told == self.names, f"help {name}: explains {told}, its usage has {self.names}")
+
+
+def verbs_of(binary, usage):
+    lists = re.findall(r"^[A-Z].*erbs.*:\n((?:  .*\n)+)", usage, re.M)
+    names = re.findall(r"^  ([a-z]\S*)", "".join(lists), re.M)
+    check(len(names) >= 2, "--help lists verbs")
+    return {name: Verb(binary, name) for name in names}
+
+
 def entries(text):
     """Headings of a rendered list of options, and what stands below each: help or manual."""
     found, heading = {}, None
@@ -98,9 +118,16 @@ def check_entries(options, text, where):
         check(False, f"{where}: '{heading}' is an entry, but not in the table like this")
 
 
-def check_names(options, text, where):
+def check_verbs(verbs, text):
+    """The manual page's section about verbs has an entry for each, with the same usage."""
+    headings = set(re.findall(r"^ {5}([a-z].*?)(?: {2,}.*)?$", text, re.M))
+    for verb in verbs.values():
+        check(verb.usage in headings, f"VERBS: has an entry '{verb.usage}'")
+
+
+def check_names(options, verbs, text, where):
     """Every --NAME in `text` is an option, or the last word of a made-up example, --NAME."""
-    known = {name for option in options for name in option.names}
+    known = {name for option in [*options, *verbs.values()] for name in option.names}
     for name in sorted(set(OPTION.findall(text))):
         check(name in known | {"--name"}, f"{where}: names {name}, which does not exist")
 
@@ -128,7 +155,7 @@ def check_versions(binary, page):
 
 # ---- examples ------------------------------------------------------------------------------------
 
-def try_words(binary, words, where, refusal=None):
+def try_words(binary, verbs, words, where, refusal=None):
     """Parses a command line of aiorun that stands in an example, or is refused there."""
     env = {"PATH": os.environ["PATH"]}
     while words and re.match(r"[A-Z_]+=", words[0]):
@@ -136,6 +163,11 @@ def try_words(binary, words, where, refusal=None):
         env[name] = value
     name = words.pop(0) if words else ""
     if not check(name.rpartition("/")[2] == "aiorun", f"{where}: begins with aiorun"):
+        return
+    if words and words[0] in verbs and words[0] not in ("help", "version"):
+        own = words[1:words.index("--")] if "--" in words else words[1:]
+        given = {word.partition("=")[0] for word in own if word.startswith("--")}
+        check(given <= verbs[words[0]].names, f"{where}: the verb has these options: {given}")
         return
     command = [binary, *words] if words[:1] in (["help"], ["version"]) else \
         [binary, "--print-config", *words]
@@ -159,27 +191,27 @@ def simple_command(line):
     return words
 
 
-def try_shell_examples(binary, text, where):
+def try_shell_examples(binary, verbs, text, where):
     """Lines such as `$ aiorun ...`, with what a backslash at the end joins to them."""
     count = 0
     text = re.sub(r"\\\n\s*", " ", text)
     for line, refusal in re.findall(r"^\s*\$ ((?:[A-Z_]+=\S+ )*aiorun\b.*)$"
                                     rf"(?:\n{REFUSAL}$)?", text, re.M):
         count += 1
-        try_words(binary, simple_command(line), f"{where}: '{line}'", refusal)
+        try_words(binary, verbs, simple_command(line), f"{where}: '{line}'", refusal)
     check(count > 0, f"{where}: has examples")
 
 
-def try_other_examples(binary, text, where):
+def try_other_examples(binary, verbs, text, where):
     text = re.sub(r"\\\n\s*", " ", text)
     for line in re.findall(r"^ExecStart=(.*aiorun\b.*)$", text, re.M):
-        try_words(binary, shlex.split(line), f"{where}: ExecStart={line}")
+        try_words(binary, verbs, shlex.split(line), f"{where}: ExecStart={line}")
     for line in re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.M):
         words = json.loads(line)
         # The image's CMD follows the entry point.
-        try_words(binary, words + ["command"], f"{where}: ENTRYPOINT {line}")
+        try_words(binary, verbs, words + ["command"], f"{where}: ENTRYPOINT {line}")
     for line in re.findall(r"`(aiorun -[^`]*)`", text):
-        try_words(binary, simple_command(line), f"{where}: `{line}`")
+        try_words(binary, verbs, simple_command(line), f"{where}: `{line}`")
 
 
 def without_foreign_words(text):
@@ -207,18 +239,21 @@ def main():
     usage = output(binary, "--help").stdout
     options = [Option(line) for line in output(binary, "--list-options").stdout.splitlines()]
 
+    verbs = verbs_of(binary, usage)
+
     check(len(options) > 10, "--list-options lists the options")
     check_entries(options, usage, "--help")
     check_entries(options, section(manual, "OPTIONS"), "the manual page")
-    check_names(options, without_foreign_words(usage), "--help")
-    check_names(options, without_foreign_words(manual), "the manual page")
-    check_names(options, without_foreign_words(readme), "README.md")
-    check_names(options, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
+    check_names(options, verbs, without_foreign_words(usage), "--help")
+    check_names(options, verbs, without_foreign_words(manual), "the manual page")
+    check_names(options, verbs, without_foreign_words(readme), "README.md")
+    check_names(options, verbs, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
+    check_verbs(verbs, section(manual, "VERBS"))
     check_statuses(manual)
     check_versions(binary, page)
-    try_shell_examples(binary, section(manual, "EXAMPLES"), "the manual page")
-    try_shell_examples(binary, readme, "README.md")
-    try_other_examples(binary, readme, "README.md")
+    try_shell_examples(binary, verbs, section(manual, "EXAMPLES"), "the manual page")
+    try_shell_examples(binary, verbs, readme, "README.md")
+    try_other_examples(binary, verbs, readme, "README.md")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

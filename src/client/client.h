@@ -107,21 +107,23 @@ typedef uint64_t kernel_sigset;
  * Once, and first of all. */
 void held_begin(void);
 
-/* Those of INT, TERM, HUP and QUIT that end us: neither ignored nor blocked when we began. */
-kernel_sigset held_ending(void);
+/* A signalfd(2) for all held signals; -1 with errno. */
+int held_open(void);
 
-/* A signalfd(2) for the held signals of `set`; -1 with errno. */
-int held_open(kernel_sigset set);
-#define HELD_ALL (~(kernel_sigset)0)
+/* Another for those alone that end us: INT, TERM, HUP and QUIT, if they were neither ignored nor
+ * blocked when we began; -1 with errno. */
+int held_open_ending(void);
+
+/* Does what a held signal asks for: dies of it if it ends us, drops it if it might but was ignored
+ * or blocked when we began, and passes every other on to our child `pid`, with its value if it has
+ * one.  A SIGPIPE of our own is nobody's business. */
+void held_obey(const struct signalfd_siginfo *arrived, pid_t pid);
 
 /* Gives all signals back as they were given to us; for the child before it execs. */
 void held_give_back(void);
 
-/* Passes on what arrived to our child `pid`, with its value if it has one.  What we raised in
- * ourselves is not passed on. */
-void held_pass_on(const struct signalfd_siginfo *arrived, pid_t pid);
-
-/* Dies of the signal, without a core file.  As PID 1, which cannot: exits with 128 plus it. */
+/* Dies of the signal, without a core file.  As PID 1, which cannot, or if there is no such signal
+ * here: exits with 128 plus it. */
 _Noreturn void die_of(int signal_number);
 
 #endif

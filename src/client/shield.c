@@ -154,7 +154,7 @@ static void obey_ending(int signals)
 static bool shield(const struct verb *verb, const struct job *job, const msec *deadline)
 {
     struct channel channel = {.fd = -1};
-    channel.interrupt = held_open(held_ending());
+    channel.interrupt = held_open_ending();
     if (channel.interrupt < 0) {
         fail(verb, "cannot read signals: %s", strerror(errno));
         return false;
@@ -179,18 +179,13 @@ static void let_go(const struct job *job)
 static bool read_signals(int signals, const struct job *job)
 {
     struct signalfd_siginfo arrived[SIGNALS_AT_A_TIME];
-    kernel_sigset ending = held_ending();
     bool child_ended = false;
     ssize_t length = read(signals, arrived, sizeof arrived);
     for (size_t i = 0; length > 0 && i < (size_t)length / sizeof arrived[0]; i++) {
-        int number = (int)arrived[i].ssi_signo;
-        bool ends = number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
-        if (number == SIGCHLD)
+        if (arrived[i].ssi_signo == SIGCHLD)
             child_ended = true;
-        else if (!ends)
-            held_pass_on(&arrived[i], job->pid);
-        else if (ending >> (number - 1) & 1)
-            die_of(number);
+        else
+            held_obey(&arrived[i], job->pid);
     }
     return child_ended;
 }
@@ -235,7 +230,7 @@ static int tell_end(const struct verb *verb, struct job *job, int status)
 static int run(const struct verb *verb, struct job *job, const msec *deadline)
 {
     int status;
-    int signals = held_open(HELD_ALL);
+    int signals = held_open();
     if (signals < 0)
         return fail(verb, "cannot read signals: %s", strerror(errno));
     if (!start(job))

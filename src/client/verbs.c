@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SENTENCE_MAX 1024
+#define SENTENCE_MAX 4096 /* more than a log line has */
 
 /* ---- complaints ---- */
 

@@ -175,8 +175,13 @@ static void read_command(struct reader *reader, char **command)
 }
 
 /* `check FILE` */
-static void read_check(struct reader *reader, char **next)
+static void read_check(struct reader *reader, const struct verb *verb, char **next)
 {
+    if (*next != NULL && strcmp(*next, "--help") == 0) {
+        reader->plan->mode = MODE_HELP;
+        reader->plan->help_verb = verb;
+        return;
+    }
     reader->plan->mode = MODE_CHECK;
     if (*next == NULL) {
         fault_add(reader->faults, NULL, "verb check: its argument FILE is missing");
@@ -188,15 +193,11 @@ static void read_check(struct reader *reader, char **next)
                   *next);
 }
 
-/* `check`, `help` and `version` are other spellings of options; what other verbs do is not a plan's
+/* `help` and `version` are other spellings of options; what other verbs do is not a plan's
  * business. `next` is what follows. */
 static void read_verb(struct reader *reader, const struct verb *verb, char **next)
 {
     bool helps = strcmp(verb->name, "help") == 0;
-    if (strcmp(verb->name, "check") == 0) {
-        read_check(reader, next);
-        return;
-    }
     if (!helps && strcmp(verb->name, "version") != 0) {
         fault_add(reader->faults, NULL, "verb %s: it must be the first word, before any option",
                   verb->name);
@@ -223,6 +224,8 @@ static void read_word(struct reader *reader, const char *word, char **next)
     /* tini, dumb-init and catatonit have no verbs: a command may be called like ours. */
     if (reader->program != NULL)
         read_command(reader, next - 1);
+    else if (verb != NULL && strcmp(word, "check") == 0)
+        read_check(reader, verb, next);
     else if (verb != NULL)
         read_verb(reader, verb, next);
     else if (!reader->lost)

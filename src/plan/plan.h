@@ -251,6 +251,7 @@ struct plan {
     int executor_workers; /* jobs at a time; 0: as many as suit this machine */
     int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
+    const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
 
     const char *config; /* the file; NULL: none, so it is a launcher */

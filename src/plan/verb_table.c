@@ -61,9 +61,8 @@ const struct verb verb_table[] = {
     {
         .name = "check",
         .group = by_itself,
-        .help = "say what is wrong with the workers of FILE",
-        .about =
-            "Exits with 0 when there is no fault, and with 125 otherwise; nothing is started.\n",
+        .help = "say what is wrong with the config file FILE",
+        .about = "All faults, each with its line; nothing is started.\n",
         .arguments = "FILE",
     },
     {

@@ -7,8 +7,8 @@ import signal
 import socket
 from pathlib import Path
 
-from harness import (BINARY, Run, alive, cases, check, equal, escaped, expect_gone, kill, put_down,
-                     sig, signals_in, sigqueue, state, until, victim)
+from harness import (BINARY, Run, alive, cases, check, equal, escaped, expect_gone, fill_pipe, kill,
+                     put_down, sig, signals_in, sigqueue, state, until, victim)
 from stand_in import StandIn
 from terminal import Terminal
 
@@ -424,6 +424,25 @@ def test_is_passed_on_to_the_job(name):
     equal(got(run), [name, "RTMIN+9"], "signals the job got")
 
 
+def test_a_complaint_that_nobody_reads_is_no_signal_for_the_job():
+    """The warning breaks the pipe: the SIGPIPE is the verb's own."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = Run([BINARY, "shield", "--", *victim("report all on USR1 [ exit 0 ] say ready pause")],
+              stderr=writing)
+    run.line("ready")
+    run.send("USR1")
+    run.end(0)
+    equal(got(run), ["USR1"], "signals the job got")
+
+
+def test_a_full_stderr_does_not_keep_the_job_from_running():
+    reading, writing, _ = fill_pipe()
+    run = Run([BINARY, "shield", "--", *victim("exit 3")], stderr=writing)
+    run.end(3)
+    os.close(reading)
+
+
 def test_values_and_order_are_kept():
     run = shielded("report RTMIN+1 on RTMIN+2 [ exit 0 ] say ready pause")
     run.line("ready")
@@ -635,8 +654,8 @@ def test_closed_streams_become_null(bits):
 
 
 @cases(("exited 0", 0), ("exited 7", 7), ("exited 255", 255), ("killed 9", "KILL"),
-       ("killed 15", "TERM"), ("killed 11", "SEGV"), ("failed 125", 125), ("failed 126", 126),
-       ("failed 127", 127), ("dropped", 125))
+       ("killed 15", "TERM"), ("killed 11", "SEGV"), ("killed 64", "RTMAX"), ("killed 100", 228),
+       ("failed 125", 125), ("failed 126", 126), ("failed 127", 127), ("dropped", 125))
 def test_waits_for_the_job_and_ends_as_it_did(ending, status):
     stand_in, run = submit("--wait", "--name", "job1", "--", "true")
     channel = stand_in.attached()
