@@ -40,8 +40,10 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
 {
     if (supervisor->admin == NULL)
         return;
-    supervisor->admin->lives[slot].starts++;
-    supervisor->admin->lives[slot].has_status = false;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    life->starts++;
+    life->started_at = ++supervisor->admin->clock;
+    life->has_status = false;
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
 }
 
@@ -52,7 +54,7 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
     struct admin_life *life = &supervisor->admin->lives[slot];
     life->ended = true;
     life->end = end;
-    life->ended_at = platform_now();
+    life->ended_at = ++supervisor->admin->clock;
     admin_tell_end(supervisor, FACT_ENDED, slot, end);
 }
 
@@ -118,12 +120,13 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const struct core_slot *slot = &supervisor->core->slots[index];
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
+    bool fresh = life->started_at > session->since;
+    bool has_ended = fresh && life->ended_at > life->started_at;
     char end[64], span[32];
-    if (is_serving(supervisor, index))
+    if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
     if (slot->life != CORE_DOWN)
         return OUTCOME_PENDING;
-    bool has_ended = life->ended && life->ended_at >= session->since;
     narrate_ending(life->end, end, sizeof end);
     if (slot->wanted && slot->start_at > supervisor->core->now && has_ended) {
         narrate_span(slot->start_at - supervisor->core->now, span, sizeof span);
@@ -151,46 +154,11 @@ static enum outcome judge_stop(struct supervisor *supervisor, struct admin_sessi
     return OUTCOME_BAD;
 }
 
-/* Stops the instance and starts it again; then the same as for a start, of another run. */
-static enum outcome judge_restart(struct supervisor *supervisor, struct admin_session *session,
-                                  uint32_t index)
-{
-    const struct core_slot *slot = &supervisor->core->slots[index];
-    if (!session->renewing) {
-        session->renewing = true;
-        session->generation = slot->generation;
-        session->since = supervisor->core->now;
-        if (slot->life != CORE_DOWN) {
-            want(supervisor, index, false);
-            supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
-        }
-        want(supervisor, index, true);
-        supervisor_settle(supervisor);
-    }
-    if (slot->generation == session->generation && slot->wanted)
-        return OUTCOME_PENDING;
-    return judge_start(supervisor, session, index);
-}
-
 static enum outcome judge(struct supervisor *supervisor, struct admin_session *session,
                           uint32_t slot)
 {
-    if (session->request.verb == ADMIN_START)
-        return judge_start(supervisor, session, slot);
-    if (session->request.verb == ADMIN_STOP)
-        return judge_stop(supervisor, session, slot);
-    return judge_restart(supervisor, session, slot);
-}
-
-static bool is_idle(const struct supervisor *supervisor)
-{
-    const struct core *core = supervisor->core;
-    if (core->jobs_present > 0)
-        return false;
-    for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
-        if (core_shield(core, slot, 0) != NULL)
-            return false;
-    return true;
+    return session->request.verb == ADMIN_STOP ? judge_stop(supervisor, session, slot)
+                                               : judge_start(supervisor, session, slot);
 }
 
 /* Each instance must have come to where it was wanted once: who is past the cursor has. */
@@ -198,7 +166,7 @@ static void look_at(struct supervisor *supervisor, struct admin_session *session
 {
     enum outcome outcome = OUTCOME_GOOD;
     if (session->request.verb == ADMIN_WAIT_IDLE) {
-        if (is_idle(supervisor))
+        if (core_is_idle(supervisor->core))
             decide(supervisor, session, NULL);
         return;
     }
@@ -211,7 +179,6 @@ static void look_at(struct supervisor *supervisor, struct admin_session *session
         if (outcome != OUTCOME_GOOD)
             break;
         session->cursor = next;
-        session->renewing = false;
     }
     if (outcome == OUTCOME_PENDING && supervisor->core->phase != PHASE_RUNNING &&
         session->request.verb != ADMIN_STOP)
@@ -251,20 +218,40 @@ static const char *check_names(const struct supervisor *supervisor, struct admin
     return fault;
 }
 
+/* A worker rolls; an instance that is named is stopped and started at once. */
+static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
+{
+    uint32_t slot;
+    while (admin_next(supervisor, &cursor, &slot)) {
+        uint32_t worker = supervisor->core->slots[slot].owner;
+        if (cursor.whole) {
+            supervisor_post(supervisor,
+                            &(struct core_event){.kind = EVENT_RESTART, .worker = worker});
+            cursor.slot = slot + supervisor->workers[worker].instances; /* the next worker */
+            continue;
+        }
+        if (supervisor->core->slots[slot].life != CORE_DOWN) {
+            want(supervisor, slot, false);
+            supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
+        }
+        want(supervisor, slot, true);
+    }
+}
+
 static const char *change(struct supervisor *supervisor, struct admin_session *session)
 {
     struct admin_cursor cursor = session->cursor;
-    bool restarts = session->request.verb == ADMIN_RESTART;
     uint32_t slot;
     if (supervisor->plan->mode != MODE_FLEET)
         return "only the workers of a file are started and stopped: 'shutdown' ends everything";
     if (supervisor->core->phase != PHASE_RUNNING)
         return "a shutdown has begun";
-    while (!restarts && admin_next(supervisor, &cursor, &slot))
+    if (session->request.verb == ADMIN_RESTART)
+        restart(supervisor, cursor);
+    while (session->request.verb != ADMIN_RESTART && admin_next(supervisor, &cursor, &slot))
         want(supervisor, slot, session->request.verb == ADMIN_START);
     supervisor_settle(supervisor);
-    /* A restart goes on from instance to instance, and needs its client for that. */
-    if (!session->request.no_wait || restarts)
+    if (!session->request.no_wait)
         wait(supervisor, session);
     return NULL;
 }
@@ -345,7 +332,7 @@ static const char *obey(struct supervisor *supervisor, struct admin_session *ses
     if (fault != NULL)
         return fault;
     session->cursor = admin_all_of(supervisor, request);
-    session->since = supervisor->core->now;
+    session->since = supervisor->admin->clock;
     switch (request->verb) {
     case ADMIN_STATUS:
         session->next = STAGE_BODY;
@@ -359,7 +346,8 @@ static const char *obey(struct supervisor *supervisor, struct admin_session *ses
     case ADMIN_SIGNAL:
         return send_signals(supervisor, session);
     case ADMIN_DRAIN:
-        supervisor->drained = !request->off;
+        supervisor_post(supervisor,
+                        &(struct core_event){.kind = EVENT_DRAIN, .wanted = !request->off});
         return NULL;
     case ADMIN_WAIT_IDLE:
         wait(supervisor, session);

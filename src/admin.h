@@ -60,8 +60,8 @@ struct admin_event {
 struct admin_life {
     uint32_t starts;
     bool ended, has_status;
-    struct ending end; /* of the last run, when `ended` */
-    msec ended_at;
+    struct ending end;             /* of the last run, when `ended` */
+    uint64_t started_at, ended_at; /* of the last run, by admin.clock */
     char status[STATUS_SHOWN];
 };
 
@@ -72,6 +72,7 @@ struct admin_cursor {
     const char *name; /* the next one of the request; with none left the range is the last */
     uint32_t names_left;
     uint32_t slot, end;
+    bool whole; /* the range is of whole workers */
 };
 
 enum admin_stage {
@@ -91,9 +92,7 @@ struct admin_session {
     bool failed;
     struct admin_request request;
     struct admin_cursor cursor;
-    msec since;
-    bool renewing;       /* restart: the cursor's instance was asked, */
-    uint32_t generation; /* and this was its run */
+    uint64_t since;      /* by admin.clock */
     struct run_id job;   /* of submit */
     uint64_t next_event; /* of events */
     uint32_t part;       /* of status: how far it is */
@@ -105,6 +104,7 @@ struct admin_session {
 
 struct admin {
     msec opened_at;
+    uint64_t clock;   /* counts starts and ends: finer than any time */
     uint32_t waiting; /* sessions in STAGE_PENDING */
     bool looking, look_again;
     struct admin_life *lives; /* by slot */

@@ -123,6 +123,7 @@ const char *admin_resolve(const struct supervisor *supervisor, const char *name,
             }
             cursor->slot = slot + (target.has_instance ? target.instance : 0);
             cursor->end = target.has_instance ? cursor->slot + 1 : slot + instances;
+            cursor->whole = !target.has_instance;
             return NULL;
         }
         slot += instances;
@@ -138,6 +139,7 @@ struct admin_cursor admin_all_of(const struct supervisor *supervisor,
     if (request->name_count == 0) {
         cursor.slot = supervisor->core->first_instance;
         cursor.end = supervisor->core->first_job;
+        cursor.whole = true;
     }
     return cursor;
 }
@@ -309,12 +311,12 @@ static void add_summary(const struct supervisor *supervisor, struct text *text)
         queued += is_queued(supervisor, slot);
         running += core_present(core, slot) && !is_queued(supervisor, slot);
     }
-    text_add(text, "aiorun %s, pid %ld, %s, up %s: %u of %u up, %u job%s, %u queued%s\n",
-             AIORUN_VERSION, supervisor->place.pid,
-             core->phase == PHASE_RUNNING ? "running" : "shutting down",
-             add_age(age, sizeof age, platform_now() - supervisor->admin->opened_at), (unsigned)up,
-             (unsigned)(core->first_job - core->first_instance), (unsigned)running,
-             running == 1 ? "" : "s", (unsigned)queued, supervisor->drained ? ", drained" : "");
+    text_add(
+        text, "aiorun %s, pid %ld, %s, up %s: %u of %u up, %u job%s, %u queued%s\n", AIORUN_VERSION,
+        supervisor->place.pid, core->phase == PHASE_RUNNING ? "running" : "shutting down",
+        add_age(age, sizeof age, platform_now() - supervisor->admin->opened_at), (unsigned)up,
+        (unsigned)(core->first_job - core->first_instance), (unsigned)running,
+        running == 1 ? "" : "s", (unsigned)queued, supervisor->core->drained ? ", drained" : "");
 }
 
 static int widest(const struct supervisor *supervisor, const struct admin_request *request)
@@ -345,7 +347,8 @@ static void add_head(const struct supervisor *supervisor, struct admin_session *
                  "{\"version\":\"%s\",\"pid\":%ld,\"phase\":\"%s\",\"uptime\":", AIORUN_VERSION,
                  supervisor->place.pid, admin_phase_name(supervisor->core->phase));
         admin_add_seconds(text, platform_now() - supervisor->admin->opened_at);
-        text_add(text, ",\"drained\":%s,\n \"workers\":[", supervisor->drained ? "true" : "false");
+        text_add(text, ",\"drained\":%s,\n \"workers\":[",
+                 supervisor->core->drained ? "true" : "false");
         return;
     }
     session->width = widest(supervisor, &session->request);

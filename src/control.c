@@ -233,7 +233,7 @@ const char *control_submit(struct supervisor *supervisor, struct run_id run, con
     const char *fault = platform_judge_submission();
     if (fault == NULL && supervisor->core->phase != PHASE_RUNNING)
         fault = "a shutdown has begun, and no job is taken any more";
-    if (fault == NULL && supervisor->drained)
+    if (fault == NULL && supervisor->core->drained)
         fault = "no job is taken: the supervisor is drained";
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "the queue of jobs is full";

@@ -35,6 +35,8 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
         return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
     case CORE_JOB:
         return supervisor->jobs[slot - supervisor->core->first_job].name;
+    case CORE_COMPANION:
+        return narrate_name(supervisor, supervisor->core->slots[slot].about);
     }
     return "";
 }

@@ -140,7 +140,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (program.what == PLATFORM_COMMAND)
         program.instance = slot - core_instance(supervisor->core, program.worker, 0);
     program.error.end = action->end;
-    if (about != 0) {
+    if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
         program.error.pid = supervisor->notes[about].pid;
     }
@@ -242,6 +242,18 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     case ACTION_ERROR:
         narrate_error(supervisor, action);
         admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
+        break;
+    case ACTION_READY:
+        log_about(LEVEL_DEBUG, name, pid, "%s is ready (pid %ld)", name, pid);
+        break;
+    case ACTION_ALL_READY:
+    case ACTION_ROLLED:
+        break;
+    case ACTION_FAILED:
+        log_about(LEVEL_ERROR, name, pid, "%s has failed and is stopped (pid %ld)", name, pid);
+        break;
+    case ACTION_HELD:
+        log_about(LEVEL_WARNING, name, pid, "%s is held: what it needs is not there", name);
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
@@ -466,6 +478,7 @@ static void convert_worker(const struct plan_worker *plan, struct core_worker *w
 {
     worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
     worker->wave = plan->wave;
+    worker->autostart = plan->autostart;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;

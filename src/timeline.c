@@ -58,6 +58,7 @@ static void copy_command(const struct supervisor *supervisor, uint32_t slot, cha
         break;
     case CORE_ORPHANS:
     case CORE_JOB:
+    case CORE_COMPANION:
         break;
     }
 }
@@ -268,6 +269,11 @@ void timeline_action(struct supervisor *supervisor, const struct core_action *ac
     case ACTION_FORWARD:   /* timeline_sent() */
     case ACTION_STOP_TREE: /* timeline_stop_tree() */
     case ACTION_CENSUS:
+    case ACTION_READY:
+    case ACTION_ALL_READY:
+    case ACTION_FAILED:
+    case ACTION_HELD:
+    case ACTION_ROLLED:
     case ACTION_EXIT:
         break;
     }

@@ -12,28 +12,47 @@ static size_t aligned(size_t size)
     return (size + 15) & ~(size_t)15;
 }
 
-/* Counts and offsets, the same for core_size() and core_init().  False when out of range. */
-static bool lay_out(struct core *core, const struct core_config *config)
+bool core_has_companion(const struct core_worker *worker)
 {
-    uint64_t instances = 0;
+    return worker->has_before_start || worker->has_after_stop || worker->has_health;
+}
+
+static bool is_in_range(const struct core_worker *worker, uint32_t index)
+{
+    bool ordered = index == 0 || worker[-1].wave <= worker->wave;
+    for (uint32_t i = 0; i < worker->after_count; i++)
+        ordered = ordered && worker->after[i] < index;
+    bool healthy = !worker->has_health || worker->health_interval > 0;
+    return ordered && healthy && worker->wave < SLOTS_MAX && worker->rung_count >= 1 &&
+           worker->rung_count <= CORE_RUNGS_MAX;
+}
+
+bool core_lay_out(struct core *core, const struct core_config *config)
+{
+    uint64_t instances = 0, companions = 0, dependents = 0;
     uint32_t wave_count = 1;
     for (uint32_t i = 0; i < config->worker_count; i++) {
         const struct core_worker *worker = &config->workers[i];
-        bool ordered = i == 0 || worker[-1].wave <= worker->wave;
-        if (!ordered || worker->wave >= SLOTS_MAX || worker->rung_count < 1 ||
-            worker->rung_count > CORE_RUNGS_MAX)
+        if (!is_in_range(worker, i))
             return false;
         instances += worker->instances;
+        companions += core_has_companion(worker) ? worker->instances : 0;
+        dependents += worker->after_count;
         wave_count = worker->wave + 1;
     }
-    uint64_t total = SLOT_ERRORS + (uint64_t)config->error_hooks + instances + config->job_capacity;
+    uint64_t hooks = SLOT_ERRORS + (uint64_t)config->error_hooks;
+    uint64_t total = hooks + companions + instances + config->job_capacity;
     if (total > SLOTS_MAX || config->shield_capacity > SLOTS_MAX)
         return false;
-    core->first_instance = SLOT_ERRORS + config->error_hooks;
+    core->first_companion = (uint32_t)hooks;
+    core->first_instance = (uint32_t)(hooks + companions);
     core->first_job = core->first_instance + (uint32_t)instances;
     core->slot_count = (uint32_t)total;
     core->wave_count = wave_count;
-    core->waves_at = aligned(sizeof *core + total * sizeof(struct core_slot));
+    core->members_at = aligned(sizeof *core + total * sizeof(struct core_slot));
+    core->teams_at = aligned(core->members_at + instances * sizeof(struct core_member));
+    core->dependents_at = aligned(core->teams_at + config->worker_count * sizeof(struct core_team));
+    core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_dependent));
     core->shields_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
     core->deadlines_at = aligned(core->shields_at + shield_size(config->shield_capacity));
     core->size = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
@@ -43,7 +62,13 @@ static bool lay_out(struct core *core, const struct core_config *config)
 size_t core_size(const struct core_config *config)
 {
     struct core core;
-    return lay_out(&core, config) ? core.size : 0;
+    return core_lay_out(&core, config) ? core.size : 0;
+}
+
+uint32_t core_slots(const struct core_config *config)
+{
+    struct core core;
+    return core_lay_out(&core, config) ? core.slot_count : 0;
 }
 
 static void init_slot(struct core_slot *slot, enum core_kind kind, uint32_t owner)
@@ -61,20 +86,66 @@ static void init_hooks(struct core *core)
     init_slot(&core->slots[SLOT_ORPHANS], CORE_ORPHANS, 0);
     init_slot(&core->slots[SLOT_HANDLER], CORE_HOOK, HOOK_HANDLER);
     init_slot(&core->slots[SLOT_CALLBACK], CORE_HOOK, HOOK_CALLBACK);
-    for (uint32_t i = SLOT_ERRORS; i < core->first_instance; i++)
+    for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++)
         init_slot(&core->slots[i], CORE_HOOK, HOOK_ERROR);
+}
+
+static void init_team(struct core *core, uint32_t index, uint32_t first)
+{
+    struct core_team *team = &core_teams(core)[index];
+    team->first = first;
+    team->turn = team->due_first = team->due_last = NONE;
 }
 
 static void init_instances(struct core *core)
 {
-    uint32_t next = core->first_instance;
+    uint32_t next = core->first_instance, companion = core->first_companion;
     for (uint32_t i = 0; i < core->config.worker_count; i++) {
-        struct core_wave *wave = &core_waves(core)[core->config.workers[i].wave];
+        const struct core_worker *worker = &core->config.workers[i];
+        struct core_wave *wave = &core_waves(core)[worker->wave];
         if (wave->first == 0)
             wave->first = next;
-        for (uint32_t n = 0; n < core->config.workers[i].instances; n++)
-            init_slot(&core->slots[next++], CORE_WORKER, i);
+        init_team(core, i, next);
+        for (uint32_t n = 0; n < worker->instances; n++, next++) {
+            init_slot(&core->slots[next], CORE_WORKER, i);
+            core_member(core, &core->slots[next])->companion = NONE;
+            if (!core_has_companion(worker))
+                continue;
+            init_slot(&core->slots[companion], CORE_COMPANION, i);
+            core->slots[companion].about = next;
+            core_member(core, &core->slots[next])->companion = companion++;
+        }
         wave->end = next;
+    }
+}
+
+static bool does_need(const struct core_worker *worker, uint32_t which)
+{
+    return worker->needs != NULL && worker->needs[which];
+}
+
+/* Turns the lists of whom a worker comes after into those of who comes after it. */
+static void init_dependents(struct core *core)
+{
+    struct core_team *teams = core_teams(core);
+    uint32_t place = 0;
+    for (uint32_t i = 0; i < core->config.worker_count; i++)
+        for (uint32_t n = 0; n < core->config.workers[i].after_count; n++)
+            teams[core->config.workers[i].after[n]].dependent_count++;
+    for (uint32_t i = 0; i < core->config.worker_count; i++) {
+        teams[i].first_dependent = place;
+        place += teams[i].dependent_count;
+        teams[i].dependent_count = 0;
+    }
+    for (uint32_t i = 0; i < core->config.worker_count; i++) {
+        const struct core_worker *worker = &core->config.workers[i];
+        for (uint32_t n = 0; n < worker->after_count; n++) {
+            struct core_team *team = &teams[worker->after[n]];
+            struct core_dependent *dependent =
+                &core_dependents(core)[team->first_dependent + team->dependent_count++];
+            *dependent = (struct core_dependent){i, does_need(worker, n)};
+            teams[i].unmet += does_need(worker, n);
+        }
     }
 }
 
@@ -93,7 +164,7 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     struct core layout;
     struct core *core = memory;
     memset(&layout, 0, sizeof layout);
-    bool in_range = lay_out(&layout, config);
+    bool in_range = core_lay_out(&layout, config);
     assert(in_range);
     memset(memory, 0, layout.size);
     memcpy(core, &layout, sizeof layout);
@@ -102,12 +173,13 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     core->cap = core->drained_at = core->notice_at = NEVER;
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;
-    core->dirty_first = core->dirty_last = NONE;
+    core->dirty_first = core->dirty_last = core->team_first = core->team_moved = NONE;
     core->outcome.launcher = config->launcher && !config->forever;
     shield_init(core_shields(core), config->shield_capacity);
     deadline_init(core_deadlines(core), core->slot_count + 1);
     init_hooks(core);
     init_instances(core);
+    init_dependents(core);
     init_jobs(core);
     return core;
 }
@@ -126,10 +198,7 @@ struct run_id core_submitted(const struct core *core)
 
 uint32_t core_instance(const struct core *core, uint32_t worker, uint32_t n)
 {
-    uint32_t slot = core->first_instance + n;
-    for (uint32_t i = 0; i < worker; i++)
-        slot += core->config.workers[i].instances;
-    return slot;
+    return core_teams(core)[worker].first + n;
 }
 
 struct run_id core_run(const struct core *core, uint32_t slot)
@@ -169,4 +238,9 @@ msec core_reprieve(const struct core *core, uint32_t slot)
 msec core_kill_time(const struct core *core, uint32_t slot)
 {
     return core_slot_kill_time(core, &core->slots[slot]);
+}
+
+bool core_is_idle(const struct core *core)
+{
+    return core->jobs_present == 0 && core->holders == 0;
 }

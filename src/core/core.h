@@ -11,14 +11,26 @@
  * memory without pointers into itself: memcpy copies a supervisor.
  *
  * Every process that the supervisor looks after lives in a *slot*: an instance of
- * a worker, a job, or a hook (a command of the supervisor's own, such as the
- * shutdown callback).  Slot 0 stands for the orphans: adopted processes that belong
- * to no run.  A life of a slot is a *run*, named by slot and generation.
+ * a worker, a job, a hook (a command of the supervisor's own, such as the shutdown
+ * callback), or a companion (in which the commands around an instance run, one at a
+ * time: before its start, after its end, and its health checks).  Slot 0 stands for
+ * the orphans: adopted processes that belong to no run.  A life of a slot is a *run*,
+ * named by slot and generation.
  *
  *            START                 exited, nothing of its tree left
  *     DOWN --------> STARTING --> UP ------------------------------> DOWN
  *                                 |                                   ^
  *                                 +-- exited, tree left --> TREE -----+
+ *
+ * An instance with companions, from one start to the next (any part may be absent):
+ *
+ *     wanted, turn come -> before-start -> START -> ready -> health, health, ... -> end of
+ *     the run and its tree -> after-stop -> the delay of the restart -> before-start ...
+ *
+ * An instance is *wished for* when somebody wants it and every worker that it needs stands.  A
+ * worker *stands* when it is wished for, or has done its work: one of its instances is wanted, or
+ * has ended well for good, and every worker that it needs stands, too.  An instance is *awaited*
+ * from the moment that it is wished for until it is ready, or not wished for any more.
  *
  * Promises, in the words of the specification; the simulation checks each by its number:
  *
@@ -39,8 +51,8 @@
  *  P11 A late report about a finished run changes nothing.
  *  P12 A restart comes at its delay, no earlier, and within its limit.
  *  P13 Settling ends: an event causes a bounded number of actions.
- *  P14 No wake-up without a reason: each brings something to do, or a wave its turn; with nothing
- *      to wait for core_deadline() is NEVER, and it is never in the past.
+ *  P14 No wake-up without a reason: each brings something to do, a wave its turn, or a run its age;
+ *      with nothing to wait for core_deadline() is NEVER, and it is never in the past.
  *  P15 A full table refuses and stays as it was.
  *  P16 A job gets no signal before the cap, a forced shutdown or, during a shutdown, its own
  *      deadline.
@@ -52,7 +64,30 @@
  *      or when forced, what is still queued is dropped.
  *  P20 A shutdown signal during a shutdown has an effect only as `repeat` says, and no sooner than
  *      REPEAT_AFTER after the last that had one; a different one is passed on, once.
- *  P21 The answers for people are true: core_present(), core_shielded_until(), core_kill_time().
+ *  P21 The answers for people are true: core_present(), core_shielded_until(), core_kill_time(),
+ *      core_is_idle().
+ *  P22 A run is ready when it is reported to be, or, where nothing is to be reported, when it runs;
+ *      each is told once.  All are told to be ready once, when no instance that starts by itself
+ *      is awaited; never in a shutdown.
+ *  P23 An awaited instance is started only when no instance of a worker that it comes after is
+ *      awaited: each is ready, has ended for good, or is not to run.  A restart waits for nobody.
+ *  P24 An instance is not started, and is stopped, while a worker that it needs does not stand; it
+ *      starts again when that stands and is ready.  A worker that ceases to stand is asked only
+ *      when nothing is there of those that need it.
+ *  P25 A run fails when it is reported to fail, is not ready in time, or misses its watchdog: at
+ *      that moment, no earlier, and only if nobody has stopped it.  It is told, stopped as in any
+ *      stop, and its end is a failure whatever its status is.
+ *  P26 A run that has its age, and one that a roll has come to, is stopped as in any stop and
+ *      started again, which is no failure and counts for no limit.  Of one worker that happens to
+ *      one instance at a time: the next when the last is ready again, or not wished for.  A roll
+ *      ends well when all were ready, and else with the first that is not wished for.
+ *  P27 Commands around an instance run one at a time: before-start before each start, which comes
+ *      only when it has ended well; after-stop when a run and its tree are gone, before anything
+ *      else of the instance, in a shutdown, too, but not from the cap on; health checks while the
+ *      run is ready and is not to stop, each an interval after the last, killed at their time.
+ *  P28 A reload changes nothing for what has a predecessor.  What is new has no history, and a
+ *      generation that no run had before.
+ *  P29 While drained, new jobs are refused.
  */
 #ifndef AIORUN_CORE_H
 #define AIORUN_CORE_H
@@ -66,6 +101,7 @@
 #include <stdint.h>
 
 #define CORE_RUNGS_MAX 8
+#define CORE_NONE      UINT32_MAX   /* no slot, no worker */
 #define ABANDON_AFTER  (5 * SECOND) /* after KILL: what is still there cannot be killed */
 #define REPEAT_AFTER   SECOND       /* a repeated shutdown signal has no effect before this */
 #define SETTLE_TIME    ((msec)100)  /* for a daemon to leave its session after its starter's end */
@@ -80,7 +116,19 @@ struct run_id {
 
 struct core_worker {
     uint32_t instances;
-    uint32_t wave; /* place in the start order; stopped from the highest wave down */
+    uint32_t wave;         /* place in the start order; stopped from the highest wave down */
+    const uint32_t *after; /* workers, each of a lower index, that are ready before it starts */
+    const bool *needs;     /* of those: does it run only while that one stands?  NULL: of none */
+    uint32_t after_count;
+    bool autostart;     /* wanted from the beginning */
+    bool ready_told;    /* a run is ready when EVENT_READY says so; else when it is started */
+    msec ready_timeout; /* from its start until then; NEVER: it may take for ever */
+    msec watchdog;      /* from readiness, and from each EVENT_ALIVE, to the next; 0: none */
+    msec max_age;       /* a run that is up for so long is started anew; 0: never */
+    bool has_before_start, has_after_stop, has_health;
+    msec health_interval;    /* > 0; from readiness, or the end of a check, to the next one */
+    msec health_timeout;     /* a check that takes longer is killed, and has failed */
+    uint32_t health_retries; /* so many checks that fail in a row are a failure; 0 is as 1 */
     enum policy_restart restart;
     struct policy_backoff backoff;
     struct success_set success;
@@ -128,7 +176,14 @@ enum core_event_kind {
     EVENT_ERROR,       /* run: an error that did not end the process */
     EVENT_SUBMIT,      /* run: its job, to be started when its turn comes; see core_submitted() */
     EVENT_JOIN,        /* run, until (0: as for a shield): a shielded job that already runs */
-    EVENT_WANT,        /* run (any generation), wanted: start or stop this instance */
+    EVENT_WANT,        /* run (any generation), wanted: start or stop this instance.  To stop a
+                          worker, say it of all its instances before the next core_next() */
+    EVENT_READY,       /* run: it is ready; refused when it is already, or is to stop */
+    EVENT_ALIVE,       /* run: its watchdog starts anew */
+    EVENT_FAILED,      /* run, why (a failure): refused when it is to stop anyway */
+    EVENT_RESTART,     /* worker: a roll, see P26; all at once where nothing of it runs, and then
+                          those that nobody wants, too.  During a roll: once more after it */
+    EVENT_DRAIN,       /* wanted: refuse new jobs, or take them again */
     EVENT_TIME,        /* nothing but the time */
 };
 
@@ -139,6 +194,24 @@ enum core_trigger {
     TRIGGER_NOTHING_LEFT, /* nothing left to run (the core's own) */
 };
 
+/* Why the core stops a run, or lets it not start, by itself. */
+enum core_why {
+    WHY_NONE,     /* it does not; somebody else does */
+    WHY_READY,    /* failures: it was not ready in time, */
+    WHY_WATCHDOG, /* missed its watchdog, */
+    WHY_HEALTH,   /* was found unwell */
+    WHY_AGE,      /* renewals: it is up for its max_age, */
+    WHY_RESTART,  /* somebody wants it anew */
+};
+
+/* The commands around an instance. */
+enum core_companion {
+    COMPANION_NONE,
+    COMPANION_BEFORE_START,
+    COMPANION_AFTER_STOP,
+    COMPANION_HEALTH,
+};
+
 struct core_event {
     enum core_event_kind kind;
     struct run_id run;
@@ -147,6 +220,8 @@ struct core_event {
     bool left;      /* something of the run's tree is left */
     bool fresh;     /* some of that was never asked to stop */
     bool wanted;
+    enum core_why why;
+    uint32_t worker;
     enum core_trigger trigger;
     int cause; /* which signal, 0..63; opaque here */
     bool keyboard;
@@ -159,18 +234,26 @@ struct core_event {
 /* ---- actions ---- */
 
 enum core_action_kind {
-    ACTION_START,     /* run: start its program; answer EVENT_STARTED or EVENT_NOT_STARTED */
-    ACTION_REQUEST,   /* run: tell it that it is to stop, without a signal (a job: nothing) */
+    ACTION_START,     /* run: start its program; answer EVENT_STARTED or EVENT_NOT_STARTED.
+                         companion: which command, of a companion's run; it belongs to the
+                         instance in the slot's `about` */
+    ACTION_REQUEST,   /* run, why: tell it that it is to stop, without a signal (a job: nothing) */
     ACTION_SIGNAL,    /* run, rung: send it this rung's signal */
     ACTION_FORWARD,   /* run, cause: pass on a shutdown signal other than the one that began it */
     ACTION_STOP_TREE, /* run: ask those of its tree that were never asked (slot 0: the orphans) */
     ACTION_KILL,      /* run: kill what is left of it, tree included */
     ACTION_ABANDON,   /* run: it outlived its KILL; say what remains */
     ACTION_CENSUS,    /* answer with EVENT_TREE for every slot in CORE_TREE and for slot 0 */
-    ACTION_DROP,      /* run: a queued job whose turn will not come any more */
+    ACTION_DROP,      /* run: a queued job whose turn will not come any more; or an instance whose
+                         after-stop (companion) will not run any more */
     ACTION_RETRY,     /* run, until: it will be started again then */
     ACTION_ERROR,     /* run, end: a failure that no restart handled; `first`: it is the status;
                          `hookless`: every --on-error command is busy with others */
+    ACTION_READY,     /* run: it is ready */
+    ACTION_ALL_READY, /* all that starts by itself is ready, for the first time */
+    ACTION_FAILED,    /* run, why: it has failed, and is stopped */
+    ACTION_HELD,      /* run: it is stopped, or not started, since what it needs does not stand */
+    ACTION_ROLLED,    /* worker, ok: a roll is over */
     ACTION_PHASE,     /* phase, trigger, cause: the shutdown has come this far */
     ACTION_FORCED,    /* the shutdown takes a step at once, for a repeated signal */
     ACTION_WAITING,   /* the shutdown takes more than a moment: say for whom */
@@ -194,13 +277,16 @@ struct core_action {
     enum core_phase phase;
     enum core_trigger trigger;
     struct ending end;
-    bool first, hookless;
+    bool first, hookless, ok;
     msec until;
+    enum core_why why;
+    enum core_companion companion;
+    uint32_t worker;
 };
 
 /* ---- the state ---- */
 
-enum core_kind { CORE_ORPHANS, CORE_HOOK, CORE_WORKER, CORE_JOB };
+enum core_kind { CORE_ORPHANS, CORE_HOOK, CORE_WORKER, CORE_JOB, CORE_COMPANION };
 enum core_hook { HOOK_HANDLER, HOOK_CALLBACK, HOOK_ERROR };
 
 enum core_life {
@@ -212,7 +298,7 @@ enum core_life {
 
 struct core_slot {
     enum core_kind kind;
-    uint32_t owner; /* worker's index, or enum core_hook */
+    uint32_t owner; /* worker's index (a job's may be none: CORE_NONE), or enum core_hook */
     uint32_t generation;
 
     /* wishes */
@@ -223,14 +309,17 @@ struct core_slot {
     enum core_life life;
     msec up_since;
     struct ending end; /* of its last run; of a hook for errors: the error */
-    uint32_t about;    /* the slot whose failure a hook for errors is told */
+    uint32_t about; /* the slot whose failure a hook for errors is told; a companion's instance */
+    bool ready;
+    uint8_t companion; /* enum core_companion: what a companion's slot runs, or ran last */
+    uint8_t why;       /* enum core_why: the core stops this run by itself */
     uint32_t shields;
     struct policy_history history;
 
     /* what was done about this run */
     bool requested, tree_asked, killed, abandoned;
     bool shields_overruled; /* a forced shutdown waits for no shield */
-    bool error_untold, error_first, retry_untold;
+    bool error_untold, error_first, retry_untold, ready_untold, why_untold;
     uint32_t rungs_sent;
     msec rung_until; /* when the rung sent last is over */
     msec asked_at;
@@ -249,9 +338,54 @@ struct core_slot {
     uint32_t next_job; /* in the queue, or among the free */
 };
 
+/* What an instance has beside its slot. */
+struct core_member {
+    msec alive_until;   /* its watchdog */
+    msec health_at;     /* its next health check */
+    uint32_t companion; /* the slot of its companion, or CORE_NONE */
+    uint32_t misses;    /* health checks that failed, one after the other */
+    uint32_t next_due;  /* in the line of those that have their age */
+    bool in_line;
+    bool wished, awaited;
+    bool held, held_untold; /* wanted, but something that it needs does not stand */
+    bool done;              /* it has ended well, for good */
+    bool prepared;          /* its before-start has ended well, and it was not started since */
+    bool cleanup_due;       /* its after-stop is to run */
+};
+
+/* The instances of a worker together. */
+struct core_team {
+    uint32_t first;                 /* their slots, as many as there are instances */
+    uint32_t wanted, done, awaited; /* of them */
+    uint32_t present;               /* of them and of their companions; after-stops to come count */
+    uint32_t first_dependent, dependent_count; /* who comes after this worker */
+    uint32_t blockers;                         /* entries in `after` of whom somebody is awaited */
+    uint32_t unmet;                            /* entries in `needs` that do not stand */
+    uint32_t needers; /* entries in others' `needs` that are this one, and somebody is present */
+    bool standing;
+
+    uint32_t turn; /* the slot that is being renewed, or CORE_NONE */
+    uint32_t due_first, due_last;
+    uint32_t roll_next; /* the instance that a roll comes to next */
+    msec rolled_at;     /* when it began: a younger run is new already */
+    bool rolling, roll_again;
+    bool roll_fresh; /* a roll that has started all at once */
+    bool rolled_untold, rolled_ok;
+
+    bool listed; /* its renewals may have something to do */
+    bool moved;  /* it may stand now, or not any more */
+    uint32_t next_listed, next_moved;
+};
+
+/* Who comes after a worker, and whether it needs it. */
+struct core_dependent {
+    uint32_t worker;
+    bool needs;
+};
+
 struct core_wave {
     uint32_t first, end; /* its slots */
-    uint32_t present;    /* of them, not down and not abandoned */
+    uint32_t present;    /* of them, and of their companions, not down and not abandoned */
 };
 
 struct core {
@@ -259,8 +393,9 @@ struct core {
     struct core_config config;
     msec now;
 
-    uint32_t first_instance, first_job, slot_count, wave_count;
-    size_t waves_at, shields_at, deadlines_at; /* offsets of the tables in this block */
+    uint32_t first_companion, first_instance, first_job, slot_count, wave_count;
+    /* offsets of the tables in this block */
+    size_t members_at, teams_at, dependents_at, waves_at, shields_at, deadlines_at;
 
     /* the shutdown */
     bool begun, keyboard;
@@ -282,7 +417,14 @@ struct core {
     uint32_t workers_wanted, workers_up, workers_present, jobs_present, hooks_present;
     uint32_t trees; /* slots in CORE_TREE, the orphans' not counted */
 
+    /* the fleet */
+    uint32_t awaited; /* of the instances that start by themselves */
+    bool all_ready_told;
+    uint32_t team_first, team_moved; /* the teams that are listed, and those that moved */
+
     /* jobs */
+    bool drained;
+    uint32_t holders;      /* runs that hold a shield */
     uint32_t jobs_running; /* submitted ones */
     uint32_t job_free, queue_first, queue_last, submitted;
 
@@ -292,7 +434,8 @@ struct core {
     struct core_slot slots[];
 };
 
-/* Bytes that a core for `config` takes; 0 when `config` is out of range. */
+/* Bytes that a core for `config` takes; 0 when `config` is out of range: workers that are not
+ * ordered by wave, or come after one of no lower index, among others. */
 size_t core_size(const struct core_config *config);
 
 /* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns) a core in which nothing
@@ -335,5 +478,30 @@ msec core_reprieve(const struct core *core, uint32_t slot);
 
 /* When the slot's run is killed if it does not end before; NEVER when that is not planned. */
 msec core_kill_time(const struct core *core, uint32_t slot);
+
+/* Is there no job, neither running nor queued, and no shield?  A shield counts until it is released
+ * or its run ends, even when its deadline is over. */
+bool core_is_idle(const struct core *core);
+
+/* ---- a new configuration ---- */
+
+/* How many slots a core for `config` has; 0 when `config` is out of range. */
+uint32_t core_slots(const struct core_config *config);
+
+/* Fills `old_slot_of` with the predecessor of each of the core_slots(config) slots, or CORE_NONE.
+ * `old_worker_of` has that of each worker of `config`, or CORE_NONE; its instances, their
+ * companions, jobs and hooks follow in their order, as far as there are as many. */
+void core_map(const struct core *old, const struct core_config *config,
+              const uint32_t *old_worker_of, uint32_t *old_slot_of);
+
+/* Makes the core_size(config) bytes at `memory` a core that goes on where `old` is, by the rules of
+ * `config`.  A slot with a predecessor (of its kind; job n that of job n) keeps all its state; what
+ * is new of a worker with `autostart` is wanted.  `old` must have begun, must not be in a shutdown,
+ * have nothing to do (core_next() said so), and be down in all slots that have no successor: what
+ * changed or goes is stopped first.  NULL when the shields or jobs that there are do not fit; `old`
+ * is the one to go on with then.  Else call core_next() next.  Runs that were reported by their
+ * old slots have new ones: the caller translates. */
+struct core *core_reload(void *memory, const struct core *old, const struct core_config *config,
+                         const uint32_t *old_slot_of, msec now);
 
 #endif

@@ -14,7 +14,7 @@ static void force_slot(const struct core *core, struct core_slot *slot)
     bool tree = slot->life == CORE_TREE;
     bool asked = tree ? slot->tree_asked : slot->rungs_sent > 0;
     bool last_rung = slot->rungs_sent == core_worker_of(core, slot)->rung_count;
-    if (slot->kind == CORE_HOOK || (asked && tree))
+    if (slot->kind == CORE_HOOK || slot->kind == CORE_COMPANION || (asked && tree))
         slot->kill_at = core->now;
     else if (asked && last_rung && !core_is_shielded(core, slot))
         slot->kill_at = core->now;
@@ -119,13 +119,13 @@ static void record_hook_end(struct core *core, struct core_slot *slot, struct en
         core_enter_shutdown(core, TRIGGER_SIGNAL, core->cause);
 }
 
-/* Will the instance start again?  When it was stopped and is wanted again by now, at once. */
+/* Will the instance start again?  When it was stopped or renewed and is wanted by now, at once. */
 static bool record_restart(struct core *core, struct core_slot *slot, bool success)
 {
     const struct core_worker *worker = core_worker_of(core, slot);
     if (core_is_shutdown(core) || !slot->wanted)
         return false;
-    if (slot->requested)
+    if (slot->requested && !core_why_is_failure((enum core_why)slot->why))
         return true;
     if (!policy_wants_restart(worker->restart, success))
         return false;
@@ -138,17 +138,22 @@ static bool record_restart(struct core *core, struct core_slot *slot, bool succe
     return true;
 }
 
-static void record_worker_end(struct core *core, struct core_slot *slot, struct ending end,
+void core_record_instance_end(struct core *core, struct core_slot *slot, struct ending end,
                               bool requested)
 {
-    bool success = policy_is_success(&core_worker_of(core, slot)->success, end, requested);
-    core->outcome.command = end;
+    const struct success_set *set = &core_worker_of(core, slot)->success;
+    bool failed = core_why_is_failure((enum core_why)slot->why) && slot->wanted;
+    bool success = policy_is_success(set, end, requested) && !failed;
+    bool unasked = !slot->requested && slot->wanted;
     slot->end = end;
     if (record_restart(core, slot, success))
         return;
+    core_set_done(core, slot, success && unasked && !core_is_shutdown(core));
     core_set_wanted(core, slot, false);
     bool stopped = slot->requested && !core_is_shutdown(core);
-    if (!success && !requested && !stopped)
+    if (failed) /* how it ended says nothing: we have stopped it */
+        record_error(core, slot, (struct ending){ENDING_EXITED, 1});
+    else if (!success && !requested && !stopped)
         record_error(core, slot, end);
 }
 
@@ -176,7 +181,12 @@ static void record_end(struct core *core, struct core_slot *slot, const struct c
         slot->end = event->end;
         break;
     case CORE_WORKER:
-        record_worker_end(core, slot, event->end, event->requested);
+        slot->ready = slot->ready_untold = false;
+        core->outcome.command = event->end;
+        core_record_instance_end(core, slot, event->end, event->requested);
+        break;
+    case CORE_COMPANION:
+        core_record_companion_end(core, slot, event->end);
         break;
     }
     core_set_life(core, slot, event->left ? CORE_TREE : CORE_DOWN);
@@ -196,8 +206,11 @@ static bool record_started(struct core *core, struct core_slot *slot)
         return false;
     slot->up_since = core->now;
     core_set_life(core, slot, CORE_UP);
-    if (slot->kind == CORE_WORKER)
-        core->outcome.never_started = (struct ending){ENDING_NONE, 0};
+    if (slot->kind != CORE_WORKER)
+        return true;
+    core->outcome.never_started = (struct ending){ENDING_NONE, 0};
+    if (!core_worker_of(core, slot)->ready_told)
+        core_set_ready(core, slot);
     return true;
 }
 
@@ -307,12 +320,21 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
             return false;
         record_error(core, slot, (struct ending){ENDING_EXITED, 1});
         return true;
+    case EVENT_READY:
+        return core_record_ready(core, slot);
+    case EVENT_ALIVE:
+        return core_record_alive(core, slot);
+    case EVENT_FAILED:
+        assert(core_why_is_failure(event->why));
+        return core_fail(core, slot, event->why);
     case EVENT_BEGIN:
     case EVENT_REAPED:
     case EVENT_TRIGGER:
     case EVENT_SUBMIT:
     case EVENT_JOIN:
     case EVENT_WANT:
+    case EVENT_RESTART:
+    case EVENT_DRAIN:
     case EVENT_TIME:
         break;
     }
@@ -338,6 +360,8 @@ static void enqueue(struct core *core, uint32_t index)
 static bool record_job(struct core *core, const struct core_event *event, bool runs)
 {
     if (core->job_free == NONE || (core_is_shutdown(core) && !runs) || core->now >= core->cap)
+        return false;
+    if (core->drained)
         return false;
     uint32_t index = core->job_free;
     struct core_slot *slot = &core->slots[index];
@@ -368,7 +392,14 @@ static bool record_want(struct core *core, const struct core_event *event)
     slot->start_at = core->now;
     slot->retry_untold = false;
     memset(&slot->history, 0, sizeof slot->history);
+    if (core_why_is_failure((enum core_why)slot->why) && event->wanted) {
+        slot->why = WHY_RESTART; /* and no failure any more: what is wanted now is a new run */
+        slot->why_untold = false;
+    }
+    core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
+    if (core_team_of(core, slot)->wanted == 0)
+        core_team_of(core, slot)->roll_again = false; /* who stops it last has the last word */
     return true;
 }
 
@@ -377,7 +408,8 @@ static void record_begin(struct core *core)
     core->begun = true;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
         core->slots[i].start_at = core->now;
-        core_set_wanted(core, &core->slots[i], true);
+        if (core_worker_of(core, &core->slots[i])->autostart)
+            core_set_wanted(core, &core->slots[i], true);
     }
 }
 
@@ -417,6 +449,11 @@ static bool record(struct core *core, const struct core_event *event)
         return record_job(core, event, true);
     case EVENT_WANT:
         return record_want(core, event);
+    case EVENT_RESTART:
+        return core_record_restart(core, event->worker);
+    case EVENT_DRAIN:
+        core->drained = event->wanted;
+        return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:
     case EVENT_EXITED:
@@ -425,11 +462,18 @@ static bool record(struct core *core, const struct core_event *event)
     case EVENT_RELEASE:
     case EVENT_EXTEND:
     case EVENT_ERROR:
+    case EVENT_READY:
+    case EVENT_ALIVE:
+    case EVENT_FAILED:
         break;
     }
     struct core_slot *slot = find_run(core, event->run);
-    if (slot == NULL || !record_run(core, slot, event))
+    if (slot == NULL)
         return false;
+    bool held = slot->shields != SHIELD_NONE;
+    if (!record_run(core, slot, event))
+        return false;
+    core_count_holders(core, slot, held);
     core_touch(core, slot);
     return true;
 }
@@ -440,6 +484,7 @@ bool core_step(struct core *core, msec now, const struct core_event *event)
     record_time(core);
     if (core->phase == PHASE_CLOSED || !record(core, event))
         return false;
+    core_settle_standings(core);
     /* Orphans come unreported: what a census found holds until something else happens. */
     if (event->kind != EVENT_TREE && event->kind != EVENT_TIME)
         core->orphans_known = false;

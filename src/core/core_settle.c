@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static bool act(struct core *core, const struct core_slot *slot, enum core_action_kind kind,
-                struct core_action *action)
+bool core_act(struct core *core, const struct core_slot *slot, enum core_action_kind kind,
+              struct core_action *action)
 {
     memset(action, 0, sizeof *action);
     action->kind = kind;
@@ -16,6 +16,8 @@ static bool act(struct core *core, const struct core_slot *slot, enum core_actio
     if (slot != NULL) {
         action->run = core_run(core, core_index(core, slot));
         action->end = slot->end;
+        action->why = (enum core_why)slot->why;
+        action->companion = (enum core_companion)slot->companion;
     }
     return true;
 }
@@ -27,7 +29,7 @@ static bool tell_hook(struct core *core, const struct core_slot *slot)
 {
     if (!core->config.has_on_error || slot->kind == CORE_HOOK)
         return true;
-    for (uint32_t i = SLOT_ERRORS; i < core->first_instance; i++) {
+    for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++) {
         struct core_slot *hook = &core->slots[i];
         if (hook->life != CORE_DOWN || hook->wanted)
             continue;
@@ -41,7 +43,7 @@ static bool tell_hook(struct core *core, const struct core_slot *slot)
 
 static bool tell_error(struct core *core, struct core_slot *slot, struct core_action *action)
 {
-    act(core, slot, ACTION_ERROR, action);
+    core_act(core, slot, ACTION_ERROR, action);
     action->first = slot->error_first;
     slot->error_untold = slot->error_first = false;
     action->hookless = !tell_hook(core, slot);
@@ -56,20 +58,49 @@ static bool start(struct core *core, struct core_slot *slot, struct core_action 
         core_renew(core, slot);
     if (slot->kind == CORE_HOOK) /* once */
         core_set_wanted(core, slot, false);
+    if (slot->kind == CORE_WORKER)
+        core_member(core, slot)->prepared = false;
     core_set_life(core, slot, CORE_STARTING);
-    return act(core, slot, ACTION_START, action);
+    return core_act(core, slot, ACTION_START, action);
+}
+
+static bool drop_cleanup(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    core_set_cleanup_due(core, slot, false);
+    core_act(core, slot, ACTION_DROP, action);
+    action->companion = COMPANION_AFTER_STOP;
+    return true;
+}
+
+static bool settle_companion(struct core *core, struct core_slot *slot, struct core_action *action)
+{
+    enum core_companion due = core_companion_due(core, slot);
+    if (due == COMPANION_NONE)
+        return false;
+    slot->companion = (uint8_t)due;
+    start(core, slot, action);
+    if (due == COMPANION_AFTER_STOP) /* now that the companion is there, and counts */
+        core_set_cleanup_due(core, &core->slots[slot->about], false);
+    return true;
 }
 
 static bool settle_down(struct core *core, struct core_slot *slot, struct core_action *action)
 {
+    if (slot->kind == CORE_COMPANION)
+        return settle_companion(core, slot, action);
+    bool cleans = slot->kind == CORE_WORKER && core_member(core, slot)->cleanup_due;
+    if (cleans && core->now >= core->cap)
+        return drop_cleanup(core, slot, action);
     if (!core_may_start(core, slot))
         return false;
     if (slot->retry_untold) {
         slot->retry_untold = false;
-        act(core, slot, ACTION_RETRY, action);
+        core_act(core, slot, ACTION_RETRY, action);
         action->until = msec_max(slot->start_at, core->now);
         return true;
     }
+    if (slot->kind == CORE_WORKER && !core_is_prepared(core, slot))
+        return false;
     return core->now >= slot->start_at && start(core, slot, action);
 }
 
@@ -82,17 +113,19 @@ static bool kill_slot(struct core *core, struct core_slot *slot, struct core_act
     bool mute = core_index(core, slot) == SLOT_HANDLER && slot->life == CORE_UP;
     if (mute && !core_is_shutdown(core))
         core_enter_shutdown(core, TRIGGER_SIGNAL, core->cause);
-    return act(core, slot, ACTION_KILL, action);
+    return core_act(core, slot, ACTION_KILL, action);
 }
 
 static bool request(struct core *core, struct core_slot *slot, struct core_action *action)
 {
     slot->requested = true;
     slot->asked_at = core->now;
+    if (core_is_shutdown(core) && !core_why_is_failure((enum core_why)slot->why))
+        slot->why = WHY_NONE; /* a renewal that the shutdown was faster than */
     /* Now shields that named no deadline have one. */
     msec until = shield_until(core_shields(core), slot->shields, core_undated(core, slot));
     slot->shielded_until = msec_min(slot->shielded_until, until);
-    return act(core, slot, ACTION_REQUEST, action);
+    return core_act(core, slot, ACTION_REQUEST, action);
 }
 
 static bool stop_tree(struct core *core, struct core_slot *slot, struct core_action *action)
@@ -100,7 +133,7 @@ static bool stop_tree(struct core *core, struct core_slot *slot, struct core_act
     slot->tree_asked = true;
     if (slot->life == CORE_TREE && slot->kill_at == NEVER)
         slot->kill_at = msec_add(core->now, core_tree_length(core, slot));
-    return act(core, slot, ACTION_STOP_TREE, action);
+    return core_act(core, slot, ACTION_STOP_TREE, action);
 }
 
 static bool has_rung(const struct core *core, const struct core_slot *slot)
@@ -110,7 +143,7 @@ static bool has_rung(const struct core *core, const struct core_slot *slot)
 
 static bool send_rung(struct core *core, struct core_slot *slot, struct core_action *action)
 {
-    act(core, slot, ACTION_SIGNAL, action);
+    core_act(core, slot, ACTION_SIGNAL, action);
     action->rung = slot->rungs_sent;
     slot->rung_until = msec_add(core->now, core_rung_time(core, slot, slot->rungs_sent));
     slot->rungs_sent++;
@@ -119,7 +152,7 @@ static bool send_rung(struct core *core, struct core_slot *slot, struct core_act
 
 static bool pass_on(struct core *core, struct core_slot *slot, struct core_action *action)
 {
-    act(core, slot, ACTION_FORWARD, action);
+    core_act(core, slot, ACTION_FORWARD, action);
     action->cause = 0;
     while (!(slot->forwards >> action->cause & 1))
         action->cause++;
@@ -133,12 +166,19 @@ static bool is_left_alone(const struct core *core, const struct core_slot *slot)
     return slot->kind == CORE_ORPHANS && (core_orphans_stay(core) || !core_is_stopping(core, slot));
 }
 
+/* Is it a health check that nobody waits for any more?  There is no need to be gentle with it. */
+static bool is_useless(const struct core *core, const struct core_slot *slot)
+{
+    return slot->kind == CORE_COMPANION && slot->life == CORE_UP &&
+           slot->companion == COMPANION_HEALTH && core_is_moot(core, slot);
+}
+
 static bool settle_killed(struct core *core, struct core_slot *slot, struct core_action *action)
 {
     if (!core_is_shutdown(core) || slot->abandoned || core->now < core_abandon_time(core, slot))
         return false;
     core_set_abandoned(core, slot);
-    return act(core, slot, ACTION_ABANDON, action);
+    return core_act(core, slot, ACTION_ABANDON, action);
 }
 
 static bool settle_up(struct core *core, struct core_slot *slot, struct core_action *action)
@@ -177,6 +217,10 @@ static bool settle_present(struct core *core, struct core_slot *slot, struct cor
         return settle_killed(core, slot, action);
     if (is_left_alone(core, slot))
         return false;
+    if (is_useless(core, slot)) {
+        slot->requested = true;
+        return kill_slot(core, slot, action);
+    }
     if (core->now >= core_slot_kill_time(core, slot))
         return kill_slot(core, slot, action);
     if (!core_is_stopping(core, slot))
@@ -188,6 +232,8 @@ static bool settle_present(struct core *core, struct core_slot *slot, struct cor
 
 static bool settle_slot(struct core *core, struct core_slot *slot, struct core_action *action)
 {
+    if (slot->kind == CORE_WORKER && core_settle_watch(core, slot, action))
+        return true;
     if (slot->error_untold)
         return tell_error(core, slot, action);
     switch (slot->life) {
@@ -212,6 +258,8 @@ static msec present_deadline(const struct core *core, const struct core_slot *sl
     bool settling = !slot->tree_asked && slot->settles_at != 0 && core_is_stopping(core, slot);
     if (slot->life == CORE_TREE)
         return settling ? msec_min(when, settling_until(core, slot)) : when;
+    if (slot->kind == CORE_WORKER)
+        when = msec_min(when, core_watch_deadline(core, slot));
     if (!core_is_stopping(core, slot))
         return slot->kind == CORE_JOB ? msec_min(when, core_spared_until(core, slot)) : when;
     if (!slot->tree_asked)
@@ -223,12 +271,24 @@ static msec present_deadline(const struct core *core, const struct core_slot *sl
     return when;
 }
 
+/* What waits for something else than time is looked at when that comes. */
+static msec down_deadline(const struct core *core, const struct core_slot *slot)
+{
+    if (slot->kind == CORE_COMPANION)
+        return core_companion_deadline(core, slot);
+    if (slot->kind == CORE_WORKER && core_member(core, slot)->cleanup_due)
+        return core->cap;
+    if (slot->kind == CORE_WORKER && core_has_busy_companion(core, slot))
+        return NEVER;
+    return core_may_start(core, slot) && slot->start_at > core->now ? slot->start_at : NEVER;
+}
+
 /* When a slot in which nothing is to be done now is to be looked at again. */
 static msec slot_deadline(const struct core *core, const struct core_slot *slot)
 {
     switch (slot->life) {
     case CORE_DOWN:
-        return core_may_start(core, slot) ? slot->start_at : NEVER;
+        return down_deadline(core, slot);
     case CORE_STARTING:
         return NEVER;
     case CORE_UP:
@@ -253,7 +313,7 @@ static bool settle_queue(struct core *core, struct core_action *action)
     if (!over)
         return start(core, slot, action);
     core_free_job(core, slot);
-    return act(core, slot, ACTION_DROP, action);
+    return core_act(core, slot, ACTION_DROP, action);
 }
 
 /* Asks the next wave when those above it are gone or out of time. */
@@ -379,7 +439,7 @@ static bool settle_phase(struct core *core, struct core_action *action)
 {
     if (core->phase_told < core->phase) {
         core->phase_told++;
-        act(core, NULL, ACTION_PHASE, action);
+        core_act(core, NULL, ACTION_PHASE, action);
         action->phase = core->phase_told;
         return true;
     }
@@ -387,21 +447,21 @@ static bool settle_phase(struct core *core, struct core_action *action)
         if (core->exit_told)
             return false;
         core->exit_told = true;
-        act(core, NULL, ACTION_EXIT, action);
+        core_act(core, NULL, ACTION_EXIT, action);
         action->end = policy_outcome(&core->outcome);
         return true;
     }
     if (core->forced_untold) {
         core->forced_untold = false;
-        return act(core, NULL, ACTION_FORCED, action);
+        return core_act(core, NULL, ACTION_FORCED, action);
     }
     if (core->census_due) {
         core->census_due = false;
-        return act(core, NULL, ACTION_CENSUS, action);
+        return core_act(core, NULL, ACTION_CENSUS, action);
     }
     if (core->now >= core->notice_at) {
         core->notice_at = NEVER;
-        return act(core, NULL, ACTION_WAITING, action);
+        return core_act(core, NULL, ACTION_WAITING, action);
     }
     return false;
 }
@@ -431,7 +491,21 @@ static bool settle_next(struct core *core, struct core_action *action)
     core->dirty_first = slot->next_dirty;
     slot->dirty = false;
     deadline_set(core_deadlines(core), index, slot_deadline(core, slot));
+    struct core_slot *companion = slot->kind == CORE_WORKER ? core_companion_of(core, slot) : NULL;
+    if (companion != NULL)
+        core_touch(core, companion);
     return false;
+}
+
+/* Everything that starts by itself has come up: said last, when nothing else is to be done. */
+static bool settle_all_ready(struct core *core, struct core_action *action)
+{
+    bool lasts = core->config.forever || !is_work_done(core);
+    if (core->all_ready_told || !core->begun || core_is_shutdown(core) || core->awaited > 0 ||
+        !lasts)
+        return false;
+    core->all_ready_told = true;
+    return core_act(core, NULL, ACTION_ALL_READY, action);
 }
 
 bool core_next(struct core *core, struct core_action *action)
@@ -445,11 +519,15 @@ bool core_next(struct core *core, struct core_action *action)
             return true;
         if (settle_steps(core) || core->census_due)
             continue;
+        if (core_settle_teams(core, action))
+            return true;
         if (core->dirty_first == NONE)
             break;
         if (settle_next(core, action))
             return true;
     }
+    if (settle_all_ready(core, action))
+        return true;
     deadline_set(core_deadlines(core), core->slot_count, phase_deadline(core));
     return false;
 }

@@ -7,7 +7,8 @@ const struct core_worker *core_worker_of(const struct core *core, const struct c
     static const struct core_worker plain = {
         .rung_count = 1, .rung_time = {10 * SECOND}, .shield_timeout = NEVER};
     bool owned = slot->kind == CORE_WORKER || slot->kind == CORE_JOB;
-    return owned && core->config.worker_count > 0 ? &core->config.workers[slot->owner] : &plain;
+    return owned && slot->owner < core->config.worker_count ? &core->config.workers[slot->owner]
+                                                            : &plain;
 }
 
 bool core_is_shutdown(const struct core *core)
@@ -37,7 +38,10 @@ bool core_is_busy(const struct core_slot *hook)
 
 bool core_may_start(const struct core *core, const struct core_slot *slot)
 {
-    return slot->wanted && (slot->kind != CORE_WORKER || (core->begun && !core_is_shutdown(core)));
+    if (slot->kind != CORE_WORKER)
+        return slot->wanted;
+    bool wished = core->begun && core_member(core, slot)->wished;
+    return wished && !core_is_shutdown(core) && !core_is_blocked(core, slot);
 }
 
 bool core_orphans_stay(const struct core *core)
@@ -58,13 +62,19 @@ bool core_is_stopping(const struct core *core, const struct core_slot *slot)
         return (core->phase == PHASE_ORPHANS || core->late) && !core_orphans_stay(core);
     case CORE_HOOK:
         return slot->life == CORE_TREE;
+    case CORE_COMPANION:
+        return slot->life == CORE_TREE || core_is_moot(core, slot);
     case CORE_JOB:
         return slot->life == CORE_TREE || core->now >= core_spared_until(core, slot);
     case CORE_WORKER:
         if (core->phase >= PHASE_CANCEL)
             return core_worker_of(core, slot)->wave >= core->wave_open;
         /* Between the trigger and the stop requests the callback comes first. */
-        return core->phase == PHASE_RUNNING && (!slot->wanted || slot->life == CORE_TREE);
+        if (core_is_shutdown(core))
+            return false;
+        if (slot->life == CORE_TREE || core_is_replaced(slot))
+            return true;
+        return !core_member(core, slot)->wished && !core_is_in_use(core, slot);
     }
     return false;
 }
@@ -144,6 +154,17 @@ msec core_slot_kill_time(const struct core *core, const struct core_slot *slot)
     return msec_min(own, limit_of(core, slot));
 }
 
+msec core_run_time(const struct core *core, const struct core_slot *slot)
+{
+    msec cap = core->config.timeout;
+    bool is_callback = slot->kind == CORE_HOOK && slot->owner == HOOK_CALLBACK;
+    if (slot->kind == CORE_COMPANION && slot->companion == COMPANION_HEALTH)
+        return msec_min(cap, core->config.workers[slot->owner].health_timeout);
+    if ((slot->kind != CORE_HOOK && slot->kind != CORE_COMPANION) || cap == NEVER)
+        return NEVER;
+    return is_callback ? cap / 4 : cap;
+}
+
 msec core_tree_time(const struct core *core, const struct core_slot *slot)
 {
     return msec_before(core_slot_kill_time(core, slot), tree_reserve(core, slot));
@@ -192,7 +213,7 @@ void core_touch_range(struct core *core, uint32_t first, uint32_t end)
         core_touch(core, &core->slots[i]);
 }
 
-static void count_presence(struct core *core, const struct core_slot *slot, uint32_t change)
+void core_count_presence(struct core *core, const struct core_slot *slot, uint32_t change)
 {
     switch (slot->kind) {
     case CORE_ORPHANS:
@@ -202,10 +223,17 @@ static void count_presence(struct core *core, const struct core_slot *slot, uint
         core->hooks_present += change;
         break;
     case CORE_WORKER:
+    case CORE_COMPANION:
         core->workers_present += change;
-        core_waves(core)[core_worker_of(core, slot)->wave].present += change;
+        core_waves(core)[core->config.workers[slot->owner].wave].present += change;
+        core_count_team(core, core_team_of(core, slot), change);
         break;
     }
+}
+
+void core_count_holders(struct core *core, const struct core_slot *slot, bool held)
+{
+    core->holders += (uint32_t)(slot->shields != SHIELD_NONE) - (uint32_t)held;
 }
 
 void core_free_job(struct core *core, struct core_slot *slot)
@@ -221,9 +249,12 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
     bool was_present = core_is_present(slot);
     bool was_up = core_is_up(slot);
     bool was_tree = slot->life == CORE_TREE;
+    bool ends = slot->life != CORE_DOWN && life == CORE_DOWN;
+    if (slot->kind == CORE_WORKER && ends && !slot->abandoned) /* before it is not there any more */
+        core_set_cleanup_due(core, slot, core->config.workers[slot->owner].has_after_stop);
     slot->life = life;
     if (core_is_present(slot) != was_present)
-        count_presence(core, slot, was_present ? (uint32_t)-1 : 1);
+        core_count_presence(core, slot, was_present ? (uint32_t)-1 : 1);
     uint32_t change = (uint32_t)core_is_up(slot) - (uint32_t)was_up;
     if (slot->kind == CORE_WORKER)
         core->workers_up += change;
@@ -233,13 +264,17 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
         core->trees += (uint32_t)(life == CORE_TREE) - (uint32_t)was_tree;
     if (slot->kind == CORE_JOB && life == CORE_DOWN)
         core_free_job(core, slot);
+    if (slot->kind == CORE_COMPANION)
+        core_touch(core, &core->slots[slot->about]);
     core_touch(core, slot);
 }
 
 void core_set_wanted(struct core *core, struct core_slot *slot, bool wanted)
 {
-    if (slot->kind == CORE_WORKER)
-        core->workers_wanted += (uint32_t)wanted - (uint32_t)slot->wanted;
+    if (slot->kind == CORE_WORKER) {
+        core_set_instance_wanted(core, slot, wanted);
+        return;
+    }
     slot->wanted = wanted;
     core_touch(core, slot);
 }
@@ -248,27 +283,20 @@ void core_set_abandoned(struct core *core, struct core_slot *slot)
 {
     if (slot->kind == CORE_JOB)
         core->jobs_present--;
-    count_presence(core, slot, (uint32_t)-1);
+    core_count_presence(core, slot, (uint32_t)-1);
     slot->abandoned = true;
-}
-
-/* How long a run may take at most; NEVER for what has a ladder. */
-static msec hook_time(const struct core *core, const struct core_slot *slot)
-{
-    if (slot->kind != CORE_HOOK || core->config.timeout == NEVER)
-        return NEVER;
-    return slot->owner == HOOK_CALLBACK ? core->config.timeout / 4 : core->config.timeout;
 }
 
 void core_renew(struct core *core, struct core_slot *slot)
 {
     slot->generation++;
     slot->requested = slot->tree_asked = slot->killed = slot->abandoned = false;
-    slot->shields_overruled = slot->joined = false;
+    slot->shields_overruled = slot->joined = slot->ready = slot->ready_untold = false;
+    slot->why = WHY_NONE;
     slot->rungs_sent = 0;
     slot->rung_until = slot->shielded_until = slot->extended_until = 0;
     slot->spared_until = NEVER;
-    slot->kill_at = msec_add(core->now, hook_time(core, slot));
+    slot->kill_at = msec_add(core->now, core_run_time(core, slot));
     slot->forwards = 0;
 }
 

@@ -1,5 +1,6 @@
 #include "core/shield.h"
 
+#include <assert.h>
 #include <string.h>
 
 size_t shield_size(uint32_t capacity)
@@ -70,6 +71,27 @@ void shield_drop(struct shield_table *table, uint32_t *list)
 {
     while (*list != SHIELD_NONE)
         drop(table, list);
+}
+
+uint32_t shield_count(const struct shield_table *table, uint32_t list)
+{
+    uint32_t count = 0;
+    for (uint32_t i = list; i != SHIELD_NONE; i = table->cells[i].next)
+        count++;
+    return count;
+}
+
+void shield_move(struct shield_table *to, uint32_t *to_list, const struct shield_table *from,
+                 uint32_t list)
+{
+    for (uint32_t i = list; i != SHIELD_NONE; i = from->cells[i].next) {
+        bool held = shield_hold(to, to_list, from->cells[i].name, SHIELD_UNDATED);
+        assert(held);
+        struct shield *shield = &to->cells[*to_list];
+        shield->until = from->cells[i].until;
+        shield->undated = from->cells[i].undated;
+        shield->holds = from->cells[i].holds;
+    }
 }
 
 static msec end_of(const struct shield *shield, msec undated)

@@ -52,6 +52,13 @@ bool shield_release(struct shield_table *table, uint32_t *list, const char *name
 /* Drops every shield of the list. */
 void shield_drop(struct shield_table *table, uint32_t *list);
 
+/* How many shields the list has. */
+uint32_t shield_count(const struct shield_table *table, uint32_t list);
+
+/* Puts the shields of `list`, in `from`, into the empty list `to_list`; there must be room. */
+void shield_move(struct shield_table *to, uint32_t *to_list, const struct shield_table *from,
+                 uint32_t list);
+
 /* Drops the shields of the list whose deadline is over at `now`; false when there is none. */
 bool shield_expire(struct shield_table *table, uint32_t *list, msec undated, msec now);
 

@@ -35,8 +35,26 @@ static bool is_over(const struct world *world)
     return world->entered && world->now >= world->cap;
 }
 
-static void check_start(struct world *world, struct run_id run)
+/* Is it the instance's turn to start, and is it prepared? */
+static void check_order(struct world *world, uint32_t slot)
 {
+    const struct record *record = &world->records[slot];
+    const struct record *companion = &world->records[record->companion];
+    if (!record->wished)
+        broken(world, 24, "worker %u is started, but what it needs does not stand", slot);
+    if (fact_is_blocked(world, record))
+        broken(world, 23, "worker %u is started before what it comes after is ready", slot);
+    if (record->companion != 0 && companion->life != GONE)
+        broken(world, 27, "worker %u is started while its companion runs", slot);
+    if (record->cleanup_due)
+        broken(world, 27, "worker %u is started before its after-stop has run", slot);
+    if (fact_worker(world, record)->has_before_start && !record->prepared)
+        broken(world, 27, "worker %u is started without its before-start", slot);
+}
+
+static void check_start(struct world *world, const struct core_action *action)
+{
+    struct run_id run = action->run;
     const struct record *record = &world->records[run.slot];
     if (record->life != GONE || world_has_members(world, run.slot, record->generation))
         broken(world, 1, "slot %u is started while something of it is left", run.slot);
@@ -54,6 +72,12 @@ static void check_start(struct world *world, struct run_id run)
             broken(world, 12, "worker %u is started but not wanted", run.slot);
         if (world->now < record->restart_at)
             broken(world, 12, "worker %u is started before its delay is over", run.slot);
+        check_order(world, run.slot);
+        break;
+    case CORE_COMPANION:
+        if (action->companion != fact_companion_due(world, record))
+            broken(world, 27, "companion %u runs %d, not %d", run.slot, action->companion,
+                   fact_companion_due(world, record));
         break;
     case CORE_JOB:
         if (world->queue_count == 0 || world->queue[0] != run.slot)
@@ -100,10 +124,35 @@ static void check_waves(struct world *world, const struct record *record)
         broken(world, 10, "wave %u is asked before its turn", record->wave);
 }
 
-static void check_request(struct world *world, struct run_id run)
+/* Of one worker one is renewed at a time, when it has its age or a roll has come to it. */
+static void check_renewal(struct world *world, const struct core_action *action)
 {
+    const struct record *record = &world->records[action->run.slot];
+    if (!fact_is_watched(world, record))
+        broken(world, 26, "run %u is renewed, but is to stop anyway", action->run.slot);
+    if (action->why == WHY_AGE && world->now < fact_age_limit(world, record))
+        broken(world, 26, "run %u is renewed before it has its age", action->run.slot);
+    bool is_new = record->rolled && record->started_at > world->rolled_at[record->owner];
+    if (action->why == WHY_RESTART && (!world->rolling[record->owner] || is_new))
+        broken(world, 26, "run %u is renewed, but no roll comes to it", action->run.slot);
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *other = &world->records[i];
+        bool at_once = world->at_once[record->owner] && action->why == WHY_RESTART;
+        if (other != record && other->owner == record->owner && other->renewing && !at_once)
+            broken(world, 26, "run %u is renewed while %u is", action->run.slot, i);
+    }
+}
+
+static void check_request(struct world *world, const struct core_action *action)
+{
+    struct run_id run = action->run;
     const struct record *record = &world->records[run.slot];
+    bool renews = action->why == WHY_AGE || action->why == WHY_RESTART;
     check_current(world, run);
+    if (renews && record->why == WHY_NONE && !world->entered)
+        check_renewal(world, action);
+    else if (action->why != record->why)
+        broken(world, 25, "run %u is asked for another reason than it has", run.slot);
     check_job(world, record);
     if (record->requested)
         broken(world, 3, "run %u.%u is asked twice", run.slot, run.generation);
@@ -111,7 +160,10 @@ static void check_request(struct world *world, struct run_id run)
         broken(world, 3, "run %u.%u is asked after its end", run.slot, run.generation);
     if (record->kind == CORE_WORKER && world->entered)
         check_waves(world, record);
-    else if (!fact_is_reached(world, record))
+    else if (record->kind == CORE_WORKER && !renews && record->why == WHY_NONE &&
+             fact_is_in_use(world, record))
+        broken(world, 24, "run %u is asked while it is needed", run.slot);
+    else if (!renews && !fact_is_reached(world, record))
         broken(world, 3, "run %u.%u is asked to stop for no reason", run.slot, run.generation);
 }
 
@@ -183,8 +235,12 @@ static bool is_due(const struct world *world, uint32_t slot)
         return true;
     if (record->life == TREE)
         return is_tree_due(world, record);
-    if (record->kind == CORE_HOOK)
-        return world->now >= fact_hook_end(world, record);
+    if (record->kind == CORE_COMPANION && fact_is_moot(world, record) &&
+        record->runs == COMPANION_HEALTH)
+        return true;
+    bool timed = record->kind == CORE_HOOK || record->kind == CORE_COMPANION;
+    if (timed && world->now >= fact_hook_end(world, record))
+        return true;
     return is_ladder_due(world, record);
 }
 
@@ -216,7 +272,7 @@ static void check_kill(struct world *world, struct run_id run)
     if (!is_due(world, run.slot))
         broken(world, 5, "run %u.%u is killed before its deadline", run.slot, run.generation);
     bool skips = record->life == UP && record->rungs > 0 && !is_forced_now(world) &&
-                 world->now < fact_limit(world, record) &&
+                 record->kind != CORE_COMPANION && world->now < fact_limit(world, record) &&
                  fact_rungs_time(world, record, record->rungs) > 0;
     if (skips)
         broken(world, 3, "run %u.%u is killed and a rung was left out", run.slot, run.generation);
@@ -230,6 +286,44 @@ static void check_abandon(struct world *world, struct run_id run)
     msec since = msec_min(record->killed_at, world->cap);
     if (!world->entered || !record->killed || world->now < since + ABANDON_AFTER)
         broken(world, 7, "run %u.%u is abandoned too early", run.slot, run.generation);
+}
+
+/* ---- actions about the fleet ---- */
+
+static void check_failed(struct world *world, const struct core_action *action)
+{
+    const struct record *record = &world->records[action->run.slot];
+    bool reported = record->why_untold && action->why == record->why;
+    bool watched = fact_is_watched(world, record);
+    bool late = action->why == WHY_READY && world->now >= fact_ready_limit(world, record);
+    bool silent = action->why == WHY_WATCHDOG && world->now >= fact_alive_limit(world, record);
+    if (!reported && !(watched && (late || silent)))
+        broken(world, 25, "run %u has not failed of %d", action->run.slot, action->why);
+}
+
+static void check_all_ready(struct world *world)
+{
+    if (world->all_ready_told)
+        broken(world, 22, "all are told to be ready again");
+    if (!fact_is_all_ready(world))
+        broken(world, 22, "all are told to be ready, and are not");
+}
+
+static void check_rolled(struct world *world, const struct core_action *action)
+{
+    bool lost = false;
+    if (!world->rolling[action->worker])
+        broken(world, 26, "a roll is over that there was not");
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->owner != action->worker)
+            continue;
+        lost = lost || !record->wished;
+        if (action->ok && record->to_roll && record->wanted && !record->rolled)
+            broken(world, 26, "a roll has ended well without %u", i);
+    }
+    if (!action->ok && !lost)
+        broken(world, 26, "a roll has failed though all are wished for");
 }
 
 /* ---- actions about the whole ---- */
@@ -254,7 +348,7 @@ static void check_error(struct world *world, const struct core_action *action)
     if (action->first != record->error_first)
         broken(world, 9, "it is %sthe first error", record->error_first ? "" : "not ");
     bool free = false;
-    for (uint32_t i = 3; i < world->first_instance; i++)
+    for (uint32_t i = 3; i < world->first_companion; i++)
         free = free || (world->records[i].life == GONE && !world->records[i].about_to_start);
     bool needed = config->has_on_error && record->kind != CORE_HOOK;
     if (action->hookless != (needed && !free))
@@ -319,10 +413,10 @@ void check_action(struct world *world, const struct core_action *action)
         broken(world, 18, "an action after EXIT");
     switch (action->kind) {
     case ACTION_START:
-        check_start(world, action->run);
+        check_start(world, action);
         break;
     case ACTION_REQUEST:
-        check_request(world, action->run);
+        check_request(world, action);
         break;
     case ACTION_SIGNAL:
         check_signal(world, action);
@@ -340,6 +434,11 @@ void check_action(struct world *world, const struct core_action *action)
         check_abandon(world, action->run);
         break;
     case ACTION_DROP:
+        if (action->companion != COMPANION_NONE) {
+            if (!is_over(world) || !world->records[action->run.slot].cleanup_due)
+                broken(world, 27, "the after-stop of %u is dropped too early", action->run.slot);
+            break;
+        }
         if (!(is_over(world) || world->forced) || !world->records[action->run.slot].queued)
             broken(world, 19, "job %u is dropped too early", action->run.slot);
         break;
@@ -355,6 +454,24 @@ void check_action(struct world *world, const struct core_action *action)
     case ACTION_FORCED:
         if (!world->force_expected)
             broken(world, 20, "forced without a reason");
+        break;
+    case ACTION_READY:
+        if (!world->records[action->run.slot].ready_untold)
+            broken(world, 22, "run %u is told to be ready, and is not", action->run.slot);
+        check_current(world, action->run);
+        break;
+    case ACTION_ALL_READY:
+        check_all_ready(world);
+        break;
+    case ACTION_FAILED:
+        check_failed(world, action);
+        break;
+    case ACTION_HELD:
+        if (!world->records[action->run.slot].held_untold || world->entered)
+            broken(world, 24, "run %u is told to be held, and is not", action->run.slot);
+        break;
+    case ACTION_ROLLED:
+        check_rolled(world, action);
         break;
     case ACTION_EXIT:
         check_exit(world, action);
@@ -374,6 +491,10 @@ static void check_asked(struct world *world, uint32_t slot)
     if (record->life != UP || record->killed || record->kind == CORE_HOOK ||
         !fact_is_reached(world, record))
         return;
+    if (!record->requested && record->kind == CORE_WORKER && !record->wished && !world->entered)
+        broken(world, 24, "run %u is not asked, though nothing wishes for it", slot);
+    if (record->kind == CORE_COMPANION && record->runs == COMPANION_HEALTH)
+        broken(world, 27, "the health check %u is of no use, but not killed", slot);
     if (!record->requested)
         broken(world, 3, "run %u is not asked, though a stop reached it", slot);
     bool due = world->now >= fact_rung_end(world, record);
@@ -407,12 +528,70 @@ static void check_cap(struct world *world, uint32_t slot)
 static void check_restart(struct world *world, uint32_t slot)
 {
     const struct record *record = &world->records[slot];
-    bool due = record->kind == CORE_WORKER && record->life == GONE && record->wanted &&
+    const struct record *companion = &world->records[record->companion];
+    bool busy = record->kind == CORE_WORKER && record->companion != 0 && companion->life != GONE;
+    bool due = record->kind == CORE_WORKER && record->life == GONE && record->wished &&
                world->begun && !world->entered && world->now >= record->restart_at;
-    if (due)
+    if (record->kind == CORE_COMPANION && fact_companion_due(world, record) != COMPANION_NONE)
+        broken(world, 27, "companion %u does not run %d", slot, fact_companion_due(world, record));
+    if (record->cleanup_due && is_over(world))
+        broken(world, 27, "the after-stop of %u is not dropped at the cap", slot);
+    if (due && !busy && !fact_is_blocked(world, record))
         broken(world, 12, "worker %u is not started at its time", slot);
     if (record->about_to_start && record->life == GONE)
         broken(world, 12, "hook %u is not started", slot);
+}
+
+/* What was to be said or done of an instance by now. */
+static void check_instance(struct world *world, uint32_t slot)
+{
+    const struct record *record = &world->records[slot];
+    bool watched = fact_is_watched(world, record);
+    if (record->ready_untold)
+        broken(world, 22, "run %u is not told to be ready", slot);
+    if (record->held_untold && !world->entered)
+        broken(world, 24, "run %u is not told to be held", slot);
+    if (record->why_untold)
+        broken(world, 25, "run %u is not told to have failed", slot);
+    if (watched && world->now >= fact_ready_limit(world, record))
+        broken(world, 25, "run %u is not ready in time, and does not fail", slot);
+    if (watched && world->now >= fact_alive_limit(world, record))
+        broken(world, 25, "run %u has missed its watchdog, and does not fail", slot);
+}
+
+/* Is there an instance of the worker for which a renewal may wait? */
+static bool is_renewing(const struct world *world, uint32_t worker)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->owner == worker && record->wished && !fact_serves(record))
+            return true;
+    }
+    return false;
+}
+
+static void check_renewals(struct world *world)
+{
+    for (uint32_t i = 0; i < world->setting->config.worker_count && !world->entered; i++)
+        if (world->rolling[i] && !is_renewing(world, i))
+            broken(world, 26, "the roll of worker %u stands still", i);
+    for (uint32_t i = world->first_instance; i < world->first_job && !world->entered; i++) {
+        const struct record *record = &world->records[i];
+        if (fact_is_watched(world, record) && world->now >= fact_age_limit(world, record) &&
+            !is_renewing(world, record->owner))
+            broken(world, 26, "run %u has its age, and stays", i);
+    }
+    if (!world->all_ready_told && fact_is_all_ready(world))
+        broken(world, 22, "all are ready, which is not told");
+}
+
+/* Is there something of a run's life that a time was set for? */
+static bool has_limit(const struct world *world, const struct record *record)
+{
+    bool checked = record->kind == CORE_WORKER && fact_worker(world, record)->has_health;
+    return fact_is_watched(world, record) &&
+           ((checked && record->ready) || fact_ready_limit(world, record) != NEVER ||
+            fact_alive_limit(world, record) != NEVER || fact_age_limit(world, record) != NEVER);
 }
 
 /* Is there anything that only time will change? */
@@ -420,8 +599,10 @@ static bool is_waiting(const struct world *world)
 {
     for (uint32_t i = 0; i < world->record_count; i++) {
         const struct record *record = &world->records[i];
-        bool retry = record->kind == CORE_WORKER && record->life == GONE && record->wanted;
-        bool hook = record->kind == CORE_HOOK && record->life != GONE;
+        bool retry = record->kind == CORE_WORKER && record->life == GONE && record->wished &&
+                     record->restart_at > world->now;
+        bool command = record->kind == CORE_HOOK || record->kind == CORE_COMPANION;
+        bool hook = (command && record->life != GONE) || has_limit(world, record);
         bool stop = record->life == UP && record->requested;
         bool tree = record->life == TREE && i > 0;
         if (retry || hook || stop || tree)
@@ -461,6 +642,15 @@ static void check_answers(struct world *world, uint32_t slot)
 
 static void check_jobs(struct world *world)
 {
+    bool idle = world->queue_count == 0;
+    for (uint32_t i = 0; i < world->record_count; i++) {
+        const struct record *record = &world->records[i];
+        idle = idle && (record->kind != CORE_JOB || record->life == GONE || record->abandoned);
+        for (uint32_t name = 0; name < NAMES; name++)
+            idle = idle && record->shields[name].holds == 0;
+    }
+    if (core_is_idle(world_core(world)) != idle)
+        broken(world, 21, "it is told to be idle, or not, but wrongly");
     if (world->queue_count == 0)
         return;
     if (is_over(world) || world->forced)
@@ -491,12 +681,14 @@ void check_settled(struct world *world)
         check_cap(world, i);
         check_restart(world, i);
         check_answers(world, i);
+        check_instance(world, i);
         if (world->records[i].errors > 0)
             broken(world, 9, "an error of run %u is not told", i);
     }
     if (!world->exited) {
         check_end(world);
         check_jobs(world);
+        check_renewals(world);
     }
     check_deadline(world);
 }
@@ -506,6 +698,22 @@ void check_time(struct world *world, msec next)
     msec slack = world->setting->lazy ? 4 * SECOND : 0;
     if (world->entered && next > msec_add(world->cap, ABANDON_AFTER + slack))
         broken(world, 8, "the exit does not come in time");
+}
+
+void check_reload(struct world *world, const struct core *old, const uint32_t *old_slot_of)
+{
+    const struct core *core = world_core(world);
+    for (uint32_t i = 0; i < world->record_count; i++) {
+        uint32_t was = old_slot_of[i];
+        if (core_run(core, i).generation != world->records[i].generation)
+            broken(world, 28, "slot %u has another generation after a reload", i);
+        if (was == CORE_NONE)
+            continue;
+        if (core_present(core, i) != core_present(old, was) ||
+            core_shielded_until(core, i) != core_shielded_until(old, was) ||
+            (!world->setting->lazy && core_kill_time(core, i) != core_kill_time(old, was)))
+            broken(world, 28, "slot %u is another after a reload", i);
+    }
 }
 
 void check_refusal(struct world *world, const void *before, const struct core_event *event,

@@ -18,6 +18,9 @@ void check_time(struct world *world, msec next);
 void check_refusal(struct world *world, const void *before, const struct core_event *event,
                    bool expected, bool accepted, int promise);
 
+/* The core that took the place of `old`, before anything follows from it. */
+void check_reload(struct world *world, const struct core *old, const uint32_t *old_slot_of);
+
 /* The promise is broken: says so and ends the schedule. */
 /* What was broken last. */
 extern char broken_text[256];

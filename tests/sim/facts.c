@@ -7,7 +7,7 @@ const struct core_worker *fact_worker(const struct world *world, const struct re
     static const struct core_worker plain = {
         .rung_count = 1, .rung_time = {10 * SECOND}, .shield_timeout = NEVER};
     bool owned = record->kind == CORE_WORKER || record->kind == CORE_JOB;
-    if (!owned || world->setting->config.worker_count == 0)
+    if (!owned || record->owner >= world->setting->config.worker_count)
         return &plain;
     return &world->setting->workers[record->owner];
 }
@@ -122,6 +122,11 @@ msec fact_spared_until(const struct world *world, const struct record *record)
 msec fact_hook_end(const struct world *world, const struct record *record)
 {
     msec time = cap_time(world);
+    if (record->kind == CORE_COMPANION) {
+        if (record->runs == COMPANION_HEALTH)
+            time = msec_min(time, world->setting->workers[record->owner].health_timeout);
+        return msec_add(record->started_at, time);
+    }
     if (time != NEVER && record->owner == HOOK_CALLBACK)
         time /= 4;
     return msec_add(record->started_at, time);
@@ -143,9 +148,9 @@ static bool is_waited_for(const struct record *record)
 /* Are the waves above this one gone, or out of time? */
 static bool is_turn(const struct world *world, uint32_t wave)
 {
-    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+    for (uint32_t i = world->first_companion; i < world->first_job; i++) {
         const struct record *record = &world->records[i];
-        if (record->wave > wave && is_waited_for(record) &&
+        if (record->wave > wave && (is_waited_for(record) || record->cleanup_due) &&
             world->now < wave_limit(world, record->wave))
             return false;
     }
@@ -161,6 +166,8 @@ bool fact_is_reached(const struct world *world, const struct record *record)
                 world->now >= msec_before(world->cap, fact_reserve(world)));
     case CORE_HOOK:
         return record->life == TREE;
+    case CORE_COMPANION:
+        return record->life == TREE || record->requested || fact_is_moot(world, record);
     case CORE_JOB:
         return record->life == TREE || world->now >= fact_spared_until(world, record);
     case CORE_WORKER:
@@ -169,8 +176,152 @@ bool fact_is_reached(const struct world *world, const struct record *record)
     if (record->requested)
         return true;
     if (!world->entered)
-        return !record->wanted || record->life == TREE;
+        return record->life == TREE || record->why != WHY_NONE ||
+               (!record->wished && !fact_is_in_use(world, record));
     return world->cancel && (world->forced || is_turn(world, record->wave));
+}
+
+/* ---- the fleet ---- */
+
+bool fact_stands(const struct world *world, uint32_t worker)
+{
+    const struct core_worker *asked = &world->setting->workers[worker];
+    bool serves = false;
+    for (uint32_t i = 0; i < asked->after_count; i++)
+        if (asked->needs != NULL && asked->needs[i] && !fact_stands(world, asked->after[i]))
+            return false;
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        serves = serves || (record->owner == worker && (record->wanted || record->done));
+    }
+    return serves;
+}
+
+bool fact_is_wished(const struct world *world, const struct record *record)
+{
+    const struct core_worker *worker = fact_worker(world, record);
+    for (uint32_t i = 0; i < worker->after_count; i++)
+        if (worker->needs != NULL && worker->needs[i] && !fact_stands(world, worker->after[i]))
+            return false;
+    return record->wanted;
+}
+
+bool fact_is_blocked(const struct world *world, const struct record *record)
+{
+    const struct core_worker *worker = fact_worker(world, record);
+    for (uint32_t i = world->first_instance; i < world->first_job && record->awaited; i++)
+        for (uint32_t n = 0; n < worker->after_count; n++)
+            if (world->records[i].owner == worker->after[n] && world->records[i].awaited)
+                return true;
+    return false;
+}
+
+/* Is there anything of the worker: runs, their trees, their companions? */
+static bool is_there(const struct world *world, uint32_t worker)
+{
+    for (uint32_t i = world->first_companion; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->owner == worker && (is_waited_for(record) || record->cleanup_due))
+            return true;
+    }
+    return false;
+}
+
+bool fact_is_in_use(const struct world *world, const struct record *record)
+{
+    if (fact_stands(world, record->owner))
+        return false;
+    for (uint32_t i = 0; i < world->setting->config.worker_count; i++) {
+        const struct core_worker *other = &world->setting->workers[i];
+        for (uint32_t n = 0; n < other->after_count; n++)
+            if (other->after[n] == record->owner && other->needs != NULL && other->needs[n] &&
+                is_there(world, i))
+                return true;
+    }
+    return false;
+}
+
+bool fact_is_watched(const struct world *world, const struct record *record)
+{
+    return record->kind == CORE_WORKER && record->life == UP && record->wished &&
+           !record->requested && record->why == WHY_NONE && !world->entered;
+}
+
+bool fact_serves(const struct record *record)
+{
+    return record->life == UP && record->ready && !record->requested && record->why == WHY_NONE;
+}
+
+msec fact_ready_limit(const struct world *world, const struct record *record)
+{
+    if (record->ready)
+        return NEVER;
+    return msec_add(record->started_at, fact_worker(world, record)->ready_timeout);
+}
+
+msec fact_alive_limit(const struct world *world, const struct record *record)
+{
+    bool watched = fact_worker(world, record)->watchdog > 0 && record->ready;
+    return watched ? record->alive_until : NEVER;
+}
+
+msec fact_age_limit(const struct world *world, const struct record *record)
+{
+    msec max_age = fact_worker(world, record)->max_age;
+    return max_age > 0 ? msec_add(record->started_at, max_age) : NEVER;
+}
+
+bool fact_is_moot(const struct world *world, const struct record *record)
+{
+    const struct record *instance = &world->records[record->companion];
+    if (record->life != UP || record->runs == COMPANION_AFTER_STOP)
+        return false;
+    if (record->runs == COMPANION_HEALTH)
+        return !fact_is_watched(world, instance);
+    return world->entered ? world->cancel : !instance->wished;
+}
+
+enum core_companion fact_companion_due(const struct world *world, const struct record *record)
+{
+    const struct record *instance = &world->records[record->companion];
+    const struct core_worker *worker = &world->setting->workers[record->owner];
+    bool starts = !world->entered && world->begun && instance->wished && instance->life == GONE &&
+                  world->now >= instance->restart_at && !fact_is_blocked(world, instance);
+    if (record->life != GONE)
+        return COMPANION_NONE;
+    if (instance->cleanup_due)
+        return world->now < world->cap ? COMPANION_AFTER_STOP : COMPANION_NONE;
+    if (worker->has_before_start && starts && !instance->prepared)
+        return COMPANION_BEFORE_START;
+    bool checked = worker->has_health && instance->ready && fact_is_watched(world, instance);
+    return checked && world->now >= instance->health_at ? COMPANION_HEALTH : COMPANION_NONE;
+}
+
+/* Does nobody run, and will nobody? */
+static bool is_quiet(const struct world *world)
+{
+    const struct core_config *config = &world->setting->config;
+    if (!world->begun || config->forever || fact_workers_up(world) > 0)
+        return false;
+    for (uint32_t i = world->first_instance; i < world->first_job; i++)
+        if (fact_is_wished(world, &world->records[i]))
+            return false;
+    for (uint32_t i = world->first_job; i < world->record_count && !config->launcher; i++)
+        if (world->records[i].life != GONE || world->queue_count > 0)
+            return false;
+    return true;
+}
+
+bool fact_is_all_ready(const struct world *world)
+{
+    if (world->entered || !world->begun || is_quiet(world))
+        return false;
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->awaited && fact_worker(world, record)->autostart)
+            return false;
+    }
+    return true;
 }
 
 bool fact_is_busy(const struct record *hook)
@@ -205,7 +356,8 @@ bool fact_has_orphans(const struct world *world)
 bool fact_is_anything_left(const struct world *world)
 {
     for (uint32_t i = 1; i < world->record_count; i++)
-        if (is_waited_for(&world->records[i]) || world->records[i].about_to_start)
+        if (is_waited_for(&world->records[i]) || world->records[i].about_to_start ||
+            world->records[i].cleanup_due)
             return true;
     bool orphans = fact_has_orphans(world) && !fact_orphans_stay(world);
     return world->queue_count > 0 || (orphans && !world->records[0].abandoned);
@@ -214,14 +366,8 @@ bool fact_is_anything_left(const struct world *world)
 bool fact_is_work_done(const struct world *world)
 {
     const struct core_config *config = &world->setting->config;
-    if (!world->begun || config->forever || fact_workers_up(world) > 0)
+    if (!is_quiet(world))
         return false;
-    for (uint32_t i = world->first_instance; i < world->first_job; i++)
-        if (world->records[i].wanted)
-            return false;
-    for (uint32_t i = world->first_job; i < world->record_count && !config->launcher; i++)
-        if (world->records[i].life != GONE || world->queue_count > 0)
-            return false;
     return config->orphans != CORE_ORPHANS_WAIT || !fact_has_orphans(world);
 }
 

@@ -47,6 +47,36 @@ bool fact_orphans_stay(const struct world *world);
 /* Has a stop reached this run? */
 bool fact_is_reached(const struct world *world, const struct record *record);
 
+/* Do those who need this worker run, as far as it goes? */
+bool fact_stands(const struct world *world, uint32_t worker);
+bool fact_is_wished(const struct world *world, const struct record *record);
+
+/* Is it awaited, and one of those that it comes after, too? */
+bool fact_is_blocked(const struct world *world, const struct record *record);
+
+/* Does its worker not stand, while there is somebody who needs that? */
+bool fact_is_in_use(const struct world *world, const struct record *record);
+
+/* Is it up, and nobody has stopped it? */
+bool fact_is_watched(const struct world *world, const struct record *record);
+
+/* Does its run serve: ready, and not to stop? */
+bool fact_serves(const struct record *record);
+
+/* When a run that does not get ready, or says nothing, fails; when it has its age. */
+msec fact_ready_limit(const struct world *world, const struct record *record);
+msec fact_alive_limit(const struct world *world, const struct record *record);
+msec fact_age_limit(const struct world *world, const struct record *record);
+
+/* Is it of no use any more what a companion runs? */
+bool fact_is_moot(const struct world *world, const struct record *record);
+
+/* What a companion that is free is to run now. */
+enum core_companion fact_companion_due(const struct world *world, const struct record *record);
+
+/* Is everything that starts by itself ready, or not to be waited for? */
+bool fact_is_all_ready(const struct world *world);
+
 /* Does a hook run, or is it about to? */
 bool fact_is_busy(const struct record *hook);
 

@@ -8,7 +8,9 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import resource
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -18,7 +20,7 @@ CORE = ROOT / "src" / "core"
 COMPILE = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT}/src",
            *shlex.split(os.environ.get("CFLAGS", "-O1"))]
 TRIES = (["--schedules", "40000"], ["--small", "--quick"])
-SECONDS = 10  # a fault that makes the simulation hang is noticed, too
+SECONDS = 15  # of the processor: a fault that makes the simulation hang is noticed, too
 
 
 def read_list(path):
@@ -64,13 +66,16 @@ def build(fault, objects):
     return program
 
 
+def limit_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+
+
 def notice(program):
     """How the simulation notices the fault; None when it does not."""
     for arguments in TRIES:
-        try:
-            run = subprocess.run([program, *arguments], capture_output=True, text=True,
-                                 timeout=SECONDS)
-        except subprocess.TimeoutExpired:
+        run = subprocess.run([program, *arguments], capture_output=True, text=True,
+                             preexec_fn=limit_time)
+        if run.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return "hangs"
         if run.returncode != 0:
             broken = re.findall(r"^P\d+(?= is broken)", run.stdout, re.MULTILINE)

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STEPS_MAX 5000
+#define STEPS_MAX        5000
+#define SCRIPT_STEPS_MAX 600 /* after which no more happens from outside, */
+#define IDLE_STEPS_MAX   60  /* and then a schedule that would go on for ever is ended */
 
 static uint64_t steps;
 
@@ -59,6 +61,38 @@ static void choose_restart(uint64_t *random, struct core_worker *worker, bool la
     worker->backoff.limit_window = CHOOSE(random, 1, 1000, 60000);
 }
 
+static void choose_order(uint64_t *random, struct setting *setting, uint32_t index)
+{
+    struct core_worker *worker = &setting->workers[index];
+    for (uint32_t i = 0; i < index; i++) {
+        if (!chance(random, 2))
+            continue;
+        setting->after[index][worker->after_count] = i;
+        setting->needs[index][worker->after_count++] = chance(random, 2);
+    }
+    worker->after = setting->after[index];
+    worker->needs = chance(random, 8) ? NULL : setting->needs[index];
+    worker->autostart = !chance(random, 5);
+}
+
+static void choose_watch(uint64_t *random, struct core_worker *worker)
+{
+    worker->ready_told = chance(random, 2);
+    worker->ready_timeout = CHOOSE(random, 1, 300, 5000, 60000, NEVER);
+    worker->watchdog = chance(random, 4) ? CHOOSE(random, 1, 100, 3000, NEVER) : 0;
+    worker->max_age = chance(random, 4) ? CHOOSE(random, 1, 50, 1000, 10000) : 0;
+}
+
+static void choose_companion(uint64_t *random, struct core_worker *worker)
+{
+    worker->has_before_start = chance(random, 2);
+    worker->has_after_stop = chance(random, 2);
+    worker->has_health = chance(random, 2);
+    worker->health_interval = CHOOSE(random, 1, 100, 2000);
+    worker->health_timeout = CHOOSE(random, 1, 500, 9000, NEVER);
+    worker->health_retries = below(random, 4);
+}
+
 static void choose_worker(uint64_t *random, struct setting *setting, uint32_t index)
 {
     struct core_worker *worker = &setting->workers[index];
@@ -71,6 +105,14 @@ static void choose_worker(uint64_t *random, struct setting *setting, uint32_t in
         success_add_code(&worker->success, 3);
     choose_restart(random, worker, launcher);
     choose_ladder(random, worker);
+    worker->autostart = true;
+    worker->ready_timeout = NEVER;
+    if (!launcher && chance(random, 2))
+        choose_order(random, setting, index);
+    if (chance(random, 3))
+        choose_watch(random, worker);
+    if (chance(random, 4))
+        choose_companion(random, worker);
 }
 
 static void choose_config(uint64_t *random, struct core_config *config)
@@ -137,14 +179,15 @@ static uint32_t pick_instance(struct world *world)
 /* A report about a run that is over, or never was. */
 static void be_late(struct world *world)
 {
-    static const enum core_event_kind kinds[] = {EVENT_STARTED, EVENT_NOT_STARTED, EVENT_EXITED,
-                                                 EVENT_TREE,    EVENT_HOLD,        EVENT_RELEASE,
-                                                 EVENT_EXTEND,  EVENT_ERROR};
+    static const enum core_event_kind kinds[] = {
+        EVENT_STARTED, EVENT_NOT_STARTED, EVENT_EXITED, EVENT_TREE,  EVENT_HOLD,  EVENT_RELEASE,
+        EVENT_EXTEND,  EVENT_ERROR,       EVENT_READY,  EVENT_ALIVE, EVENT_FAILED};
     uint32_t slot = 1 + world_pick(world, world->record_count); /* one is out of range */
     uint32_t kind = world_pick(world, sizeof kinds / sizeof *kinds);
     struct core_event event = {.kind = kinds[kind],
                                .run = {slot, 0},
                                .end = {ENDING_EXITED, 1},
+                               .why = WHY_HEALTH,
                                .left = world_pick(world, 2),
                                .name = "a",
                                .until = world->now + 100};
@@ -237,9 +280,39 @@ static void hold(struct world *world)
     world_hold(world, slot, name, world_pick(world, 3) ? pick_until(world) : 0);
 }
 
+/* What only fleets know. */
+static void happen_to_fleet(struct world *world)
+{
+    uint32_t worker = world_pick(world, world->setting->config.worker_count + 1);
+    switch (world_pick(world, 9)) {
+    case 0:
+        world_ready(world, pick_instance(world));
+        break;
+    case 1:
+        world_alive(world, pick_instance(world));
+        break;
+    case 2:
+        world_fail(world, pick_instance(world), WHY_HEALTH);
+        break;
+    case 3:
+    case 4:
+        world_restart(world, worker);
+        break;
+    case 5:
+        world_drain(world, world_pick(world, 2));
+        break;
+    case 6:
+        world_reload(world, worker);
+        break;
+    default:
+        world_want_worker(world, worker, world_pick(world, 3) > 0);
+        break;
+    }
+}
+
 static void happen(struct world *world)
 {
-    switch (world_pick(world, 20)) {
+    switch (world_pick(world, 26)) {
     case 0:
     case 1:
     case 2:
@@ -280,6 +353,14 @@ static void happen(struct world *world)
     case 17:
         be_late(world);
         break;
+    case 18:
+    case 19:
+    case 20:
+    case 21:
+    case 22:
+    case 23:
+        happen_to_fleet(world);
+        break;
     default:
         crash_something(world);
         break;
@@ -295,6 +376,34 @@ static msec next_death(const struct world *world)
         if (world->procs[i].alive)
             when = msec_min(when, world->procs[i].dies_at);
     return when;
+}
+
+static msec next_word(const struct world *world)
+{
+    msec when = NEVER;
+    for (uint32_t i = 0; i < world->proc_count; i++)
+        if (world->procs[i].alive)
+            when = msec_min(when, msec_min(world->procs[i].ready_at, world->procs[i].pings_at));
+    return when;
+}
+
+/* Whoever is to say something now says it. */
+static void say_something(struct world *world)
+{
+    for (uint32_t i = 0; i < world->proc_count; i++) {
+        struct proc *proc = &world->procs[i];
+        if (!proc->alive)
+            continue;
+        if (proc->ready_at <= world->now) {
+            proc->ready_at = NEVER;
+            world_ready(world, proc->slot);
+        } else if (proc->pings_at <= world->now) {
+            msec watchdog = world->setting->workers[world->records[proc->slot].owner].watchdog;
+            proc->pings_at = proc->pings > 0 ? msec_add(world->now, watchdog / 2 + 1) : NEVER;
+            proc->pings -= proc->pings > 0;
+            world_alive(world, proc->slot);
+        }
+    }
 }
 
 /* Ends whoever is to end now: sometimes one by one, sometimes all in one go. */
@@ -331,6 +440,7 @@ static void bring_to_an_end(struct world *world)
 static msec choose_time(struct world *world, msec deadline)
 {
     msec when = msec_min(next_death(world), world->script_left ? world->script_at : NEVER);
+    when = msec_min(when, next_word(world));
     if (deadline <= when)
         return world->setting->lazy ? msec_max(world->now, deadline) + world_pick(world, 3000)
                                     : deadline;
@@ -341,7 +451,10 @@ static void take_a_step(struct world *world)
 {
     msec deadline = core_deadline(world_core(world));
     msec script = world->script_left ? world->script_at : NEVER;
-    if (deadline == NEVER && script == NEVER && next_death(world) == NEVER) {
+    bool quiet = deadline == NEVER && next_death(world) == NEVER && next_word(world) == NEVER;
+    bool over = script == NEVER && !world->ending;
+    bool endless = over && ++world->idle_steps > IDLE_STEPS_MAX; /* as health checks are */
+    if (script == NEVER && (quiet || endless)) {
         bring_to_an_end(world);
         world_settle(world);
         return;
@@ -356,6 +469,8 @@ static void take_a_step(struct world *world)
     }
     if (next_death(world) <= next) {
         end_processes(world);
+    } else if (next_word(world) <= next) {
+        say_something(world);
     } else if (script <= next) {
         world->script_left--;
         world->script_at = next + pick_gap(world);
@@ -390,6 +505,8 @@ static void run(struct world *world)
     for (uint32_t step = 0; !world->exited; step++) {
         if (step > STEPS_MAX)
             broken(world, 8, "the exit does not come in %d steps", STEPS_MAX);
+        if (step > SCRIPT_STEPS_MAX)
+            world->script_left = 0;
         take_a_step(world);
         steps++;
     }

@@ -64,6 +64,7 @@ static void shield(struct core *core, msec *now, uint32_t slot)
 static double measure(uint32_t instances, void (*happen)(struct core *, msec *, uint32_t))
 {
     struct core_worker worker = {.instances = instances,
+                                 .autostart = true,
                                  .restart = RESTART_ALWAYS,
                                  .backoff = {.min = instances / 2, .max = instances / 2},
                                  .rung_count = 1,

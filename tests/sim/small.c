@@ -28,6 +28,12 @@ enum choice {
     CHOOSE_JOIN,
     CHOOSE_WANT,
     CHOOSE_UNWANT,
+    CHOOSE_READY,   /* the first instance that is not says that it is */
+    CHOOSE_STOP,    /* the first worker is to stop, */
+    CHOOSE_GO,      /* and to run */
+    CHOOSE_RESTART, /* the first worker is to be started anew */
+    CHOOSE_FAIL,    /* the last instance is found unwell */
+    CHOOSE_RELOAD,
     CHOOSE_FORK,   /* the first instance has another child */
     CHOOSE_ORPHAN, /* somebody's child is adopted */
     CHOOSE_ENDS,   /* process i / 2 ends, well or not; and so on for all */
@@ -46,9 +52,16 @@ struct small_world {
 /* ---- the worlds ---- */
 
 #define LADDER .rung_count = 2, .rung_time = {3 * SECOND, SECOND}, .shield_timeout = 4 * SECOND
+#define START  .autostart = true, .ready_timeout = NEVER
 #define ONE                                                                                        \
     {                                                                                              \
-        .instances = 1, LADDER                                                                     \
+        .instances = 1, START, LADDER                                                              \
+    }
+#define TELLS                                                                                      \
+    .instances = 1, .autostart = true, .ready_told = true, .ready_timeout = 2 * SECOND, LADDER
+#define TOLD                                                                                       \
+    {                                                                                              \
+        TELLS                                                                                      \
     }
 #define TIMES .timeout = 10 * SECOND, .orphan_time = 3 * SECOND
 
@@ -69,6 +82,7 @@ static struct small_world worlds[] = {
                 CAN(CHOOSE_REQUEST),
      .setting =
          {.workers = {{.instances = 1,
+                       START,
                        LADDER,
                        .restart = RESTART_ON_FAILURE,
                        .backoff = {.min = 100, .max = 300, .limit = 2, .limit_window = SECOND}}},
@@ -76,7 +90,7 @@ static struct small_world worlds[] = {
     {.name = "two waves",
      .depth = 11,
      .choices = CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_OTHER_SIGNAL) | CAN(CHOOSE_SECOND),
-     .setting = {.workers = {ONE, {.instances = 1, .wave = 1, LADDER}},
+     .setting = {.workers = {ONE, {.instances = 1, .wave = 1, START, LADDER}},
                  .config = {.worker_count = 2,
                             TIMES,
                             .repeat = CORE_REPEAT_ESCALATE,
@@ -126,11 +140,55 @@ static struct small_world worlds[] = {
                             .has_callback = true,
                             .has_on_error = true,
                             .error_hooks = 1}}},
+    {.name = "a worker that needs one, and one that comes after both",
+     .depth = 9,
+     .choices =
+         CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_STOP) | CAN(CHOOSE_GO) | CAN(CHOOSE_RELOAD),
+     .setting = {.after = {{0}, {0}, {0, 1}},
+                 .needs = {{false}, {true}, {false, false}},
+                 .workers = {TOLD,
+                             {.wave = 1, .after_count = 1, TELLS},
+                             {.wave = 2, .after_count = 2, .instances = 1, START, LADDER}},
+                 .config = {.worker_count = 3, TIMES, .forever = true}}},
+    {.name = "two instances that are renewed",
+     .depth = 10,
+     .choices = CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_RESTART) | CAN(CHOOSE_STOP) |
+                CAN(CHOOSE_FAIL) | CAN(CHOOSE_RELOAD),
+     .setting = {.workers = {{.instances = 2,
+                              .autostart = true,
+                              .ready_told = true,
+                              .ready_timeout = 2 * SECOND,
+                              .watchdog = 7 * SECOND,
+                              .max_age = 5 * SECOND,
+                              .restart = RESTART_ON_FAILURE,
+                              .backoff =
+                                  {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
+                              LADDER}},
+                 .config = {.worker_count = 1, TIMES, .forever = true}}},
+    {.name = "a command with companions",
+     .depth = 10,
+     .choices =
+         CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_WANT) | CAN(CHOOSE_UNWANT) | CAN(CHOOSE_FORK),
+     .setting = {.workers = {{.instances = 1,
+                              START,
+                              .restart = RESTART_ON_FAILURE,
+                              .backoff =
+                                  {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
+                              .has_before_start = true,
+                              .has_after_stop = true,
+                              .has_health = true,
+                              .health_interval = SECOND,
+                              .health_timeout = 300,
+                              .health_retries = 2,
+                              LADDER}},
+                 .config =
+                     {.worker_count = 1, TIMES, .launcher = true, .repeat = CORE_REPEAT_KEYBOARD}}},
     {.name = "no cap",
      .depth = 10,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_SECOND) | CAN(CHOOSE_FORK) | CAN(CHOOSE_ORPHAN),
      .setting = {.workers = {{.instances = 1,
+                              START,
                               .rung_count = 1,
                               .rung_time = {NEVER},
                               .shield_timeout = NEVER}},
@@ -186,6 +244,18 @@ static bool fork_orphan(struct world *world)
         world->records[world->first_instance].killed)
         return false;
     return world_fork(world, 0, 0) != NULL;
+}
+
+static bool get_ready(struct world *world)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->life != UP || record->ready)
+            continue;
+        world_ready(world, i);
+        return true;
+    }
+    return false;
 }
 
 static bool end_something(struct world *world, uint32_t which)
@@ -250,6 +320,23 @@ static bool choose(struct world *world, uint32_t choice)
     case CHOOSE_UNWANT:
         world_want(world, slot, false);
         return true;
+    case CHOOSE_READY:
+        return get_ready(world);
+    case CHOOSE_STOP:
+        world_want_worker(world, 0, false);
+        return true;
+    case CHOOSE_GO:
+        world_want_worker(world, 0, true);
+        return true;
+    case CHOOSE_RESTART:
+        world_restart(world, 0);
+        return true;
+    case CHOOSE_FAIL:
+        world_fail(world, world->first_job - 1, WHY_HEALTH);
+        return true;
+    case CHOOSE_RELOAD:
+        world_reload(world, 0);
+        return true;
     case CHOOSE_FORK:
         return fork_member(world);
     case CHOOSE_ORPHAN:
@@ -312,7 +399,7 @@ static void explore(const struct small_world *small, uint32_t depth_max, uint32_
     for (uint32_t choice = 0; choice < choices; choice++) {
         if (choice < CHOOSE_ENDS && !(small->choices & CAN(choice)))
             continue;
-        memcpy(&stack[depth + 1], world, offsetof(struct world, block) + world_core(world)->size);
+        world_copy(&stack[depth + 1], world);
         path[depth] = choice;
         path_length = depth + 1;
         if (!choose(&stack[depth + 1], choice))
@@ -326,6 +413,10 @@ static void begin(struct world *world, struct small_world *small, jmp_buf *faile
 {
     small->setting.silent = true;
     small->setting.config.workers = small->setting.workers;
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        small->setting.workers[i].after = small->setting.after[i];
+        small->setting.workers[i].needs = small->setting.needs[i];
+    }
     world_init(world, &small->setting, 1);
     world->failed = failed;
 }

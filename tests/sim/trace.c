@@ -8,6 +8,8 @@ static const char *const event_names[] = {
     [EVENT_TRIGGER] = "TRIGGER", [EVENT_HOLD] = "HOLD",       [EVENT_RELEASE] = "RELEASE",
     [EVENT_EXTEND] = "EXTEND",   [EVENT_ERROR] = "ERROR",     [EVENT_SUBMIT] = "SUBMIT",
     [EVENT_JOIN] = "JOIN",       [EVENT_WANT] = "WANT",       [EVENT_TIME] = "TIME",
+    [EVENT_READY] = "READY",     [EVENT_ALIVE] = "ALIVE",     [EVENT_FAILED] = "FAILED",
+    [EVENT_RESTART] = "RESTART", [EVENT_DRAIN] = "DRAIN",
 };
 
 static const char *const action_names[] = {
@@ -16,6 +18,8 @@ static const char *const action_names[] = {
     [ACTION_ABANDON] = "abandon", [ACTION_CENSUS] = "census",       [ACTION_DROP] = "drop",
     [ACTION_RETRY] = "retry",     [ACTION_ERROR] = "error",         [ACTION_PHASE] = "phase",
     [ACTION_FORCED] = "forced",   [ACTION_WAITING] = "waiting",     [ACTION_EXIT] = "EXIT",
+    [ACTION_READY] = "ready",     [ACTION_ALL_READY] = "all ready", [ACTION_FAILED] = "failed",
+    [ACTION_HELD] = "held",       [ACTION_ROLLED] = "rolled",
 };
 
 static const char *const phase_names[] = {
@@ -24,10 +28,8 @@ static const char *const phase_names[] = {
 };
 
 static const char *const kind_names[] = {
-    [CORE_ORPHANS] = "orphans",
-    [CORE_HOOK] = "hook",
-    [CORE_WORKER] = "worker",
-    [CORE_JOB] = "job",
+    [CORE_ORPHANS] = "orphans", [CORE_HOOK] = "hook",           [CORE_WORKER] = "worker",
+    [CORE_JOB] = "job",         [CORE_COMPANION] = "companion",
 };
 
 static const char *const ending_names[] = {
@@ -37,12 +39,40 @@ static const char *const ending_names[] = {
     [ENDING_NOT_STARTED] = "not started",
 };
 
+static const char *const why_names[] = {
+    [WHY_NONE] = "",         [WHY_READY] = "not ready", [WHY_WATCHDOG] = "watchdog",
+    [WHY_HEALTH] = "health", [WHY_AGE] = "age",         [WHY_RESTART] = "restart",
+};
+
+static const char *const companion_names[] = {
+    [COMPANION_NONE] = "",
+    [COMPANION_BEFORE_START] = "before-start",
+    [COMPANION_AFTER_STOP] = "after-stop",
+    [COMPANION_HEALTH] = "health",
+};
+
 static void print_span(const char *name, msec span)
 {
     if (span == NEVER)
         printf(" %s=never", name);
     else
         printf(" %s=%lld", name, (long long)span);
+}
+
+static void trace_fleet(const struct core_worker *worker)
+{
+    printf("   %s%s%s%s%s", worker->autostart ? "" : " no-autostart",
+           worker->ready_told ? " tells-ready" : "",
+           worker->has_before_start ? " before-start" : "",
+           worker->has_after_stop ? " after-stop" : "", worker->has_health ? " health" : "");
+    for (uint32_t i = 0; i < worker->after_count; i++)
+        printf(" %s %u", worker->needs && worker->needs[i] ? "needs" : "after", worker->after[i]);
+    print_span("ready", worker->ready_timeout);
+    print_span("watchdog", worker->watchdog);
+    print_span("max-age", worker->max_age);
+    print_span("every", worker->health_interval);
+    print_span("takes", worker->health_timeout);
+    printf(" retries=%u\n", worker->health_retries);
 }
 
 void trace_setting(const struct setting *setting)
@@ -70,6 +100,7 @@ void trace_setting(const struct setting *setting)
         for (uint32_t rung = 0; rung < worker->rung_count; rung++)
             print_span("rung", worker->rung_time[rung]);
         printf("%s\n", worker->success.requested ? " requested" : "");
+        trace_fleet(worker);
     }
 }
 
@@ -124,6 +155,18 @@ void trace_event(const struct world *world, const struct core_event *event, bool
         print_run(world, event->run);
         printf(" %s", event->wanted ? "wanted" : "not wanted");
         break;
+    case EVENT_READY:
+    case EVENT_ALIVE:
+    case EVENT_FAILED:
+        print_run(world, event->run);
+        printf(" %s", why_names[event->why]);
+        break;
+    case EVENT_RESTART:
+        printf(" worker %u", event->worker);
+        break;
+    case EVENT_DRAIN:
+        printf(" %s", event->wanted ? "on" : "off");
+        break;
     }
     printf("%s\n", accepted ? "" : "  -- refused");
 }
@@ -138,7 +181,14 @@ void trace_action(const struct world *world, const struct core_action *action)
     case ACTION_KILL:
     case ACTION_ABANDON:
     case ACTION_DROP:
+    case ACTION_READY:
+    case ACTION_FAILED:
+    case ACTION_HELD:
         print_run(world, action->run);
+        printf(" %s%s", why_names[action->why], companion_names[action->companion]);
+        break;
+    case ACTION_ROLLED:
+        printf(" worker %u %s", action->worker, action->ok ? "well" : "not well");
         break;
     case ACTION_SIGNAL:
         print_run(world, action->run);
@@ -163,12 +213,18 @@ void trace_action(const struct world *world, const struct core_action *action)
     case ACTION_EXIT:
         print_ending(action->end);
         break;
+    case ACTION_ALL_READY:
     case ACTION_CENSUS:
     case ACTION_FORCED:
     case ACTION_WAITING:
         break;
     }
     printf("\n");
+}
+
+void trace_reload(const struct world *world, uint32_t changed)
+{
+    printf("%8lld  reload, %u changed\n", (long long)world->now, changed);
 }
 
 void trace_deadline(struct world *world)

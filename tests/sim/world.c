@@ -58,19 +58,19 @@ bool world_has_members(const struct world *world, uint32_t slot, uint32_t genera
     return false;
 }
 
-static struct proc *new_proc(struct world *world)
+static struct proc *new_proc(struct world *world, uint32_t most)
 {
     uint32_t index = 0;
     while (index < world->proc_count && world->procs[index].alive)
         index++;
-    if (index == PROCS_MAX)
+    if (index >= most)
         return NULL;
     if (index == world->proc_count)
         world->proc_count++;
     struct proc *proc = &world->procs[index];
     memset(proc, 0, sizeof *proc);
     proc->alive = true;
-    proc->dies_at = proc->obeys_after = NEVER;
+    proc->dies_at = proc->obeys_after = proc->ready_at = proc->pings_at = NEVER;
     if (world->setting->orderly || world_pick(world, 10) > 2)
         proc->obeys_after = pick_delay(world);
     if (world->setting->silent)
@@ -81,7 +81,7 @@ static struct proc *new_proc(struct world *world)
 
 struct proc *world_fork(struct world *world, uint32_t slot, uint32_t generation)
 {
-    struct proc *proc = new_proc(world);
+    struct proc *proc = new_proc(world, PROCS_MAX - RECORDS_MAX);
     if (proc == NULL)
         return NULL;
     proc->slot = (uint8_t)slot;
@@ -111,10 +111,24 @@ static struct ending pick_obedience(struct world *world)
     return endings[world_pick(world, sizeof endings / sizeof *endings)];
 }
 
+/* When it says that it is ready, and for how long it says that it is alive. */
+static void choose_words(struct world *world, const struct record *record, struct proc *proc)
+{
+    const struct core_worker *worker = fact_worker(world, record);
+    if (world->setting->silent || record->kind != CORE_WORKER)
+        return;
+    if (worker->ready_told && world_pick(world, 8) > 0)
+        proc->ready_at = world->now + pick_delay(world);
+    if (worker->watchdog == 0)
+        return;
+    proc->pings = (uint8_t)world_pick(world, 8);
+    proc->pings_at = world->now + worker->watchdog / 2 + 1;
+}
+
 static void new_main(struct world *world, uint32_t slot)
 {
     struct record *record = &world->records[slot];
-    struct proc *proc = new_proc(world);
+    struct proc *proc = new_proc(world, PROCS_MAX);
     assert(proc != NULL);
     proc->is_main = proc->adopted = true;
     proc->slot = (uint8_t)slot;
@@ -123,7 +137,11 @@ static void new_main(struct world *world, uint32_t slot)
     proc->obeyed = pick_obedience(world);
     proc->obeys_rung = (uint8_t)(world_pick(world, 4) / 3);
     proc->obeys_request = world_pick(world, 4) == 3;
-    bool ends = record->kind == CORE_HOOK ? world_pick(world, 4) > 0 : world_pick(world, 10) > 5;
+    bool is_command = record->kind == CORE_HOOK || record->kind == CORE_COMPANION;
+    bool ends = is_command ? world_pick(world, 4) > 0 : world_pick(world, 10) > 5;
+    if (record->kind == CORE_COMPANION && world_pick(world, 3))
+        proc->end = (struct ending){ENDING_EXITED, 0};
+    choose_words(world, record, proc);
     if (ends && !world->setting->silent)
         proc->dies_at = msec_add(world->now, pick_delay(world));
     for (uint32_t members = world_pick(world, 9); members > 6; members--)
@@ -153,6 +171,44 @@ static void note_error(struct world *world, struct record *record, struct ending
         return;
     world->first_error = end;
     record->error_first = true;
+}
+
+/* Wishes follow from wishes: one after the other, each from those before it. */
+static void note_wishes(struct world *world)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        struct record *record = &world->records[i];
+        bool wished = fact_is_wished(world, record);
+        bool held = record->wanted && !wished;
+        if (held != record->held)
+            record->held_untold = held;
+        record->held = held;
+        if (wished == record->wished)
+            continue;
+        record->wished = wished;
+        record->awaited = wished && !fact_serves(record);
+        record->prepared = record->prepared && wished;
+        record->renewing = record->renewing && wished;
+    }
+}
+
+static void note_ready(struct world *world, struct record *record)
+{
+    const struct core_worker *worker = fact_worker(world, record);
+    record->ready = record->ready_untold = true;
+    record->awaited = record->renewing = false;
+    record->alive_until = msec_add(world->now, worker->watchdog);
+    record->health_at = msec_add(world->now, worker->health_interval);
+    record->misses = 0;
+    record->rolled = record->rolled || record->generation != record->roll_from;
+}
+
+static void note_failed(struct world *world, struct record *record, enum core_why why)
+{
+    if (!fact_is_watched(world, record))
+        return;
+    record->why = why;
+    record->why_untold = true;
 }
 
 static void note_entered(struct world *world, enum core_trigger trigger, int cause)
@@ -201,22 +257,70 @@ static msec plan_restart(struct world *world, struct record *record, bool succes
     return world->now + record->delay;
 }
 
+static bool is_failure(enum core_why why)
+{
+    return why == WHY_READY || why == WHY_WATCHDOG || why == WHY_HEALTH;
+}
+
 static void note_worker_end(struct world *world, struct record *record, struct ending end,
                             bool requested)
 {
-    bool success = is_success(fact_worker(world, record), end, requested);
+    bool failed = is_failure(record->why) && record->wanted;
+    bool success = is_success(fact_worker(world, record), end, requested) && !failed;
+    bool renewed = record->requested && !failed;
     msec next = NEVER;
-    world->command = end;
     if (!world->entered && record->wanted)
-        next = record->requested ? world->now : plan_restart(world, record, success);
+        next = renewed ? world->now : plan_restart(world, record, success);
     if (next != NEVER) {
         record->restart_at = next;
         return;
     }
+    record->done = success && record->wanted && !record->requested && !world->entered;
     record->wanted = false;
     bool stopped = record->requested && !world->entered;
-    if (!success && !requested && !stopped)
+    if (failed)
+        note_error(world, record, (struct ending){ENDING_EXITED, 1});
+    else if (!success && !requested && !stopped)
         note_error(world, record, end);
+    note_wishes(world);
+}
+
+static void note_health(struct world *world, struct record *record, bool success)
+{
+    const struct core_worker *worker = fact_worker(world, record);
+    if (!fact_is_watched(world, record))
+        return;
+    record->health_at = msec_add(world->now, worker->health_interval);
+    record->misses = success ? 0 : record->misses + 1;
+    if (record->misses >= worker->health_retries + (worker->health_retries == 0))
+        note_failed(world, record, WHY_HEALTH);
+}
+
+static void note_companion_end(struct world *world, struct record *companion, struct ending end)
+{
+    struct record *record = &world->records[companion->companion];
+    bool success = end.kind == ENDING_EXITED && end.value == 0;
+    if (companion->requested || world->entered)
+        return;
+    if (companion->runs == COMPANION_HEALTH)
+        note_health(world, record, success);
+    if (companion->runs != COMPANION_BEFORE_START || !record->wished)
+        return;
+    record->prepared = success;
+    if (success)
+        return;
+    record->requested = false;
+    record->why = WHY_NONE;
+    record->started_at = world->now;
+    note_worker_end(world, record, end, false);
+}
+
+/* Nothing of a run is left. */
+static void note_gone(struct world *world, struct record *record)
+{
+    record->life = GONE;
+    if (record->kind == CORE_WORKER && !record->abandoned)
+        record->cleanup_due = fact_worker(world, record)->has_after_stop;
 }
 
 static void note_hook_end(struct world *world, struct record *record, struct ending end)
@@ -234,6 +338,8 @@ static void note_end(struct world *world, uint32_t slot, struct ending end, bool
     record->planned = NEVER;
     if (record->tree_asked)
         record->planned = msec_min(fact_ladder_end(world, record), fact_limit(world, record));
+    if (record->tree_asked && record->kind == CORE_COMPANION)
+        record->planned = msec_min(record->planned, fact_hook_end(world, record));
     memset(record->shields, 0, sizeof record->shields);
     bool may_stay = world->setting->config.daemons_stay || world->setting->config.forever;
     bool well = end.kind == ENDING_EXITED && end.value == 0 && !requested;
@@ -241,9 +347,16 @@ static void note_end(struct world *world, uint32_t slot, struct ending end, bool
     record->settles_at = may_stay && well && unasked ? world->now + 100 : 0;
     record->killed = false;
     record->ended_at = record->left_since = world->now;
-    record->life = world_has_members(world, slot, record->generation) ? TREE : GONE;
+    record->life = TREE;
+    record->ready = record->ready_untold = false;
+    if (record->kind == CORE_WORKER)
+        world->command = end;
     if (record->kind == CORE_WORKER)
         note_worker_end(world, record, end, requested);
+    if (record->kind == CORE_COMPANION)
+        note_companion_end(world, record, end);
+    if (!world_has_members(world, slot, record->generation))
+        note_gone(world, record);
     if (record->kind == CORE_HOOK)
         note_hook_end(world, record, end);
 }
@@ -255,7 +368,8 @@ static void note_start(struct world *world, struct record *record, uint32_t gene
     record->started_at = world->now;
     record->about_to_start = record->queued = false;
     record->requested = record->tree_asked = record->killed = record->abandoned = false;
-    record->overruled = record->joined = false;
+    record->overruled = record->joined = record->ready = record->prepared = false;
+    record->why = WHY_NONE;
     record->killed_at = record->extended = record->spared = 0;
     record->rungs = 0;
     record->forwards = 0;
@@ -292,11 +406,15 @@ bool world_end(struct world *world, struct proc *proc)
 
 /* ---- doing what the core wants ---- */
 
-static void do_start(struct world *world, struct run_id run)
+static void do_start(struct world *world, const struct core_action *action)
 {
+    struct run_id run = action->run;
     struct record *record = &world->records[run.slot];
     struct core_event event = {.kind = EVENT_STARTED, .run = run};
     note_start(world, record, run.generation);
+    record->runs = action->companion;
+    if (record->runs == COMPANION_AFTER_STOP)
+        world->records[record->companion].cleanup_due = false;
     if (record->kind == CORE_JOB) {
         world->queue_count--;
         memmove(world->queue, world->queue + 1, world->queue_count * sizeof *world->queue);
@@ -310,14 +428,20 @@ static void do_start(struct world *world, struct run_id run)
     } else {
         world->ever_started = world->ever_started || record->kind == CORE_WORKER;
         new_main(world, run.slot);
+        if (record->kind == CORE_WORKER && !fact_worker(world, record)->ready_told)
+            note_ready(world, record);
     }
     world_record(world, &event);
 }
 
-static void do_request(struct world *world, struct run_id run)
+static void do_request(struct world *world, const struct core_action *action)
 {
+    struct run_id run = action->run;
     struct record *record = &world->records[run.slot];
     struct proc *proc = world_main(world, run.slot);
+    if (action->why == WHY_AGE || (action->why == WHY_RESTART && record->why == WHY_NONE))
+        record->renewing = true;
+    record->why = action->why;
     record->requested = true;
     record->requested_at = world->now;
     if (proc != NULL && proc->obeys_request && record->kind == CORE_WORKER) {
@@ -358,6 +482,8 @@ static void do_stop_tree(struct world *world, struct run_id run)
 static void do_kill(struct world *world, struct run_id run)
 {
     struct record *record = &world->records[run.slot];
+    if (fact_is_moot(world, record) && record->runs == COMPANION_HEALTH)
+        record->requested = true;
     record->killed = true;
     record->killed_at = world->now;
     for (uint32_t i = 0; i < world->proc_count; i++) {
@@ -395,7 +521,10 @@ static void count_slot(struct world *world, uint32_t slot)
     }
     if (event.fresh)
         record->killed = false;
-    record->life = event.left ? TREE : GONE;
+    if (event.left)
+        record->life = TREE;
+    else
+        note_gone(world, record);
     world_record(world, &event);
 }
 
@@ -406,11 +535,56 @@ static void do_census(struct world *world)
             count_slot(world, i);
 }
 
-static void do_drop(struct world *world, struct run_id run)
+static void do_drop(struct world *world, const struct core_action *action)
 {
+    struct run_id run = action->run;
+    if (action->companion != COMPANION_NONE) {
+        world->records[run.slot].cleanup_due = false;
+        return;
+    }
     world->records[run.slot].queued = false;
     world->queue_count--;
     memmove(world->queue, world->queue + 1, world->queue_count * sizeof *world->queue);
+}
+
+/* A worker of which nothing is there, or that nobody wants, starts all at once. */
+static void begin_roll(struct world *world, uint32_t worker)
+{
+    bool fresh = true, wanted = false;
+    for (uint32_t i = world->first_companion; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        bool ours = record->owner == worker;
+        bool there = record->life != GONE || record->cleanup_due;
+        fresh = fresh && !(ours && there);
+        wanted = wanted || (ours && record->kind == CORE_WORKER && record->wanted);
+    }
+    world->rolling[worker] = true;
+    world->at_once[worker] = fresh || !wanted;
+    world->rolled_at[worker] = world->now;
+    for (uint32_t i = world->first_instance; i < world->first_job; i++) {
+        struct record *record = &world->records[i];
+        if (record->owner != worker)
+            continue;
+        if (fresh || !wanted) {
+            record->wanted = true;
+            record->done = false;
+            record->restart_at = world->now;
+            record->delay = 0;
+            record->window_count = 0;
+        }
+        record->to_roll = record->wanted;
+        record->rolled = false;
+        record->roll_from = record->generation;
+    }
+    note_wishes(world);
+}
+
+static void do_rolled(struct world *world, uint32_t worker)
+{
+    world->rolling[worker] = false;
+    if (world->roll_again[worker])
+        begin_roll(world, worker);
+    world->roll_again[worker] = false;
 }
 
 static void do_error(struct world *world, const struct core_action *action)
@@ -420,7 +594,7 @@ static void do_error(struct world *world, const struct core_action *action)
     record->error_first = false;
     if (!world->setting->config.has_on_error || record->kind == CORE_HOOK)
         return;
-    for (uint32_t i = SLOT_ERRORS; i < world->first_instance; i++) {
+    for (uint32_t i = SLOT_ERRORS; i < world->first_companion; i++) {
         struct record *hook = &world->records[i];
         if (hook->life != GONE || hook->about_to_start)
             continue;
@@ -444,10 +618,10 @@ static void perform(struct world *world, const struct core_action *action)
 {
     switch (action->kind) {
     case ACTION_START:
-        do_start(world, action->run);
+        do_start(world, action);
         break;
     case ACTION_REQUEST:
-        do_request(world, action->run);
+        do_request(world, action);
         break;
     case ACTION_SIGNAL:
         do_signal(world, action);
@@ -468,7 +642,7 @@ static void perform(struct world *world, const struct core_action *action)
         do_census(world);
         break;
     case ACTION_DROP:
-        do_drop(world, action->run);
+        do_drop(world, action);
         break;
     case ACTION_ERROR:
         do_error(world, action);
@@ -478,6 +652,22 @@ static void perform(struct world *world, const struct core_action *action)
         break;
     case ACTION_FORCED:
         world->force_expected = false;
+        break;
+    case ACTION_READY:
+        world->records[action->run.slot].ready_untold = false;
+        break;
+    case ACTION_ALL_READY:
+        world->all_ready_told = true;
+        break;
+    case ACTION_FAILED:
+        world->records[action->run.slot].why = action->why;
+        world->records[action->run.slot].why_untold = false;
+        break;
+    case ACTION_HELD:
+        world->records[action->run.slot].held_untold = false;
+        break;
+    case ACTION_ROLLED:
+        do_rolled(world, action->worker);
         break;
     case ACTION_EXIT:
         world->exited = true;
@@ -521,6 +711,8 @@ void world_wake(struct world *world)
     world_time(world);
     world_settle(world);
     bool turn = world->cancel && world->waves > 1; /* of a wave, of which nobody may be left */
+    for (uint32_t i = world->first_instance; i < world->first_job; i++)
+        turn = turn || fact_age_limit(world, &world->records[i]) == world->now;
     if (world->done == done && !turn && !world->setting->lazy)
         broken(world, 14, "the core is woken for nothing");
 }
@@ -532,9 +724,10 @@ void world_begin(struct world *world)
     const struct core_event event = {.kind = EVENT_BEGIN};
     world->begun = true;
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {
-        world->records[i].wanted = true;
+        world->records[i].wanted = fact_worker(world, &world->records[i])->autostart;
         world->records[i].restart_at = world->now;
     }
+    note_wishes(world);
     world_record(world, &event);
 }
 
@@ -716,7 +909,10 @@ static struct record *add_job(struct world *world, const struct core_event *even
     bool open =
         event->kind == EVENT_SUBMIT ? !world->entered : !world->entered || world->now < world->cap;
     bool accepted = world_record(world, event);
-    check_refusal(world, before, event, open && has_job_room(world), accepted, 15);
+    if (open && world->drained)
+        check_refusal(world, before, event, false, accepted, 29);
+    check_refusal(world, before, event, open && has_job_room(world) && !world->drained, accepted,
+                  15);
     if (!accepted)
         return NULL;
     struct run_id run = core_submitted(world_core(world));
@@ -755,6 +951,14 @@ void world_join(struct world *world, uint32_t slot, msec until)
     new_main(world, (uint32_t)(record - world->records));
 }
 
+static bool is_any_wanted(const struct world *world, uint32_t worker)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++)
+        if (world->records[i].owner == worker && world->records[i].wanted)
+            return true;
+    return false;
+}
+
 void world_want(struct world *world, uint32_t slot, bool wanted)
 {
     struct record *record = &world->records[slot];
@@ -762,11 +966,155 @@ void world_want(struct world *world, uint32_t slot, bool wanted)
         .kind = EVENT_WANT, .run = {slot, record->generation}, .wanted = wanted};
     if (!world->entered && record->kind == CORE_WORKER) {
         record->wanted = wanted;
+        record->done = false;
         record->restart_at = world->now;
         record->delay = 0;
         record->window_count = 0;
+        if (wanted && is_failure(record->why))
+            record->why = WHY_RESTART;
+        if (!is_any_wanted(world, record->owner))
+            world->roll_again[record->owner] = false;
+        note_wishes(world);
     }
     world_record(world, &event);
+}
+
+void world_want_worker(struct world *world, uint32_t worker, bool wanted)
+{
+    for (uint32_t i = world->first_instance; i < world->first_job; i++)
+        if (world->records[i].owner == worker)
+            world_want(world, i, wanted);
+}
+
+/* Records a fact about a run that may be refused; what was expected is seen to. */
+static bool record_checked(struct world *world, const struct core_event *event, bool expected,
+                           int promise)
+{
+    unsigned char before[CORE_BYTES];
+    memcpy(before, world->block, world_core(world)->size);
+    bool accepted = world_record(world, event);
+    check_refusal(world, before, event, expected, accepted, promise);
+    return accepted;
+}
+
+void world_ready(struct world *world, uint32_t slot)
+{
+    struct record *record = &world->records[slot];
+    const struct core_event event = {.kind = EVENT_READY, .run = {slot, record->generation}};
+    bool open = record->kind == CORE_WORKER && record->life == UP && !record->ready &&
+                !record->requested && (record->why == WHY_NONE || world->entered);
+    /* What is late at this very moment may have been found so, or not: it is not settled yet. */
+    if (record_checked(world, &event, open, 22))
+        note_ready(world, record);
+}
+
+void world_alive(struct world *world, uint32_t slot)
+{
+    struct record *record = &world->records[slot];
+    const struct core_event event = {.kind = EVENT_ALIVE, .run = {slot, record->generation}};
+    bool up = record->kind == CORE_WORKER && record->life == UP;
+    if (record_checked(world, &event, up, 25) && record->ready)
+        record->alive_until = msec_add(world->now, fact_worker(world, record)->watchdog);
+}
+
+void world_fail(struct world *world, uint32_t slot, enum core_why why)
+{
+    struct record *record = &world->records[slot];
+    const struct core_event event = {
+        .kind = EVENT_FAILED, .run = {slot, record->generation}, .why = why};
+    if (record_checked(world, &event, fact_is_watched(world, record), 25))
+        note_failed(world, record, why);
+}
+
+void world_restart(struct world *world, uint32_t worker)
+{
+    const struct core_event event = {.kind = EVENT_RESTART, .worker = worker};
+    bool open = !world->entered && world->begun && worker < world->setting->config.worker_count;
+    if (!record_checked(world, &event, open, 26))
+        return;
+    if (world->rolling[worker])
+        world->roll_again[worker] = true;
+    else
+        begin_roll(world, worker);
+}
+
+void world_drain(struct world *world, bool drained)
+{
+    const struct core_event event = {.kind = EVENT_DRAIN, .wanted = drained};
+    world->drained = drained;
+    world_record(world, &event);
+}
+
+/* ---- a reload ---- */
+
+/* A job's worker is not there any more; a deadline that it has stays. */
+static void lose_worker(struct world *world, struct record *job)
+{
+    if (job->life == TREE && job->tree_asked && job->planned == NEVER)
+        job->planned = msec_add(job->tree_asked_at, fact_tree_time(world, job));
+    job->owner = CORE_NONE;
+}
+
+/* A worker that has changed, and is down, starts as if it had never been there. */
+static void note_changed(struct world *world, uint32_t worker, uint32_t *old_slot_of)
+{
+    uint32_t highest = 0;
+    for (uint32_t i = 0; i < world->record_count; i++)
+        if (world->records[i].generation > highest)
+            highest = world->records[i].generation;
+    for (uint32_t i = world->first_companion; i < world->first_job; i++) {
+        struct record *record = &world->records[i];
+        struct record fresh = {.kind = record->kind,
+                               .owner = worker,
+                               .wave = record->wave,
+                               .companion = record->companion,
+                               .generation = highest,
+                               .restart_at = world->now,
+                               .planned = NEVER};
+        if (record->owner != worker)
+            continue;
+        fresh.wanted = record->kind == CORE_WORKER && world->setting->workers[worker].autostart;
+        *record = fresh;
+        old_slot_of[i] = CORE_NONE;
+    }
+    for (uint32_t i = world->first_job; i < world->record_count; i++)
+        if (world->records[i].owner == worker)
+            lose_worker(world, &world->records[i]);
+    world->rolling[worker] = world->roll_again[worker] = false;
+    note_wishes(world);
+}
+
+static bool is_down(const struct world *world, uint32_t worker)
+{
+    for (uint32_t i = world->first_companion; i < world->first_job; i++) {
+        const struct record *record = &world->records[i];
+        if (record->owner == worker && (record->life != GONE || record->cleanup_due))
+            return false;
+    }
+    return true;
+}
+
+void world_reload(struct world *world, uint32_t changed)
+{
+    static _Alignas(16) unsigned char old[CORE_BYTES];
+    const struct core_config *config = &world->setting->config;
+    uint32_t old_worker_of[WORKERS_MAX], old_slot_of[RECORDS_MAX];
+    if (world->entered || !world->begun)
+        return;
+    memcpy(old, world->block, world_core(world)->size);
+    for (uint32_t i = 0; i < config->worker_count; i++)
+        old_worker_of[i] = i;
+    core_map((const struct core *)old, config, old_worker_of, old_slot_of);
+    if (changed > 0 && changed <= config->worker_count && is_down(world, changed - 1))
+        note_changed(world, changed - 1, old_slot_of);
+    memset(world->block, 0xa5, CORE_BYTES);
+    world->told_at = world->now;
+    if (core_reload(world->block, (const struct core *)old, config, old_slot_of, world->now) ==
+        NULL)
+        broken(world, 28, "a reload is refused");
+    if (world->trace)
+        trace_reload(world, changed);
+    check_reload(world, (const struct core *)old, old_slot_of);
 }
 
 void world_reaped(struct world *world)
@@ -793,6 +1141,34 @@ static void add_record(struct world *world, enum core_kind kind, uint32_t owner,
     record->restart_at = record->planned = NEVER;
 }
 
+void world_copy(struct world *to, const struct world *from)
+{
+    const struct core *core = (const struct core *)from->block;
+    memcpy(to, from, offsetof(struct world, records));
+    memcpy(to->records, from->records, from->record_count * sizeof *from->records);
+    to->proc_count = from->proc_count;
+    memcpy(to->procs, from->procs, from->proc_count * sizeof *from->procs);
+    memcpy(&to->queue, &from->queue, offsetof(struct world, block) - offsetof(struct world, queue));
+    memcpy(to->block, from->block, core->size);
+}
+
+static bool has_companion(const struct setting *setting, uint32_t worker)
+{
+    const struct core_worker *asked = &setting->workers[worker];
+    return asked->has_before_start || asked->has_after_stop || asked->has_health;
+}
+
+static void add_companions(struct world *world)
+{
+    uint32_t companion = world->first_companion;
+    for (uint32_t i = world->first_instance; i < world->record_count; i++) {
+        if (!has_companion(world->setting, world->records[i].owner))
+            continue;
+        world->records[i].companion = companion;
+        world->records[companion++].companion = i;
+    }
+}
+
 void world_init(struct world *world, const struct setting *setting, uint64_t seed)
 {
     const struct core_config *config = &setting->config;
@@ -811,12 +1187,17 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     add_record(world, CORE_HOOK, HOOK_CALLBACK, 0);
     for (uint32_t i = 0; i < config->error_hooks; i++)
         add_record(world, CORE_HOOK, HOOK_ERROR, 0);
+    world->first_companion = world->record_count;
+    for (uint32_t i = 0; i < config->worker_count; i++)
+        for (uint32_t n = 0; n < setting->workers[i].instances && has_companion(setting, i); n++)
+            add_record(world, CORE_COMPANION, i, setting->workers[i].wave);
     world->first_instance = world->record_count;
     for (uint32_t i = 0; i < config->worker_count; i++) {
         world->waves = setting->workers[i].wave + 1;
         for (uint32_t n = 0; n < setting->workers[i].instances; n++)
             add_record(world, CORE_WORKER, i, setting->workers[i].wave);
     }
+    add_companions(world);
     world->first_job = world->record_count;
     for (uint32_t i = 0; i < config->job_capacity; i++)
         add_record(world, CORE_JOB, 0, 0);

@@ -17,16 +17,18 @@
 #include <setjmp.h>
 
 #define WORKERS_MAX 4
-#define RECORDS_MAX 24
-#define PROCS_MAX   48
-#define NAMES       3 /* of shields */
-#define CORE_BYTES  12288
+#define RECORDS_MAX 32
+#define PROCS_MAX   64 /* of which so many as there are records are kept for runs */
+#define NAMES       3  /* of shields */
+#define CORE_BYTES  14336
 #define QUEUE_MAX   8
 #define ACTIONS_MAX 400 /* that one event may cause here */
 
 /* What a schedule is about; fixed while it runs. */
 struct setting {
     struct core_worker workers[WORKERS_MAX];
+    uint32_t after[WORKERS_MAX][WORKERS_MAX];
+    bool needs[WORKERS_MAX][WORKERS_MAX];
     struct core_config config;
     bool lazy;       /* timers come late */
     bool silent;     /* the search decides all: processes do nothing by themselves */
@@ -44,9 +46,11 @@ struct proc {
     uint8_t heirs;      /* so many fresh ones, one after the other, when it is asked */
     uint8_t obeys_rung; /* and none before */
     bool obeys_request;
+    uint8_t pings; /* so many more, before it hangs */
     uint32_t generation;
     msec dies_at;
-    msec obeys_after; /* NEVER: it ignores */
+    msec ready_at, pings_at; /* NEVER: it says nothing */
+    msec obeys_after;        /* NEVER: it ignores */
     struct ending end, obeyed;
 };
 
@@ -65,6 +69,21 @@ struct record {
     uint32_t generation, owner;
     uint32_t wave;
     bool wanted, queued, joined, about_to_start;
+
+    /* of instances */
+    bool wished, awaited, held, held_untold, done;
+    bool ready, ready_untold, why_untold;
+    enum core_why why;
+    msec alive_until, health_at;
+    uint32_t misses;
+    uint32_t roll_from; /* the generation at the beginning of a roll */
+    bool to_roll, rolled, renewing;
+
+    /* of instances and their companions */
+    uint32_t companion; /* the companion's record, or the companion's instance; 0: none */
+    bool prepared, cleanup_due;
+    enum core_companion runs;
+
     msec started_at, restart_at; /* NEVER: it is not to start */
     msec ended_at;
 
@@ -92,11 +111,15 @@ struct world {
     bool trace;
     msec now;
 
-    uint32_t record_count, first_instance, first_job, waves;
+    uint32_t record_count, first_companion, first_instance, first_job, waves;
     struct record records[RECORDS_MAX];
     uint32_t proc_count;
     struct proc procs[PROCS_MAX];
     uint32_t queue[QUEUE_MAX], queue_count;
+
+    bool rolling[WORKERS_MAX], roll_again[WORKERS_MAX], at_once[WORKERS_MAX];
+    msec rolled_at[WORKERS_MAX];
+    bool all_ready_told, drained;
 
     bool begun, entered, exited, forced, settling;
     enum core_phase phase; /* as it was told */
@@ -116,7 +139,7 @@ struct world {
     uint64_t done;    /* actions in all */
     msec told_at;     /* the time that the core knows */
     msec script_at;
-    uint32_t script_left;
+    uint32_t script_left, idle_steps;
     bool ending; /* the script is over: everything is brought to its end */
 
     _Alignas(16) unsigned char block[CORE_BYTES];
@@ -129,6 +152,9 @@ static inline struct core *world_core(struct world *world)
 
 /* Makes a world in which nothing has happened yet. */
 void world_init(struct world *world, const struct setting *setting, uint64_t seed);
+
+/* Copies what is in use of a world. */
+void world_copy(struct world *to, const struct world *from);
 
 /* A number below n; in a silent world always 0. */
 uint32_t world_pick(struct world *world, uint32_t n);
@@ -164,6 +190,15 @@ void world_error(struct world *world, uint32_t slot);
 void world_submit(struct world *world, uint32_t slot);
 void world_join(struct world *world, uint32_t slot, msec until);
 void world_want(struct world *world, uint32_t slot, bool wanted);
+void world_want_worker(struct world *world, uint32_t worker, bool wanted);
+void world_ready(struct world *world, uint32_t slot);
+void world_alive(struct world *world, uint32_t slot);
+void world_fail(struct world *world, uint32_t slot, enum core_why why);
+void world_restart(struct world *world, uint32_t worker);
+void world_drain(struct world *world, bool drained);
+
+/* A reload with the same configuration; one that is down is `changed`, 0: none. */
+void world_reload(struct world *world, uint32_t changed);
 void world_reaped(struct world *world);
 void world_time(struct world *world);
 
