@@ -136,6 +136,8 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     }
     if (slot->wanted)
         return OUTCOME_PENDING;
+    if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
+        return OUTCOME_GOOD;
     snprintf(session->text, sizeof session->text, "%s is not up%s%s", name, has_ended ? ": " : "",
              has_ended ? end : ", somebody has stopped it");
     return OUTCOME_BAD;

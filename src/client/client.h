@@ -3,6 +3,7 @@
  *   verbs.c      which verb, its words, and the verbs that say one line
  *   shield.c     `aiorun shield`
  *   submit.c     `aiorun submit`
+ *   people.c     the verbs for people, and shutdown, over the admin socket
  *   channel.c    lines to the supervisor, and a private channel
  *   held.c       signals that are held back, and dying of one
  *   libaiorun.c  the library, which stands by itself (aiorun.h)
@@ -53,6 +54,19 @@ int fail_without_pipe(const struct verb *verb);
 
 int shield_run(const struct arguments *arguments);
 int submit_run(const struct arguments *arguments);
+
+/* ---- people.c ---- */
+
+struct channel;
+
+/* Is the verb for the admin socket: by --control, or because there is no control pipe? */
+bool people_are_meant(const struct arguments *arguments);
+
+/* Connects `channel` to the admin socket that is meant: --control, AIORUN_OPT_CONTROL, or the only
+ * live one in the default places.  False with a complaint. */
+bool people_connect(struct channel *channel, const struct arguments *arguments);
+
+int people_run(const struct arguments *arguments);
 
 /* ---- channel.c ---- */
 
