@@ -418,13 +418,11 @@ void admin_socket_close(void)
         struct client *client = &admin.clients[i];
         if (client->state == CLIENT_READS || client->state == CLIENT_WAITS)
             answer(client); /* the last words, if they are taken at once */
-        drop(client);
     }
     bool is_ours = lstat(admin.path, &status) == 0 && status.st_dev == admin.device &&
                    status.st_ino == admin.inode;
     if (is_ours)
         unlink(admin.path);
-    ev_io_stop(admin.loop, &admin.io);
-    close(admin.io.fd);
+    /* The connections are the kernel's to close: who waits for our end learns of it then. */
     admin.open = false;
 }

@@ -6,8 +6,8 @@ import socket
 import time
 from pathlib import Path
 
-from harness import (BINARY, MODE, Run, aiorun, alive, cases, check, equal, expect_gone, kill, needs,
-                     status_field, until, victim)
+from harness import (BINARY, Run, aiorun, alive, cases, check, equal, kill, needs,
+                     put_down, until, victim)
 
 FORMS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z \S+ ")
 
@@ -94,8 +94,7 @@ def test_a_stale_socket_is_replaced():
     run = launch()
     kill(run.pid)
     run.wait()
-    for pid in run.left:
-        kill(pid)
+    put_down(*run.left)
     check(os.path.exists(path()), "the socket is gone")
     second = launch()
     equal(state()["pid"], second.pid, "who answers")
@@ -224,9 +223,9 @@ def test_a_launchers_command_is_not_started_and_stopped(words):
 @cases(((), "TERM"), (("7",), 7), (("0",), 0))
 def test_shutdown_ends_everything_and_waits_for_it(words, status):
     run = launch()
-    shutdown = verb("shutdown", *words)
-    shutdown.end(0)
-    check(not alive(run.pid) or run.ended(), "it still runs")
+    command = run.command
+    ask("shutdown", *words)
+    check(not alive(command) and not os.path.lexists(path()), "it is not over")
     run.end(status)
 
 
