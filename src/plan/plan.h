@@ -214,7 +214,10 @@ enum plan_mode {
     MODE_VERSION,
     MODE_PRINT_CONFIG,
     MODE_LIST_OPTIONS,
+    MODE_COMPLETION,
 };
+
+enum plan_shell { SHELL_BASH, SHELL_ZSH, SHELL_FISH };
 
 /* Where an option's value comes from; the later one wins. */
 enum plan_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
@@ -225,6 +228,7 @@ struct verb;
 
 struct plan {
     enum plan_mode mode;
+    enum plan_shell shell; /* of MODE_COMPLETION */
     const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
