@@ -11,38 +11,41 @@
 #include "report/log.h"
 #include "supervisor.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 extern char **environ;
 
-/* Too large for the stack of main(), and there is only one of each. */
 static struct plan plan;
-static struct faults faults;
+static struct faults *faults;
 
 static int refuse(void)
 {
     /* Not stderr's own functions: they would wait for a pipe that nobody reads. */
     log_open(LEVEL_ERROR, LOG_STYLE_TEXT, platform_write_log);
-    for (size_t i = 0; i < faults.count; i++)
-        log_line(LEVEL_ERROR, "%s", faults.items[i].text);
-    if (faults.dropped > 0)
-        log_line(LEVEL_ERROR, "and %zu more faults", faults.dropped);
+    for (size_t i = 0; i < faults->count; i++)
+        log_line(LEVEL_ERROR, "%s", faults->items[i].text);
+    if (faults->dropped > 0)
+        log_line(LEVEL_ERROR, "and %zu more faults", faults->dropped);
     return STATUS_OWN_FAILURE;
 }
 
 /* `aiorun check`: the faults themselves, as a compiler has them. */
 static int check(void)
 {
-    for (size_t i = 0; i < faults.count; i++)
-        fprintf(stderr, "%s\n", faults.items[i].text);
-    if (faults.dropped > 0)
-        fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults.dropped);
-    if (faults.count > 0)
+    for (size_t i = 0; i < faults->count; i++)
+        fprintf(stderr, "%s\n", faults->items[i].text);
+    if (faults->dropped > 0)
+        fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults->dropped);
+    if (faults->count > 0)
         return STATUS_OWN_FAILURE;
     printf("%s: %u worker%s, no fault\n", plan.config, (unsigned)plan.worker_count,
            plan.worker_count == 1 ? "" : "s");
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
+    if (fflush(stdout) == 0)
+        return EXIT_SUCCESS;
+    perror("aiorun: cannot write to standard output");
+    return STATUS_OWN_FAILURE;
 }
 
 static size_t write_text(char *buffer, size_t size)
@@ -88,16 +91,18 @@ int main(int argc, char **argv)
     if (argc > 1 && verbs_knows(argv[1]) && drop_in_name(argv[0]) == NULL)
         return verbs_run(argc, argv);
     platform_begin();
+    faults = platform_allocate(sizeof *faults);
+    assert(faults != NULL); /* the first allocation of all */
     plan_init(&plan);
-    cli_parse(&plan, argv, environ, &faults);
-    config_load(&plan, &faults);
-    check_plan(&plan, &faults);
+    cli_parse(&plan, argv, environ, faults);
+    config_load(&plan, faults);
+    check_plan(&plan, faults);
     if (plan.mode == MODE_CHECK)
         return check();
     bool runs = plan.mode == MODE_LAUNCH || plan.mode == MODE_FOREVER || plan.mode == MODE_FLEET;
     if (runs)
-        platform_prepare(&plan, &faults);
-    if (faults.count > 0)
+        platform_prepare(&plan, faults);
+    if (faults->count > 0)
         return refuse();
     if (!runs)
         return print();

@@ -6,7 +6,6 @@
 #include "protocol/wire.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- opening ---- */
@@ -16,22 +15,13 @@ bool admin_open(struct supervisor *supervisor)
     const struct plan *plan = supervisor->plan;
     if (plan->control == NULL && plan->mode != MODE_FLEET)
         return true;
-    supervisor->admin = calloc(1, sizeof *supervisor->admin);
+    supervisor->admin = platform_allocate(sizeof *supervisor->admin);
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    /* Pages that are never written are never there. */
     supervisor->admin->lives =
-        calloc(supervisor->core->slot_count, sizeof *supervisor->admin->lives);
+        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
     return supervisor->admin->lives != NULL;
-}
-
-void admin_close(struct supervisor *supervisor)
-{
-    if (supervisor->admin != NULL)
-        free(supervisor->admin->lives);
-    free(supervisor->admin);
-    supervisor->admin = NULL;
 }
 
 /* ---- what is remembered ---- */
@@ -44,6 +34,8 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
     life->starts++;
     life->started_at = ++supervisor->admin->clock;
     life->has_status = false;
+    if (slot >= supervisor->core->first_job)
+        supervisor->jobs[slot - supervisor->core->first_job].queued = false;
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
 }
 
@@ -104,7 +96,7 @@ enum outcome { OUTCOME_PENDING, OUTCOME_GOOD, OUTCOME_BAD };
 
 static bool is_serving(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].life == CORE_UP && supervisor->notes[slot].ready;
+    return supervisor->core->slots[slot].life == CORE_UP && supervisor->core->slots[slot].ready;
 }
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)

@@ -39,6 +39,8 @@ enum admin_fact {
     FACT_UNSHIELDED,
     FACT_PHASE, /* number: enum core_phase */
     FACT_FORCED,
+    FACT_UNWELL, /* number: enum core_why */
+    FACT_HELD,   /* what it needs is not there */
 };
 
 #define EVENTS_KEPT 1024 /* for those who follow, and are slow */
@@ -49,7 +51,8 @@ struct admin_event {
     long pid; /* 0: none */
     int64_t number;
     struct ending end;
-    char name[INSTANCE_NAME_MAX]; /* empty: the supervisor itself */
+    enum core_companion companion; /* of the instance `name`: it is about this command */
+    char name[INSTANCE_NAME_MAX];  /* empty: the supervisor itself */
     char text[CONTROL_NAME_MAX + 1];
 };
 
@@ -115,7 +118,6 @@ struct admin {
 
 /* Allocates, when there is to be an admin socket; false without memory. */
 bool admin_open(struct supervisor *supervisor);
-void admin_close(struct supervisor *supervisor);
 
 /* Something may have come to be that somebody waits for. */
 void admin_look_at_all(struct supervisor *supervisor);

@@ -16,6 +16,14 @@ static const char *const fact_names[] = {
     [FACT_PLANNED] = "restart",     [FACT_FAILED] = "failed",       [FACT_KILLED] = "killed",
     [FACT_ABANDONED] = "abandoned", [FACT_DROPPED] = "dropped",     [FACT_SHIELDED] = "shielded",
     [FACT_UNSHIELDED] = "released", [FACT_PHASE] = "phase",         [FACT_FORCED] = "forced",
+    [FACT_UNWELL] = "unwell",       [FACT_HELD] = "held",
+};
+
+static const char *const companion_names[] = {
+    [COMPANION_NONE] = "",
+    [COMPANION_BEFORE_START] = "before-start",
+    [COMPANION_AFTER_STOP] = "after-stop",
+    [COMPANION_HEALTH] = "health",
 };
 
 /* ---- recording ---- */
@@ -37,6 +45,9 @@ void admin_record(struct supervisor *supervisor, enum admin_fact fact, uint32_t 
     event->fact = fact;
     event->pid = has_name ? supervisor->notes[slot].pid : 0;
     event->number = number;
+    event->companion = COMPANION_NONE;
+    if (has_name && narrate_kind(supervisor, slot) == CORE_COMPANION)
+        event->companion = (enum core_companion)supervisor->core->slots[slot].companion;
     event->end = end;
     snprintf(event->name, sizeof event->name, "%s", has_name ? narrate_name(supervisor, slot) : "");
     snprintf(event->text, sizeof event->text, "%s", text != NULL ? text : "");
@@ -58,6 +69,24 @@ static void add_time(struct text *text, int64_t at)
     if (parts != NULL)
         strftime(words, sizeof words, "%Y-%m-%dT%H:%M:%S", parts);
     text_add(text, "%s.%03dZ", words, (int)(at % 1000));
+}
+
+static const char *why_name(enum core_why why)
+{
+    switch (why) {
+    case WHY_READY:
+        return "ready-timeout";
+    case WHY_WATCHDOG:
+        return "watchdog";
+    case WHY_HEALTH:
+        return "health";
+    case WHY_AGE:
+        return "max-age";
+    case WHY_NONE:
+    case WHY_RESTART:
+        break;
+    }
+    return "restart";
 }
 
 static void add_words(struct text *text, const struct admin_event *event)
@@ -91,7 +120,11 @@ static void add_words(struct text *text, const struct admin_event *event)
     case FACT_ABANDONED:
         text_add(text, "outlived SIGKILL and is left behind");
         break;
+    case FACT_UNWELL:
+        text_add(text, "is unwell: %s", why_name((enum core_why)event->number));
+        break;
     case FACT_READY:
+    case FACT_HELD:
     case FACT_KILLED:
     case FACT_DROPPED:
     case FACT_QUEUED:
@@ -108,6 +141,8 @@ static void add_text(struct text *text, const struct admin_event *event)
 {
     add_time(text, event->at);
     text_add(text, " %s", event->name[0] != '\0' ? event->name : "aiorun");
+    if (event->companion != COMPANION_NONE)
+        text_add(text, " %s", companion_names[event->companion]);
     if (event->pid != 0)
         text_add(text, " (pid %ld)", event->pid);
     text_add(text, " ");
@@ -123,12 +158,16 @@ static void add_json(struct text *text, const struct admin_event *event)
     text_add(text, "\",\"event\":\"%s\"", fact_names[event->fact]);
     if (event->name[0] != '\0')
         text_add(text, ",\"name\":\"%s\"", event->name);
+    if (event->companion != COMPANION_NONE)
+        text_add(text, ",\"command\":\"%s\"", companion_names[event->companion]);
     if (event->pid != 0)
         text_add(text, ",\"pid\":%ld", event->pid);
     if (event->fact == FACT_SIGNALLED)
         text_add(text, ",\"signal\":\"%s\"", signal_name((int)event->number, name));
     if (event->fact == FACT_PHASE)
         text_add(text, ",\"phase\":\"%s\"", admin_phase_name((enum core_phase)event->number));
+    if (event->fact == FACT_UNWELL)
+        text_add(text, ",\"reason\":\"%s\"", why_name((enum core_why)event->number));
     if (event->fact == FACT_SHIELDED || event->fact == FACT_UNSHIELDED)
         text_add(text, ",\"shield\":\"%s\"", event->text);
     if (event->fact == FACT_ENDED || event->fact == FACT_FAILED) {

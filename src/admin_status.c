@@ -100,7 +100,7 @@ static const char *state_name(const struct supervisor *supervisor, uint32_t inde
     }
     if (slot->requested || slot->rungs_sent > 0 || slot->killed || (is_worker && !slot->wanted))
         return "stopping";
-    return is_worker && supervisor->notes[index].ready ? "ready" : "up";
+    return is_worker && slot->ready ? "ready" : "up";
 }
 
 /* ---- which instances ---- */

@@ -56,14 +56,6 @@ static bool speaks_for_itself(const struct supervisor *supervisor, struct run_id
     return supervisor->plan->mode == MODE_LAUNCH && slot_of(supervisor, run)->kind == CORE_WORKER;
 }
 
-static void tell_ready(struct supervisor *supervisor)
-{
-    if (supervisor->told_ready)
-        return;
-    supervisor->told_ready = true;
-    platform_notify(&(struct notify_message){.state = NOTIFY_READY});
-}
-
 static void tell_status(struct supervisor *supervisor, struct run_id run, const char *text)
 {
     admin_status(supervisor, run.slot, text);
@@ -105,21 +97,15 @@ bool supervisor_is_well(const struct supervisor *supervisor)
 
 void supervisor_ready(struct supervisor *supervisor, struct run_id run)
 {
-    struct run_notes *notes = &supervisor->notes[run.slot];
-    if (is_over(supervisor, run) || notes->ready)
-        return;
-    notes->ready = true;
-    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), notes->pid, "%s is ready",
-              narrate_name(supervisor, run.slot));
-    admin_tell(supervisor, FACT_READY, run.slot, 0, NULL);
-    admin_look(supervisor);
-    if (supervisor->plan->mode == MODE_LAUNCH)
-        tell_ready(supervisor);
+    supervisor_post(supervisor, &(struct core_event){.kind = EVENT_READY, .run = run});
+    supervisor_settle(supervisor);
 }
 
-void control_begun(struct supervisor *supervisor)
+void control_all_ready(struct supervisor *supervisor)
 {
-    tell_ready(supervisor);
+    if (!supervisor->told_ready)
+        platform_notify(&(struct notify_message){.state = NOTIFY_READY});
+    supervisor->told_ready = true;
 }
 
 static enum plan_ready_kind ready_kind(const struct supervisor *supervisor, struct run_id run)
@@ -129,15 +115,6 @@ static enum plan_ready_kind ready_kind(const struct supervisor *supervisor, stru
         return READY_EXEC;
     return plan_ready_kind(supervisor->plan, &supervisor->plan->workers[slot->owner],
                            supervisor->place.has_manager);
-}
-
-void control_started(struct supervisor *supervisor, struct run_id run)
-{
-    bool is_worker = slot_of(supervisor, run)->kind == CORE_WORKER;
-    if (slot_of(supervisor, run)->kind == CORE_JOB)
-        job_of(supervisor, run)->queued = false;
-    if (is_worker && ready_kind(supervisor, run) == READY_EXEC)
-        supervisor_ready(supervisor, run);
 }
 
 /* ---- stop requests ---- */
@@ -318,6 +295,18 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
     supervisor_settle(supervisor);
 }
 
+/* May what this run says end everything? */
+static bool may_stop(const struct supervisor *supervisor, struct run_id run)
+{
+    const struct core_slot *slot = slot_of(supervisor, run);
+    if (!plan_is_fleet(supervisor->plan))
+        return true;
+    if (slot->owner >= supervisor->plan->worker_count)
+        return false;
+    const struct plan_worker *worker = &supervisor->plan->workers[slot->owner];
+    return worker->may_stop_set ? worker->may_stop : platform_is_our_user(run);
+}
+
 void supervisor_message(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                         const struct control_message *message)
 {
@@ -356,6 +345,10 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         obey(supervisor, channel, &event, "extend is for a run that was asked to stop");
         break;
     case CONTROL_SHUTDOWN:
+        if (!may_stop(supervisor, run)) {
+            supervisor_bad_line(supervisor, run, channel, "this worker may not stop the others");
+            break;
+        }
         event.kind = EVENT_TRIGGER;
         event.trigger = TRIGGER_REQUEST;
         event.status_given = message->has_status;
@@ -366,12 +359,19 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         break;
     case CONTROL_ERROR:
         event.kind = EVENT_ERROR;
+        if (!may_stop(supervisor, run)) {
+            supervisor_bad_line(supervisor, run, channel, "this worker's errors are its own");
+            break;
+        }
         log_about(LEVEL_ERROR, name, supervisor->notes[run.slot].pid, "%s reports an error: %s",
                   name, message->text);
         obey(supervisor, channel, &event, "its run is over");
         break;
     case CONTROL_WATCHDOG:
+        event.kind = EVENT_ALIVE;
+        supervisor_post(supervisor, &event);
         accept(channel);
+        supervisor_settle(supervisor);
         break;
     case CONTROL_JOB:
         join(supervisor, run, channel, message);
@@ -393,10 +393,17 @@ void supervisor_notified(struct supervisor *supervisor, struct run_id run,
     if (is_over(supervisor, run))
         return;
     supervisor->spoken = true;
-    if (message->state == NOTIFY_READY)
+    if (message->state == NOTIFY_READY && ready_kind(supervisor, run) == READY_NOTIFY)
         supervisor_ready(supervisor, run);
     if (message->status != NULL)
         admin_status(supervisor, run.slot, message->status);
+    if (message->watchdog)
+        supervisor_post(supervisor, &(struct core_event){.kind = EVENT_ALIVE, .run = run});
+    if (message->watchdog_trigger)
+        supervisor_post(supervisor, &(struct core_event){
+                                        .kind = EVENT_FAILED, .run = run, .why = WHY_WATCHDOG});
+    if (message->watchdog || message->watchdog_trigger)
+        supervisor_settle(supervisor);
     if (message->has_extend) {
         const struct core_event event = {
             .kind = EVENT_EXTEND, .run = run, .until = msec_add(platform_now(), message->extend)};

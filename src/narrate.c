@@ -41,6 +41,18 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     return "";
 }
 
+const char *narrate_role(const struct supervisor *supervisor, uint32_t slot)
+{
+    static const char *const roles[] = {
+        [COMPANION_NONE] = "",
+        [COMPANION_BEFORE_START] = "before-start of ",
+        [COMPANION_AFTER_STOP] = "after-stop of ",
+        [COMPANION_HEALTH] = "health check of ",
+    };
+    const struct core_slot *about = &supervisor->core->slots[slot];
+    return about->kind == CORE_COMPANION ? roles[about->companion] : "";
+}
+
 const char *narrate_ending(struct ending end, char *buffer, size_t size)
 {
     char name[16];
@@ -163,8 +175,8 @@ void narrate_end(const struct supervisor *supervisor, struct run_id run, struct 
     long pid = supervisor->notes[run.slot].pid;
     if (!log_enabled(LEVEL_DEBUG))
         return;
-    log_about(LEVEL_DEBUG, name, pid, "%s (pid %ld) %s", name, pid,
-              narrate_ending(end, text, sizeof text));
+    log_about(LEVEL_DEBUG, name, pid, "%s%s (pid %ld) %s", narrate_role(supervisor, run.slot), name,
+              pid, narrate_ending(end, text, sizeof text));
 }
 
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)
@@ -253,4 +265,30 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
                   action->first ? "" : "; an earlier error is the exit status");
     if (action->hookless)
         log_line(LEVEL_WARNING, "every on-error command is busy: none is told of this error");
+}
+
+/* Why the core has stopped a run by itself. */
+void narrate_failed(const struct supervisor *supervisor, const struct core_action *action)
+{
+    static const char *const reasons[] = {
+        [WHY_NONE] = "has failed",
+        [WHY_READY] = "was not ready in time",
+        [WHY_WATCHDOG] = "has missed its watchdog",
+        [WHY_HEALTH] = "has failed its health checks",
+        [WHY_AGE] = "has its age",
+        [WHY_RESTART] = "is to start anew",
+    };
+    const char *name = narrate_name(supervisor, action->run.slot);
+    log_about(LEVEL_ERROR, name, supervisor->notes[action->run.slot].pid, "%s %s, and is stopped",
+              name, reasons[action->why]);
+}
+
+void narrate_rolled(const struct supervisor *supervisor, const struct core_action *action)
+{
+    const char *name = supervisor->plan->workers[action->worker].name;
+    if (action->ok)
+        log_about(LEVEL_INFO, name, 0, "%s is restarted", name);
+    else
+        log_about(LEVEL_ERROR, name, 0, "the restart of %s has stopped: not all of it is ready",
+                  name);
 }

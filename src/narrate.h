@@ -24,6 +24,9 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot);
 /* proc(5)'s letter in words: "sleeping"; NULL when it has none. */
 const char *narrate_state(char state);
 
+/* What a companion's slot runs, before the name of its instance: "before-start of "; else "". */
+const char *narrate_role(const struct supervisor *supervisor, uint32_t slot);
+
 /* "exited with status 3", "killed by SIGTERM"; and a span in seconds, "0.3" or "12".  Return
  * `buffer`. */
 const char *narrate_ending(struct ending end, char *buffer, size_t size);
@@ -43,6 +46,8 @@ void narrate_end(const struct supervisor *supervisor, struct run_id run, struct 
 /* How far the shutdown has come; for whom it waits; what failed. */
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action);
 void narrate_waiting(const struct supervisor *supervisor);
+void narrate_failed(const struct supervisor *supervisor, const struct core_action *action);
+void narrate_rolled(const struct supervisor *supervisor, const struct core_action *action);
 void narrate_error(const struct supervisor *supervisor, const struct core_action *action);
 
 #endif

@@ -37,6 +37,10 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
+/* Zeroed memory that stays; NULL when there is none.  For the start alone.
+ * Windows: HeapAlloc. */
+void *platform_allocate(size_t size);
+
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port, and the job object that everything lives in. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
@@ -51,17 +55,22 @@ struct platform_surroundings {
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
     bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
     uint32_t processors;  /* that we may run on */
-    signal_mask ignored;  /* signals ignored when we started.  Windows: none */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
 };
 struct platform_surroundings platform_surroundings(void);
+
+/* Those of `among` that were ignored when we started (but SIGCHLD).  Windows: none. */
+signal_mask platform_ignored(signal_mask among);
 
 /* ---- runs ---- */
 
 enum platform_what {
     PLATFORM_COMMAND, /* a worker's command, with its attributes */
     PLATFORM_JOB,     /* what platform_keep() kept, with the attributes of its submitter's worker */
-    PLATFORM_HANDLER, /* --shutdown-handler */
+    PLATFORM_BEFORE_START, /* the commands around a worker's instance, with its attributes */
+    PLATFORM_AFTER_STOP,
+    PLATFORM_HEALTH,
+    PLATFORM_HANDLER,  /* --shutdown-handler */
     PLATFORM_CALLBACK, /* --shutdown-callback */
     PLATFORM_ON_ERROR, /* --on-error */
 };
@@ -83,8 +92,8 @@ struct platform_started {
 /* What to start. */
 struct platform_program {
     enum platform_what what;
-    uint32_t worker;             /* PLATFORM_COMMAND, PLATFORM_JOB: its index in the plan */
-    uint32_t instance;           /* PLATFORM_COMMAND: which of the worker's, from 0 */
+    uint32_t worker;             /* of a command, a job, a companion: its index in the plan */
+    uint32_t instance;           /* of a command, a companion: which of the worker's, from 0 */
     struct platform_error error; /* PLATFORM_ON_ERROR */
 };
 
@@ -189,6 +198,9 @@ void platform_join(struct run_id job);
 /* Keeps the submission that was judged, to be started as `job`, or dropped. */
 void platform_keep(struct run_id job);
 void platform_drop(struct run_id job);
+
+/* Does the run have the user that we have?  Windows: always. */
+bool platform_is_our_user(struct run_id run);
 
 /* Tells our service manager, if there is one, by sd_notify(3).  False when that failed, with a
  * warning logged.  Windows: does nothing. */

@@ -103,8 +103,24 @@ bool supervisor_post(struct supervisor *supervisor, const struct core_event *eve
     return core_step(supervisor->core, platform_now(), event);
 }
 
+static enum platform_what companion_of(enum core_companion companion)
+{
+    switch (companion) {
+    case COMPANION_BEFORE_START:
+        return PLATFORM_BEFORE_START;
+    case COMPANION_AFTER_STOP:
+        return PLATFORM_AFTER_STOP;
+    case COMPANION_NONE:
+    case COMPANION_HEALTH:
+        break;
+    }
+    return PLATFORM_HEALTH;
+}
+
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
+    if (narrate_kind(supervisor, slot) == CORE_COMPANION)
+        return companion_of((enum core_companion)supervisor->core->slots[slot].companion);
     if (narrate_kind(supervisor, slot) == CORE_JOB)
         return PLATFORM_JOB;
     if (narrate_kind(supervisor, slot) != CORE_HOOK)
@@ -118,6 +134,17 @@ static enum platform_what what_of(const struct supervisor *supervisor, uint32_t 
         break;
     }
     return PLATFORM_ON_ERROR;
+}
+
+/* Which of its worker's instances has this slot, or is looked after in it? */
+static uint32_t instance_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    const struct core_slot *owned = &supervisor->core->slots[slot];
+    if (owned->kind == CORE_COMPANION)
+        slot = owned->about;
+    else if (owned->kind != CORE_WORKER)
+        return 0;
+    return slot - core_instance(supervisor->core, owned->owner, 0);
 }
 
 /* Will anything be started after the command? */
@@ -137,8 +164,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
     program.worker = supervisor->core->slots[slot].owner;
-    if (program.what == PLATFORM_COMMAND)
-        program.instance = slot - core_instance(supervisor->core, program.worker, 0);
+    program.instance = instance_of(supervisor, slot);
     program.error.end = action->end;
     if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
@@ -148,7 +174,8 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid, "started %s (pid %ld)",
+        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid,
+                  "started %s%s (pid %ld)", narrate_role(supervisor, slot),
                   narrate_name(supervisor, slot), started.pid);
     } else {
         log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
@@ -162,9 +189,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         admin_started(supervisor, slot);
     else
         admin_ended(supervisor, slot, started.end);
-    if (started.ok)
-        control_started(supervisor, action->run);
-    else if (program.what == PLATFORM_JOB)
+    if (!started.ok && program.what == PLATFORM_JOB)
         control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))
         platform_release();
@@ -244,15 +269,21 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
         break;
     case ACTION_READY:
-        log_about(LEVEL_DEBUG, name, pid, "%s is ready (pid %ld)", name, pid);
+        log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        admin_tell(supervisor, FACT_READY, slot, 0, NULL);
         break;
     case ACTION_ALL_READY:
+        control_all_ready(supervisor);
+        break;
     case ACTION_ROLLED:
+        narrate_rolled(supervisor, action);
         break;
     case ACTION_FAILED:
-        log_about(LEVEL_ERROR, name, pid, "%s has failed and is stopped (pid %ld)", name, pid);
+        narrate_failed(supervisor, action);
+        admin_tell(supervisor, FACT_UNWELL, slot, action->why, NULL);
         break;
     case ACTION_HELD:
+        admin_tell(supervisor, FACT_HELD, slot, 0, NULL);
         log_about(LEVEL_WARNING, name, pid, "%s is held: what it needs is not there", name);
         break;
     case ACTION_PHASE:
@@ -352,6 +383,9 @@ static void trigger(struct supervisor *supervisor, const struct platform_signal 
     struct core_event event = {.kind = EVENT_TRIGGER, .trigger = TRIGGER_SIGNAL};
     signal_mask bit = signal_bit(arrived->signal);
     event.cause = arrived->signal - 1;
+    /* Signals are not passed on to a fleet: one more, of whatever kind, is the same again. */
+    if (plan_is_fleet(supervisor->plan) && supervisor->core->phase != PHASE_RUNNING)
+        event.cause = supervisor->core->cause;
     event.keyboard = is_key(supervisor, arrived);
     if (delivered)
         supervisor->delivered |= bit;
@@ -474,11 +508,41 @@ bool supervisor_reload(struct supervisor *supervisor, const char **fault)
 
 /* ---- from plan to core ---- */
 
+static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
+{
+    uint32_t *after = platform_allocate((plan->after_count + 1) * sizeof *after);
+    bool *needs = platform_allocate((plan->after_count + 1) * sizeof *needs);
+    for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
+        after[i] = plan->after[i].worker;
+        needs[i] = plan->after[i].needs;
+    }
+    worker->after = after;
+    worker->needs = needs;
+    worker->after_count = plan->after_count;
+    return after != NULL && needs != NULL;
+}
+
+/* What only a file says of a worker. */
+static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
+{
+    worker->autostart = plan->autostart;
+    worker->ready_timeout = plan->ready_timeout;
+    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
+    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
+    worker->has_before_start = plan->before_start != NULL;
+    worker->has_after_stop = plan->after_stop != NULL;
+    worker->has_health = plan->health.argv != NULL;
+    worker->health_interval = plan->health.every;
+    worker->health_timeout = plan->health.timeout;
+    worker->health_retries = plan->health.retries + 1;
+}
+
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
     worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
     worker->wave = plan->wave;
-    worker->autostart = plan->autostart;
+    worker->autostart = true;
+    worker->ready_timeout = NEVER;
     worker->restart = plan->restart;
     worker->backoff = plan->backoff;
     worker->success = plan->success;
@@ -497,7 +561,8 @@ static uint32_t executor_workers(const struct supervisor *supervisor)
     return suitable < 32 ? suitable : 32;
 }
 
-static void convert(struct supervisor *supervisor, struct core_config *config)
+/* False without memory. */
+static bool convert(struct supervisor *supervisor, struct core_config *config)
 {
     static const enum core_repeat repeats[] = {
         [REPEAT_AUTO] = CORE_REPEAT_KEYBOARD,
@@ -513,8 +578,18 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     const struct plan *plan = supervisor->plan;
     bool launches = is_launcher(supervisor);
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        convert_worker(&plan->workers[i], &supervisor->workers[i]);
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        bool has_manager = supervisor->place.has_manager;
+        convert_worker(worker, &supervisor->workers[i]);
+        supervisor->workers[i].ready_told =
+            plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
+        if (!plan_is_fleet(plan))
+            continue;
+        convert_fleet_worker(worker, &supervisor->workers[i]);
+        if (!convert_order(worker, &supervisor->workers[i]))
+            return false;
+    }
     config->workers = supervisor->workers;
     config->worker_count = plan->worker_count;
     config->timeout = plan->timeout;
@@ -534,11 +609,10 @@ static void convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    bool admitted = plan->control != NULL || plan_is_fleet(plan);
-    if (admitted || !plan->no_control)
-        config->job_capacity = plan->worker_count > 0 ? JOBS_MAX : 0;
-    if (!plan->no_control)
-        config->shield_capacity = SHIELDS_MAX;
+    bool submits = !plan->no_control || plan->control != NULL || plan_is_fleet(plan);
+    config->job_capacity = submits ? JOBS_MAX : 0;
+    config->shield_capacity = plan->no_control || plan->mode == MODE_FOREVER ? 0 : SHIELDS_MAX;
+    return true;
 }
 
 /* Instances are told apart where a worker has several: "web:0", "web:1". */
@@ -548,7 +622,7 @@ static bool name_instances(struct supervisor *supervisor)
     uint32_t count = core->first_job - core->first_instance, slot = 0;
     if (count <= supervisor->plan->worker_count)
         return true;
-    supervisor->names = calloc(count, sizeof *supervisor->names);
+    supervisor->names = platform_allocate(count * sizeof *supervisor->names);
     if (supervisor->names == NULL)
         return false;
     for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
@@ -597,11 +671,9 @@ static struct ending apply_success(const struct supervisor *supervisor, struct e
 static struct ending run_until_over(struct supervisor *supervisor)
 {
     const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_count) < 0)
+    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
         return failed;
     step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
-    if (supervisor->plan->mode == MODE_FOREVER)
-        control_begun(supervisor);
     platform_loop();
     platform_close();
     struct ending end = apply_success(supervisor, supervisor->end);
@@ -619,37 +691,30 @@ struct ending supervisor_run(const struct plan *plan)
 
     open_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~supervisor.place.ignored;
-    struct core_worker only; /* a launcher needs no table */
+    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
+    struct core_worker only = {0}; /* a launcher needs no table */
     supervisor.workers = &only;
     if (plan->worker_count > 1)
-        supervisor.workers = calloc(plan->worker_count, sizeof *supervisor.workers);
-    if (supervisor.workers == NULL) {
+        supervisor.workers = platform_allocate(plan->worker_count * sizeof *supervisor.workers);
+    if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
-    memset(supervisor.workers, 0, plan->worker_count * sizeof *supervisor.workers);
-    convert(&supervisor, &config);
     size_t size = core_size(&config);
     assert(size > 0);
-    void *memory = malloc(size);
+    void *memory = platform_allocate(size);
     if (memory == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
         return end;
     }
     supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
-    supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
+    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
+    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
         timeline_open(&supervisor) && admin_open(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL,
                  "cannot allocate the tables of runs, of the report and of the admin socket");
-    admin_close(&supervisor);
-    free(supervisor.report);
-    free(supervisor.jobs);
-    free(supervisor.notes);
-    free(memory);
     return end;
 }

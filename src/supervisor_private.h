@@ -16,7 +16,6 @@ struct run_notes {
     signal_mask sent; /* signals we sent it, KILL not counted */
     msec asked_at;
     long pid;
-    bool ready;
     bool scolded; /* one of its lines was wrong, and the log has said so */
     bool refused; /* a shield was, likewise */
 };
@@ -69,11 +68,10 @@ bool supervisor_reload(struct supervisor *supervisor, const char **fault);
 
 /* ---- control.c ---- */
 
-/* Everything that is to be started at the beginning is. */
-void control_begun(struct supervisor *supervisor);
+/* Everything that starts by itself is ready. */
+void control_all_ready(struct supervisor *supervisor);
 
-/* A run was started, or is asked to stop; a job ended, or was dropped. */
-void control_started(struct supervisor *supervisor, struct run_id run);
+/* A run is asked to stop; a job ended, or was dropped. */
 void control_asked(struct supervisor *supervisor, const struct core_action *action);
 void control_job_ended(struct supervisor *supervisor, struct run_id job, struct ending end,
                        bool dropped);

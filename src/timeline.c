@@ -268,12 +268,12 @@ void timeline_action(struct supervisor *supervisor, const struct core_action *ac
     case ACTION_SIGNAL:    /* timeline_sent() */
     case ACTION_FORWARD:   /* timeline_sent() */
     case ACTION_STOP_TREE: /* timeline_stop_tree() */
-    case ACTION_CENSUS:
     case ACTION_READY:
     case ACTION_ALL_READY:
     case ACTION_FAILED:
     case ACTION_HELD:
     case ACTION_ROLLED:
+    case ACTION_CENSUS:
     case ACTION_EXIT:
         break;
     }

@@ -47,15 +47,16 @@ bool core_lay_out(struct core *core, const struct core_config *config)
     core->first_companion = (uint32_t)hooks;
     core->first_instance = (uint32_t)(hooks + companions);
     core->first_job = core->first_instance + (uint32_t)instances;
-    core->slot_count = (uint32_t)total;
+    core->slot_count = core->first_job;
+    core->slot_limit = (uint32_t)total;
     core->wave_count = wave_count;
     core->members_at = aligned(sizeof *core + total * sizeof(struct core_slot));
     core->teams_at = aligned(core->members_at + instances * sizeof(struct core_member));
     core->dependents_at = aligned(core->teams_at + config->worker_count * sizeof(struct core_team));
     core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_dependent));
-    core->shields_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
-    core->deadlines_at = aligned(core->shields_at + shield_size(config->shield_capacity));
-    core->size = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
+    core->deadlines_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
+    core->shields_at = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
+    core->size = aligned(core->shields_at + shield_size(config->shield_capacity));
     return true;
 }
 
@@ -68,26 +69,16 @@ size_t core_size(const struct core_config *config)
 uint32_t core_slots(const struct core_config *config)
 {
     struct core core;
-    return core_lay_out(&core, config) ? core.slot_count : 0;
-}
-
-static void init_slot(struct core_slot *slot, enum core_kind kind, uint32_t owner)
-{
-    slot->kind = kind;
-    slot->owner = owner;
-    slot->shields = SHIELD_NONE;
-    slot->kill_at = NEVER;
-    slot->next_dirty = NONE;
-    slot->next_job = NONE;
+    return core_lay_out(&core, config) ? core.slot_limit : 0;
 }
 
 static void init_hooks(struct core *core)
 {
-    init_slot(&core->slots[SLOT_ORPHANS], CORE_ORPHANS, 0);
-    init_slot(&core->slots[SLOT_HANDLER], CORE_HOOK, HOOK_HANDLER);
-    init_slot(&core->slots[SLOT_CALLBACK], CORE_HOOK, HOOK_CALLBACK);
+    core_init_slot(&core->slots[SLOT_ORPHANS], CORE_ORPHANS, 0);
+    core_init_slot(&core->slots[SLOT_HANDLER], CORE_HOOK, HOOK_HANDLER);
+    core_init_slot(&core->slots[SLOT_CALLBACK], CORE_HOOK, HOOK_CALLBACK);
     for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++)
-        init_slot(&core->slots[i], CORE_HOOK, HOOK_ERROR);
+        core_init_slot(&core->slots[i], CORE_HOOK, HOOK_ERROR);
 }
 
 static void init_team(struct core *core, uint32_t index, uint32_t first)
@@ -107,11 +98,11 @@ static void init_instances(struct core *core)
             wave->first = next;
         init_team(core, i, next);
         for (uint32_t n = 0; n < worker->instances; n++, next++) {
-            init_slot(&core->slots[next], CORE_WORKER, i);
+            core_init_slot(&core->slots[next], CORE_WORKER, i);
             core_member(core, &core->slots[next])->companion = NONE;
             if (!core_has_companion(worker))
                 continue;
-            init_slot(&core->slots[companion], CORE_COMPANION, i);
+            core_init_slot(&core->slots[companion], CORE_COMPANION, i);
             core->slots[companion].about = next;
             core_member(core, &core->slots[next])->companion = companion++;
         }
@@ -149,16 +140,6 @@ static void init_dependents(struct core *core)
     }
 }
 
-static void init_jobs(struct core *core)
-{
-    core->queue_first = core->queue_last = NONE;
-    core->job_free = core->config.job_capacity ? core->first_job : NONE;
-    for (uint32_t i = core->first_job; i < core->slot_count; i++) {
-        init_slot(&core->slots[i], CORE_JOB, 0);
-        core->slots[i].next_job = i + 1 < core->slot_count ? i + 1 : NONE;
-    }
-}
-
 struct core *core_init(void *memory, const struct core_config *config, msec now)
 {
     struct core layout;
@@ -166,7 +147,6 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     memset(&layout, 0, sizeof layout);
     bool in_range = core_lay_out(&layout, config);
     assert(in_range);
-    memset(memory, 0, layout.size);
     memcpy(core, &layout, sizeof layout);
     core->config = *config;
     core->now = core->effect_at = now;
@@ -174,13 +154,13 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;
     core->dirty_first = core->dirty_last = core->team_first = core->team_moved = NONE;
+    core->job_free = core->queue_first = core->queue_last = NONE;
     core->outcome.launcher = config->launcher && !config->forever;
     shield_init(core_shields(core), config->shield_capacity);
-    deadline_init(core_deadlines(core), core->slot_count + 1);
+    deadline_init(core_deadlines(core), core->slot_limit + 1);
     init_hooks(core);
     init_instances(core);
     init_dependents(core);
-    init_jobs(core);
     return core;
 }
 

@@ -393,7 +393,10 @@ struct core {
     struct core_config config;
     msec now;
 
-    uint32_t first_companion, first_instance, first_job, slot_count, wave_count;
+    uint32_t first_companion, first_instance, first_job, wave_count;
+    uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
+    uint32_t slot_limit;
+    uint32_t generation_floor; /* of runs before a reload: those of new slots come after it */
     /* offsets of the tables in this block */
     size_t members_at, teams_at, dependents_at, waves_at, shields_at, deadlines_at;
 
@@ -438,8 +441,9 @@ struct core {
  * ordered by wave, or come after one of no lower index, among others. */
 size_t core_size(const struct core_config *config);
 
-/* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns) a core in which nothing
- * has happened yet.  Copies `config`, but not its workers. */
+/* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns, and zeroed) a core in
+ * which nothing has happened yet.  What only jobs and shields need is not touched before they do.
+ * Copies `config`, but not its workers. */
 struct core *core_init(void *memory, const struct core_config *config, msec now);
 
 /* Records `event` at `now` (never before the last one's; an earlier time counts as the last).
@@ -494,13 +498,13 @@ uint32_t core_slots(const struct core_config *config);
 void core_map(const struct core *old, const struct core_config *config,
               const uint32_t *old_worker_of, uint32_t *old_slot_of);
 
-/* Makes the core_size(config) bytes at `memory` a core that goes on where `old` is, by the rules of
- * `config`.  A slot with a predecessor (of its kind; job n that of job n) keeps all its state; what
- * is new of a worker with `autostart` is wanted.  `old` must have begun, must not be in a shutdown,
- * have nothing to do (core_next() said so), and be down in all slots that have no successor: what
- * changed or goes is stopped first.  NULL when the shields or jobs that there are do not fit; `old`
- * is the one to go on with then.  Else call core_next() next.  Runs that were reported by their
- * old slots have new ones: the caller translates. */
+/* Makes the core_size(config) zeroed bytes at `memory` a core that goes on where `old` is, by the
+ * rules of `config`.  A slot with a predecessor (of its kind; job n that of job n) keeps all its
+ * state; what is new of a worker with `autostart` is wanted.  `old` must have begun, must not be in
+ * a shutdown, have nothing to do (core_next() said so), and be down in all slots that have no
+ * successor: what changed or goes is stopped first.  NULL when the shields or jobs that there are
+ * do not fit; `old` is the one to go on with then.  Else call core_next() next.  Runs that were
+ * reported by their old slots have new ones: the caller translates. */
 struct core *core_reload(void *memory, const struct core *old, const struct core_config *config,
                          const uint32_t *old_slot_of, msec now);
 

@@ -145,7 +145,11 @@ void core_set_wanted(struct core *core, struct core_slot *slot, bool wanted);
 /* Stops waiting for what cannot be killed. */
 void core_set_abandoned(struct core *core, struct core_slot *slot);
 
-/* Gives a job's slot back. */
+/* Makes zeroed memory a slot that never ran. */
+void core_init_slot(struct core_slot *slot, enum core_kind kind, uint32_t owner);
+
+/* Takes a job's slot, used before or new (NONE when all are taken), and gives it back. */
+uint32_t core_take_job(struct core *core);
 void core_free_job(struct core *core, struct core_slot *slot);
 
 /* One more (1), or one less (-1), that is there of the slot's worker and wave, or of the hooks. */

@@ -359,20 +359,19 @@ static void enqueue(struct core *core, uint32_t index)
 
 static bool record_job(struct core *core, const struct core_event *event, bool runs)
 {
-    if (core->job_free == NONE || (core_is_shutdown(core) && !runs) || core->now >= core->cap)
+    if ((core_is_shutdown(core) && !runs) || core->now >= core->cap || core->drained)
         return false;
-    if (core->drained)
+    uint32_t index = core_take_job(core);
+    if (index == NONE)
         return false;
-    uint32_t index = core->job_free;
     struct core_slot *slot = &core->slots[index];
     uint32_t submitter = event->run.slot;
-    core->job_free = slot->next_job;
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
     /* A job may submit one, too: its rights are its worker's, handed on. */
-    bool owned = submitter >= core->first_instance;
-    slot->owner = owned ? core->slots[submitter].owner : 0;
+    bool owned = submitter >= core->first_instance && submitter < core->slot_count;
+    slot->owner = owned ? core->slots[submitter].owner : NONE;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;

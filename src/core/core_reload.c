@@ -28,7 +28,7 @@ void core_map(const struct core *old, const struct core_config *config,
     assert(in_range);
     map_range(old_slot_of, 0, layout.first_companion, 0, old->first_companion);
     map_range(old_slot_of, layout.first_job, config->job_capacity, old->first_job,
-              old->config.job_capacity);
+              old->slot_count - old->first_job);
     uint32_t next = layout.first_instance, companion = layout.first_companion;
     for (uint32_t i = 0; i < config->worker_count; i++) {
         const struct core_worker *worker = &config->workers[i];
@@ -59,8 +59,8 @@ static bool does_fit(const struct core *old, const struct core_config *config)
     uint32_t shields = 0;
     for (uint32_t i = 0; i < old->slot_count; i++)
         shields += shield_count(core_shields(old), old->slots[i].shields);
-    for (uint32_t i = config->job_capacity; i < old->config.job_capacity; i++)
-        if (!is_idle_job(old, old->first_job + i))
+    for (uint32_t i = old->first_job + config->job_capacity; i < old->slot_count; i++)
+        if (!is_idle_job(old, i))
             return false;
     return shields <= config->shield_capacity;
 }
@@ -151,7 +151,7 @@ static void begin_slot(struct core *core, uint32_t index, uint32_t generation)
 
 static uint32_t highest_generation(const struct core *old)
 {
-    uint32_t highest = 0;
+    uint32_t highest = old->generation_floor;
     for (uint32_t i = 0; i < old->slot_count; i++)
         if (old->slots[i].generation > highest)
             highest = old->slots[i].generation;
@@ -162,6 +162,7 @@ static uint32_t highest_generation(const struct core *old)
 static void move_slots(struct core *core, const struct core *old, const uint32_t *old_slot_of)
 {
     uint32_t generation = highest_generation(old);
+    core->generation_floor = generation;
     for (uint32_t i = 0; i < core->slot_count; i++) {
         if (old_slot_of[i] == CORE_NONE)
             begin_slot(core, i, generation);
@@ -186,6 +187,13 @@ static void move_links(struct core *core, const struct core *old, const uint32_t
 }
 
 /* ---- jobs ---- */
+
+/* As many slots as were needed before; whoever is the first in another one later is new, too. */
+static void make_jobs(struct core *core, uint32_t count)
+{
+    while (count-- > 0 && core_take_job(core) != NONE)
+        ;
+}
 
 /* The queue in its order, and the free ones as they come. */
 static void move_jobs(struct core *core, const struct core *old)
@@ -280,6 +288,7 @@ struct core *core_reload(void *memory, const struct core *old, const struct core
         return NULL;
     struct core *core = core_init(memory, config, msec_max(now, old->now));
     assert(!is_left_behind(old, core, old_slot_of));
+    make_jobs(core, old->slot_count - old->first_job);
     move_whole(core, old);
     move_slots(core, old, old_slot_of);
     move_links(core, old, old_slot_of);

@@ -528,6 +528,6 @@ bool core_next(struct core *core, struct core_action *action)
     }
     if (settle_all_ready(core, action))
         return true;
-    deadline_set(core_deadlines(core), core->slot_count, phase_deadline(core));
+    deadline_set(core_deadlines(core), core->slot_limit, phase_deadline(core));
     return false;
 }

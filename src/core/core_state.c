@@ -236,6 +236,29 @@ void core_count_holders(struct core *core, const struct core_slot *slot, bool he
     core->holders += (uint32_t)(slot->shields != SHIELD_NONE) - (uint32_t)held;
 }
 
+void core_init_slot(struct core_slot *slot, enum core_kind kind, uint32_t owner)
+{
+    slot->kind = kind;
+    slot->owner = owner;
+    slot->shields = SHIELD_NONE;
+    slot->kill_at = NEVER;
+    slot->next_dirty = NONE;
+    slot->next_job = NONE;
+}
+
+uint32_t core_take_job(struct core *core)
+{
+    uint32_t index = core->job_free;
+    if (index != NONE) {
+        core->job_free = core->slots[index].next_job;
+    } else if (core->slot_count < core->slot_limit) {
+        index = core->slot_count++;
+        core_init_slot(&core->slots[index], CORE_JOB, NONE);
+        core->slots[index].generation = core->generation_floor;
+    }
+    return index;
+}
+
 void core_free_job(struct core *core, struct core_slot *slot)
 {
     slot->next_job = core->job_free;

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#define ABSENT UINT32_MAX
-
 size_t deadline_size(uint32_t capacity)
 {
     return sizeof(struct deadline_heap) + capacity * sizeof(struct deadline_cell);
@@ -13,15 +11,13 @@ void deadline_init(struct deadline_heap *heap, uint32_t capacity)
 {
     heap->capacity = capacity;
     heap->count = 0;
-    for (uint32_t i = 0; i < capacity; i++)
-        heap->cells[i].position = ABSENT;
 }
 
 static void put(struct deadline_heap *heap, uint32_t at, msec when, uint32_t owner)
 {
     heap->cells[at].when = when;
     heap->cells[at].owner = owner;
-    heap->cells[owner].position = at;
+    heap->cells[owner].place = at + 1;
 }
 
 /* Finds the place of an entry by moving the hole at `at` up, then down. */
@@ -50,8 +46,8 @@ static void settle(struct deadline_heap *heap, uint32_t at, msec when, uint32_t 
 
 static void take_out(struct deadline_heap *heap, uint32_t owner)
 {
-    uint32_t at = heap->cells[owner].position;
-    heap->cells[owner].position = ABSENT;
+    uint32_t at = heap->cells[owner].place - 1;
+    heap->cells[owner].place = 0;
     heap->count--;
     if (at < heap->count)
         settle(heap, at, heap->cells[heap->count].when, heap->cells[heap->count].owner);
@@ -60,15 +56,13 @@ static void take_out(struct deadline_heap *heap, uint32_t owner)
 void deadline_set(struct deadline_heap *heap, uint32_t owner, msec when)
 {
     assert(owner < heap->capacity);
-    uint32_t at = heap->cells[owner].position;
+    uint32_t place = heap->cells[owner].place;
     if (when == NEVER) {
-        if (at != ABSENT)
+        if (place != 0)
             take_out(heap, owner);
         return;
     }
-    if (at == ABSENT)
-        at = heap->count++;
-    settle(heap, at, when, owner);
+    settle(heap, place != 0 ? place - 1 : heap->count++, when, owner);
 }
 
 msec deadline_first(const struct deadline_heap *heap)

@@ -16,9 +16,9 @@
 #include <stddef.h>
 
 struct deadline_cell {
-    msec when;         /* of the heap's entry at this index */
-    uint32_t owner;    /* of the heap's entry at this index */
-    uint32_t position; /* where in the heap the owner with this index is */
+    msec when;      /* of the heap's entry at this index */
+    uint32_t owner; /* of the heap's entry at this index */
+    uint32_t place; /* one more than where in the heap the owner with this index is; 0: out */
 };
 
 struct deadline_heap {
@@ -29,7 +29,8 @@ struct deadline_heap {
 /* Bytes a heap for owners 0..capacity-1 takes. */
 size_t deadline_size(uint32_t capacity);
 
-/* Makes the `deadline_size(capacity)` bytes at `heap` an empty heap. */
+/* Makes the `deadline_size(capacity)` zeroed bytes at `heap` an empty heap, without touching more
+ * of them than it must. */
 void deadline_init(struct deadline_heap *heap, uint32_t capacity);
 
 /* `owner` (< capacity) is due at `when`, instead of when it was; NEVER takes it out. */

@@ -11,9 +11,8 @@ size_t shield_size(uint32_t capacity)
 void shield_init(struct shield_table *table, uint32_t capacity)
 {
     table->capacity = capacity;
-    table->free = capacity ? 0 : SHIELD_NONE;
-    for (uint32_t i = 0; i < capacity; i++)
-        table->cells[i].next = i + 1 < capacity ? i + 1 : SHIELD_NONE;
+    table->used = 0;
+    table->free = SHIELD_NONE;
 }
 
 /* The link that points to the shield called `name`, or the one that ends the list. */
@@ -23,6 +22,17 @@ static uint32_t *find(struct shield_table *table, uint32_t *list, const char *na
     while (*link != SHIELD_NONE && strcmp(table->cells[*link].name, name) != 0)
         link = &table->cells[*link].next;
     return link;
+}
+
+/* A cell that was used before, else a fresh one; SHIELD_NONE when all are taken. */
+static uint32_t take(struct shield_table *table)
+{
+    uint32_t index = table->free;
+    if (index != SHIELD_NONE)
+        table->free = table->cells[index].next;
+    else if (table->used < table->capacity)
+        index = table->used++;
+    return index;
 }
 
 static void drop(struct shield_table *table, uint32_t *link)
@@ -40,11 +50,10 @@ bool shield_hold(struct shield_table *table, uint32_t *list, const char *name, m
         return false;
     uint32_t index = *find(table, list, name);
     if (index == SHIELD_NONE) {
-        index = table->free;
+        index = take(table);
         if (index == SHIELD_NONE)
             return false;
         struct shield *fresh = &table->cells[index];
-        table->free = fresh->next;
         memset(fresh, 0, sizeof *fresh);
         memcpy(fresh->name, name, length + 1);
         fresh->next = *list;

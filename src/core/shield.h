@@ -32,6 +32,7 @@ struct shield {
 
 struct shield_table {
     uint32_t capacity, free;
+    uint32_t used; /* cells from here on were never touched */
     struct shield cells[];
 };
 

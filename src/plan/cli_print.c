@@ -314,7 +314,7 @@ static bool gives_way(const struct option *option, const struct plan *plan,
         return false;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *other = &option_table[i];
-        if (option_contradicts(option, other) && option_in_force(other, plan, worker))
+        if (option_in_force(other, plan, worker) && option_contradicts(option, other))
             return true;
     }
     return false;

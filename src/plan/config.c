@@ -16,11 +16,10 @@
 
 struct loader {
     struct plan *plan;
-    struct plan *spare; /* takes values that something stronger overrides: they are judged all the
-                           same */
+    struct plan *spare; /* takes values that do not count, since they are judged all the same */
     struct faults *faults;
     enum { IN_NOTHING, IN_AIORUN, IN_WORKER } where;
-    struct plan_worker *worker; /* IN_WORKER */
+    struct plan_worker *worker; /* IN_WORKER; NULL where the section is a second one of that name */
 };
 
 static void refuse(struct loader *loader, uint32_t line, const char *sentence, const char *word)
@@ -167,7 +166,7 @@ static void take_value(struct loader *loader, const struct option *option,
         value = join_variable(entry);
         overridden = has_variable(&plan->worker.attributes.env, value);
     }
-    if (overridden) {
+    if (overridden || entry->twin != 0 || (loader->where == IN_WORKER && worker == NULL)) {
         plan = loader->spare;
         worker = &loader->spare->worker;
     } else if (option->scope == SCOPE_WORKER) {
@@ -194,7 +193,7 @@ static void take_key(struct loader *loader, const struct ini_entry *entry)
                entry->key);
     else if (option->scope == SCOPE_SUPERVISOR && loader->where == IN_WORKER)
         refuse(loader, entry->line, "key '%.*s' is for [aiorun], not for a worker", entry->key);
-    else if (entry->twin == 0)
+    else
         take_value(loader, option, entry);
 }
 
@@ -242,9 +241,10 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
 static void begin_section(struct loader *loader, const struct ini_entry *entry)
 {
     loader->where = IN_NOTHING;
-    if (entry->twin != 0)
-        return;
-    if (begins_with(entry->section, WORKER_PREFIX))
+    loader->worker = NULL;
+    if (begins_with(entry->section, WORKER_PREFIX) && entry->twin != 0)
+        loader->where = IN_WORKER;
+    else if (begins_with(entry->section, WORKER_PREFIX))
         begin_worker(loader, entry);
     else if (strcmp(entry->section, "aiorun") == 0)
         loader->where = IN_AIORUN;

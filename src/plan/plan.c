@@ -77,7 +77,26 @@ const char *plan_place(const struct plan *plan, uint32_t line, char *buffer)
 
 /* ---- what a reload compares ---- */
 
-/* Do all items of the option read the same? */
+static bool same_words(char *const *a, char *const *b)
+{
+    for (; *a != NULL && *b != NULL; a++, b++) {
+        if (strcmp(*a, *b) != 0)
+            return false;
+    }
+    return *a == *b;
+}
+
+/* The same command, however it is quoted. */
+static bool same_command(const char *a, const char *b)
+{
+    char **first = NULL, **second = NULL;
+    bool same = parse_command(a, &first) && parse_command(b, &second) && same_words(first, second);
+    free(first);
+    free(second);
+    return same;
+}
+
+/* Do all items of the option mean the same? */
 static bool same_values(const struct option *option, const struct plan *plan_a,
                         const struct plan_worker *a, const struct plan *plan_b,
                         const struct plan_worker *b)
@@ -87,7 +106,11 @@ static bool same_values(const struct option *option, const struct plan *plan_a,
         char *first = option_copy_value(option, plan_a, a, n, &failed);
         char *second = option_copy_value(option, plan_b, b, n, &failed);
         more = first != NULL && second != NULL;
-        same = !failed && (more ? strcmp(first, second) == 0 : first == second);
+        if (!more)
+            same = !failed && first == second;
+        else
+            same = strcmp(first, second) == 0 ||
+                   (option->type == TYPE_COMMAND && same_command(first, second));
         free(first);
         free(second);
     }
@@ -105,21 +128,9 @@ static bool same_scope(enum option_scope scope, const struct plan *plan_a,
     return true;
 }
 
-static bool same_words(char *const *a, char *const *b)
-{
-    if (a == NULL || b == NULL)
-        return a == b;
-    for (; *a != NULL && *b != NULL; a++, b++) {
-        if (strcmp(*a, *b) != 0)
-            return false;
-    }
-    return *a == *b;
-}
-
 bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b)
 {
-    return strcmp(a->name, b->name) == 0 && same_words(a->argv, b->argv) &&
-           same_scope(SCOPE_WORKER, NULL, a, NULL, b);
+    return strcmp(a->name, b->name) == 0 && same_scope(SCOPE_WORKER, NULL, a, NULL, b);
 }
 
 bool plan_settings_equal(const struct plan *a, const struct plan *b)

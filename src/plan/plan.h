@@ -312,8 +312,8 @@ void plan_free(struct plan *plan);
 #define PLAN_PLACE_MAX 240
 const char *plan_place(const struct plan *plan, uint32_t line, char *buffer);
 
-/* Are the workers the same in every option, name and command, wherever their values are from?  Also
- * false without memory. */
+/* Are the workers of two files the same in their names and in every option, wherever the values are
+ * from?  Also false without memory. */
 bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b);
 
 /* Are all options the same that are not a worker's? */

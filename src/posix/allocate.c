@@ -4,14 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libev aborts the program when it cannot allocate.  What it needs while descriptors are few comes
- * from here, and only the rest from the heap.  What is given back to the arena is lost: little,
- * since libev's tables only grow, and by doubling. */
+/* What most supervisors need comes from here, and only the rest from the heap, which would cost its
+ * first user system calls and pages.  Small blocks are taken from the front, where they share
+ * pages; large ones, which are tables with room for more, from the back.  Nothing is given back:
+ * what is allocated at the start stays, and libev's tables only grow, and by doubling. */
 static union {
     max_align_t alignment;
-    char bytes[12288];
-} arena;
-static size_t arena_used;
+    char bytes[262144];
+} arena UNTOUCHED("arena");
+static size_t front, back = sizeof arena.bytes;
+
+#define LARGE 4096
+
+/* Zeroed; NULL when it does not fit. */
+static void *take(size_t size)
+{
+    size_t alignment = sizeof(max_align_t);
+    if (size > back - front - alignment)
+        return NULL;
+    size_t room = (size + alignment - 1) / alignment * alignment;
+    if (size >= LARGE)
+        return arena.bytes + (back -= room);
+    front += room;
+    return arena.bytes + front - room;
+}
+
+void *platform_allocate(size_t size)
+{
+    void *memory = take(size);
+    return memory != NULL ? memory : calloc(1, size);
+}
+
+/* ---- for libev, which aborts the program when it gets none ---- */
 
 struct block {
     _Alignas(max_align_t) size_t size; /* of the memory that follows */
@@ -23,21 +47,10 @@ static bool in_arena(const struct block *block)
     return at >= start && at < start + sizeof arena.bytes;
 }
 
-static struct block *take(size_t size)
-{
-    size_t alignment = sizeof(max_align_t);
-    size_t room = sizeof(struct block) + (size + alignment - 1) / alignment * alignment;
-    if (room > sizeof arena.bytes - arena_used)
-        return malloc(room);
-    struct block *block = (struct block *)(void *)(arena.bytes + arena_used);
-    arena_used += room;
-    return block;
-}
-
 void *allocate_for_libev(void *old, long size)
 {
     struct block *before = old != NULL ? (struct block *)old - 1 : NULL;
-    struct block *block = size > 0 ? take((size_t)size) : NULL;
+    struct block *block = size > 0 ? platform_allocate(sizeof *block + (size_t)size) : NULL;
     if (size > 0 && block == NULL)
         return NULL;
     if (block != NULL) {

@@ -139,8 +139,8 @@ bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint3
     channels.supervisor = supervisor;
     channels.own = slots;
     channels.count = slots + PRIVATE_MAX;
-    channels.list = calloc(channels.count, sizeof *channels.list);
-    channels.backlogs = calloc(channels.count, sizeof *channels.backlogs);
+    channels.list = platform_allocate(channels.count * sizeof *channels.list);
+    channels.backlogs = platform_allocate(channels.count * sizeof *channels.backlogs);
     watch_outer();
     return channels.list != NULL && channels.backlogs != NULL;
 }

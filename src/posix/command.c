@@ -33,9 +33,10 @@ static bool set_variable(struct command *command, const char *entry)
     if (command->environment_room == 0) {
         size_t count = command->environment_count;
         size_t room = 2 * count + 16 + COMMAND_VARIABLES;
-        char **grown = realloc(command->environment, room * sizeof *grown);
+        char **grown = platform_allocate(room * sizeof *grown);
         if (grown == NULL)
             return false;
+        memcpy(grown, command->environment, count * sizeof *grown);
         command->environment = grown;
         command->environment_room = count + 15; /* and the NULL at the end */
     }
@@ -71,7 +72,8 @@ static bool inherit_environment(struct command *command, bool clear)
     while (environ[count] != NULL)
         count++;
     size_t room = count + 16;
-    command->environment = malloc((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
+    command->environment =
+        platform_allocate((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
     command->environment_room = room;
     if (command->environment == NULL)
         return false;
@@ -270,7 +272,7 @@ bool command_find(struct command *command)
     for (const char *c = path; search && *c; c++)
         count += *c == ':';
     size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
-    command->paths = malloc((count + 1) * sizeof *command->paths + text);
+    command->paths = platform_allocate((count + 1) * sizeof *command->paths + text);
     if (command->paths == NULL)
         return false;
     command->paths[count] = NULL;
@@ -305,6 +307,16 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
         return;
     command->name = worker->argv[0];
     if (!command_find(command))
+        fault_add(faults, NULL, "out of memory for the command's path");
+}
+
+void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
+                            struct faults *faults)
+{
+    *command = *beside;
+    command->argv = argv;
+    command->name = argv[0];
+    if (command->environment != NULL && !command_find(command))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 

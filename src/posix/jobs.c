@@ -44,7 +44,7 @@ bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slo
 {
     jobs.loop = loop;
     jobs.supervisor = supervisor;
-    jobs.list = calloc(slots, sizeof *jobs.list);
+    jobs.list = platform_allocate(slots * sizeof *jobs.list);
     return jobs.list != NULL;
 }
 

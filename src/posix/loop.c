@@ -57,12 +57,11 @@ static uint32_t count_processors(void)
 
 struct platform_surroundings platform_surroundings(void)
 {
-    struct platform_surroundings place = {.ignored = inherited.ignored};
+    struct platform_surroundings place = {.keyboard = keyboard_signals};
     const char *unit = getenv("SYSTEMD_EXEC_PID");
     place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
-    place.keyboard = keyboard_signals;
     place.has_manager = ready_has_manager();
     place.processors = count_processors();
     return place;
@@ -82,7 +81,7 @@ bool platform_shares(const struct platform_signal *arrived)
 static unsigned plan_backend(enum plan_loop choice)
 {
     static const unsigned backends[] = {
-        [LOOP_AUTO] = 0,
+        [LOOP_AUTO] = EVBACKEND_POLL, /* needs no descriptor; we watch few */
         [LOOP_EPOLL] = EVBACKEND_EPOLL,
         [LOOP_POLL] = EVBACKEND_POLL,
         [LOOP_SELECT] = EVBACKEND_SELECT,
@@ -155,7 +154,7 @@ static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
     driver.supervisor = supervisor;
-    driver.census = malloc(slots);
+    driver.census = platform_allocate(slots);
     if (driver.census == NULL || !runs_open(slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;
@@ -177,12 +176,8 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
-    ev_io_start(driver.loop, &driver.signals);
     ev_init(&driver.timer, on_timer);
-    /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
-     * of clock jumps. */
     ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
-    ev_periodic_start(driver.loop, &driver.never);
     return 0;
 }
 
@@ -364,19 +359,27 @@ static void reap(void)
 
 /* ---- the loop ---- */
 
-static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
+/* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
+ */
+static void take_signals(void)
 {
     struct platform_signal records[SIGNALS_AT_A_TIME];
     bool child_ended = false, more = true;
     while (more) {
-        size_t count = signals_read(watcher->fd, records, &child_ended, &more);
+        size_t count = signals_read(driver.signal_fd, records, &child_ended, &more);
         for (size_t i = 0; i < count; i++)
             supervisor_signal(driver.supervisor, &records[i]);
     }
     if (child_ended)
         reap();
+}
+
+static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
+{
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
+    if (!driver.refused || signals_waiting(watcher->fd))
+        take_signals();
     if (driver.refused && !driver.finished) {
         ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
         ev_io_start(loop, watcher);
@@ -400,20 +403,37 @@ void platform_arm(msec when)
     ev_timer_start(driver.loop, &driver.timer);
 }
 
+/* libev asks the kernel to watch a descriptor just before it waits, and tells a refusal only after
+ * that.  So it is made to ask without waiting, until there is none: busy in between, but never
+ * deaf. */
+static void watch_signals(void)
+{
+    if (ev_is_active(&driver.signals))
+        return;
+    ev_io_start(driver.loop, &driver.signals);
+    /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
+     * of clock jumps. */
+    ev_periodic_start(driver.loop, &driver.never);
+    do {
+        driver.refused = false;
+        ev_run(driver.loop, EVRUN_NOWAIT);
+    } while (driver.refused && !driver.finished);
+}
+
 void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
     reap();
-    /* libev asks the kernel to watch a descriptor just before it waits, and tells a refusal only
-     * after that.  So it is made to ask without waiting, until there is none: busy in between, but
-     * never deaf.  (Before ev_run(3) there is nothing that ev_break(3) could break.) */
-    do {
-        driver.refused = false;
+    while (!driver.finished) {
+        /* With nothing but signals to wait for, read(2) does it sooner than libev. */
+        if (!ev_is_active(&driver.timer)) {
+            take_signals();
+            continue;
+        }
+        watch_signals();
         if (!driver.finished)
-            ev_run(driver.loop, EVRUN_NOWAIT);
-    } while (driver.refused);
-    if (!driver.finished)
-        ev_run(driver.loop, 0);
+            ev_run(driver.loop, EVRUN_ONCE);
+    }
 }
 
 void platform_finish(void)

@@ -12,7 +12,7 @@
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
  *   terminal.c  the controlling terminal, and whose it is
- *   allocate.c  libev's memory
+ *   allocate.c  memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
@@ -33,8 +33,8 @@ typedef uint64_t kernel_sigset;
 
 /* What main() was given, and what a command gets back. */
 struct inherited {
-    kernel_sigset mask; /* blocked */
-    kernel_sigset ignored;
+    kernel_sigset mask;    /* blocked */
+    bool ignores_children; /* SIGCHLD was ignored */
     pid_t parent;
     pid_t pid, session, group;
     bool keeps_outer; /* the control pipe of an aiorun around us is not ours, but our command's */
@@ -45,17 +45,27 @@ extern struct inherited inherited;
 /* Sets the calling thread's mask; async-signal-safe. */
 void signals_set_mask(kernel_sigset mask);
 
+/* Was it ignored when we started, and is it still?  Async-signal-safe. */
+bool signals_ignored(int signal_number);
+
 /* A signalfd(2) for every signal; -1 with errno. */
 int signals_open(void);
 
-#define SIGNALS_AT_A_TIME 16
+#define SIGNALS_AT_A_TIME 8
 
-/* Reads what has arrived into SIGNALS_AT_A_TIME records; returns how many were filled.  Sets
- * *child_ended when SIGCHLD was among them, which is no record, and *more when there may be more.
- */
+/* Has any arrived? */
+bool signals_waiting(int fd);
+
+/* Waits until some have arrived.  Reads them into SIGNALS_AT_A_TIME records; returns how many were
+ * filled.  Sets *child_ended when SIGCHLD was among them, which is no record, and *more when there
+ * are more. */
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
 
 /* ---- allocate.c ---- */
+
+/* For large tables that are mostly not used: they stand behind everything else, in the order of
+ * their names, so that what is used shares pages.  (The linker sorts sections by name.) */
+#define UNTOUCHED(name) __attribute__((section(".bss.~" name)))
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
@@ -87,6 +97,10 @@ struct command {
 /* Prepares the plan's command, and a hook from its command line.  Add faults; allocate. */
 void command_prepare(struct command *command, const struct plan_worker *worker,
                      struct faults *faults);
+/* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
+ * the caller's. */
+void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
+                            struct faults *faults);
 void command_prepare_hook(struct command *command, const char *line, const char *place,
                           struct faults *faults);
 
@@ -232,8 +246,7 @@ struct run {
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
-void runs_close(void);
-uint32_t runs_count(void);
+uint32_t runs_count(void);      /* no slot from here on was ever started */
 struct run *runs_at(uint32_t slot);
 void runs_insert(uint32_t slot, pid_t pid); /* after a start */
 uint32_t runs_find(pid_t pid);              /* NO_SLOT: none of ours */

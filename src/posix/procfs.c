@@ -13,7 +13,7 @@
  * cost nothing.  More processes than this are dealt with in the next pass. */
 #define SNAPSHOT_MAX 32768
 
-static struct process snapshot[SNAPSHOT_MAX];
+static struct process snapshot[SNAPSHOT_MAX] UNTOUCHED("snapshot");
 static size_t snapshot_count;
 
 /* Reads a file of /proc/PID whole; returns its length, -1 when the process is gone. */

@@ -134,7 +134,7 @@ bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struc
         passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
     }
     if (needed) {
-        ready.list = calloc(slots, sizeof *ready.list);
+        ready.list = platform_allocate(slots * sizeof *ready.list);
         if (ready.list == NULL)
             return false;
     }

@@ -1,13 +1,11 @@
 #include "posix/posix.h"
 
-#include <stdlib.h>
-
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
 static struct {
     struct run *runs;
     uint32_t *index; /* slot + 1; 0: empty */
-    uint32_t count, mask, alive;
+    uint32_t size, count, mask, alive;
 } table;
 
 bool runs_open(uint32_t slots)
@@ -15,24 +13,13 @@ bool runs_open(uint32_t slots)
     uint32_t size = 4;
     while (size < 2 * slots)
         size *= 2;
-    table.runs = calloc(slots, sizeof *table.runs);
-    table.index = calloc(size, sizeof *table.index);
-    table.count = slots;
+    table.runs = platform_allocate(slots * sizeof *table.runs);
+    table.index = platform_allocate(size * sizeof *table.index);
+    table.size = slots;
+    table.count = 1;
     table.mask = size - 1;
     table.alive = 0;
-    if (table.runs != NULL && table.index != NULL)
-        return true;
-    runs_close();
-    return false;
-}
-
-void runs_close(void)
-{
-    free(table.runs);
-    free(table.index);
-    table.runs = NULL;
-    table.index = NULL;
-    table.count = 0;
+    return table.runs != NULL && table.index != NULL;
 }
 
 uint32_t runs_count(void)
@@ -52,7 +39,7 @@ struct run *runs_at(uint32_t slot)
 
 struct run *runs_named(struct run_id run)
 {
-    if (run.slot >= table.count || table.runs[run.slot].generation != run.generation)
+    if (run.slot >= table.size || table.runs[run.slot].generation != run.generation)
         return NULL;
     return &table.runs[run.slot];
 }
@@ -76,6 +63,8 @@ void runs_insert(uint32_t slot, pid_t pid)
     table.index[place_of(pid)] = slot + 1;
     table.runs[slot].pid = table.runs[slot].last_pid = pid;
     table.alive++;
+    if (slot >= table.count)
+        table.count = slot + 1;
 }
 
 uint32_t runs_find(pid_t pid)

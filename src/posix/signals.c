@@ -1,6 +1,7 @@
 #include "posix/posix.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -31,20 +32,31 @@ void platform_begin(void)
     inherited.pid = getpid();
     inherited.session = getsid(0);
     inherited.group = getpgrp();
-    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++) {
-        struct sigaction action;
-        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-            inherited.ignored |= signal_bit(signal);
-    }
     /* Ignored, it would have the kernel reap our children and drop their statuses (waitpid(2)). */
-    if (inherited.ignored & signal_bit(SIGCHLD))
+    inherited.ignores_children = signals_ignored(SIGCHLD);
+    if (inherited.ignores_children)
         signal(SIGCHLD, SIG_DFL);
+}
+
+bool signals_ignored(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+signal_mask platform_ignored(signal_mask among)
+{
+    signal_mask ignored = 0;
+    for (int signal = 1; signal <= PLAN_SIGNAL_MAX; signal++)
+        if ((among & signal_bit(signal)) && signals_ignored(signal))
+            ignored |= signal_bit(signal);
+    return ignored;
 }
 
 int signals_open(void)
 {
     kernel_sigset all = ALL_SIGNALS;
-    return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK);
+    return (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC);
 }
 
 static kernel_sigset read_pending(void)
@@ -80,6 +92,12 @@ static bool is_own_pipe(const struct signalfd_siginfo *info)
     return info->ssi_signo == SIGPIPE && info->ssi_pid == (uint32_t)inherited.pid;
 }
 
+bool signals_waiting(int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    return poll(&ready, 1, 0) == 1;
+}
+
 size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more)
 {
     struct signalfd_siginfo info[SIGNALS_AT_A_TIME];
@@ -92,6 +110,6 @@ size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, 
         else if (!is_own_pipe(&info[i]))
             convert(&info[i], &records[filled++]);
     }
-    *more = count == SIGNALS_AT_A_TIME;
+    *more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
     return filled;
 }

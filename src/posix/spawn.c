@@ -73,15 +73,17 @@ static void put_back(int signal_number, siginfo_t *info, void *context)
     sigaddset(&interrupted->uc_sigmask, signal_number);
 }
 
-/* Returns the keys as a set. */
+/* What is ignored stays so; returns the others. */
 static kernel_sigset set_keys(const struct sigaction *action)
 {
     kernel_sigset changed = 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (inherited.ignored & signal_bit(keys[i]))
-            continue;
-        sigaction(keys[i], action, NULL);
-        changed |= signal_bit(keys[i]);
+        struct sigaction before;
+        sigaction(keys[i], action, &before);
+        if (before.sa_handler == SIG_IGN)
+            sigaction(keys[i], &before, NULL);
+        else
+            changed |= signal_bit(keys[i]);
     }
     return changed;
 }
@@ -277,7 +279,7 @@ static void catch_stops(void)
 {
     static const int stops[] = {SIGTSTP, SIGTTIN, SIGTTOU};
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
-        if (!(inherited.ignored & signal_bit(stops[i])))
+        if (!signals_ignored(stops[i]))
             signal(stops[i], note_stop);
 }
 
@@ -313,7 +315,7 @@ _Noreturn static void run_child(const struct spawn *spawn, struct report *report
     set_attributes(spawn, report);
     if (spawn->death_signal != 0)
         set_death_signal(spawn->death_signal, report);
-    if (inherited.ignored & signal_bit(SIGCHLD))
+    if (inherited.ignores_children)
         signal(SIGCHLD, SIG_IGN);
     if (spawn->place != SPAWN_SESSION)
         catch_stops();

@@ -1,3 +1,4 @@
+#include "plan/parse.h"
 #include "posix/posix.h"
 #include "report/log.h"
 
@@ -8,9 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The commands around a worker's instances. */
+struct companions {
+    struct command before_start, after_stop, health;
+};
+
 static struct {
     const struct plan *plan;
     struct command *commands; /* by worker */
+    struct companions *companions;
     struct command handler, callback, on_error;
     struct command job;  /* the one that is being started */
     int control_fd;      /* where a run finds its control pipe */
@@ -27,18 +34,49 @@ static bool is_inherited(int fd)
     return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
+static void prepare_companions(uint32_t index, struct faults *faults)
+{
+    const struct plan_worker *worker = &starts.plan->workers[index];
+    const struct command *command = &starts.commands[index];
+    struct companions *companions = &starts.companions[index];
+    struct {
+        struct command *command;
+        const char *line;
+    } lines[] = {{&companions->before_start, worker->before_start},
+                 {&companions->after_stop, worker->after_stop}};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char **argv = NULL;
+        if (lines[i].line != NULL && !parse_command(lines[i].line, &argv))
+            fault_add(faults, NULL, "out of memory for the commands of %s", worker->name);
+        if (argv != NULL)
+            command_prepare_beside(lines[i].command, command, argv, faults);
+    }
+    if (worker->health.argv != NULL)
+        command_prepare_beside(&companions->health, command, worker->health.argv, faults);
+}
+
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
     static struct command only; /* a launcher needs no table */
     starts.commands = &only;
     if (plan->worker_count > 1)
-        starts.commands = calloc(plan->worker_count, sizeof *starts.commands);
+        starts.commands = platform_allocate(plan->worker_count * sizeof *starts.commands);
     if (starts.commands == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
-    for (uint32_t i = 0; i < plan->worker_count; i++)
+    if (plan_is_fleet(plan)) {
+        starts.companions = platform_allocate((plan->worker_count + 1) * sizeof *starts.companions);
+        if (starts.companions == NULL) {
+            fault_add(faults, NULL, "out of memory for the commands");
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
         command_prepare(&starts.commands[i], &plan->workers[i], faults);
+        if (plan_is_fleet(plan))
+            prepare_companions(i, faults);
+    }
 }
 
 /* dash redirects single digits only.  What was open when we started is the command's already. */
@@ -108,6 +146,12 @@ static struct command *choose_command(const struct platform_program *program)
         return &starts.commands[program->worker];
     case PLATFORM_JOB:
         return job_command(program->worker);
+    case PLATFORM_BEFORE_START:
+        return &starts.companions[program->worker].before_start;
+    case PLATFORM_AFTER_STOP:
+        return &starts.companions[program->worker].after_stop;
+    case PLATFORM_HEALTH:
+        return &starts.companions[program->worker].health;
     case PLATFORM_HANDLER:
         return &starts.handler;
     case PLATFORM_CALLBACK:
@@ -116,6 +160,18 @@ static struct command *choose_command(const struct platform_program *program)
         break;
     }
     return &starts.on_error;
+}
+
+static void tell_whose(struct command *command, const struct platform_program *program)
+{
+    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
+    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
+    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+}
+
+static bool is_companion(enum platform_what what)
+{
+    return what == PLATFORM_BEFORE_START || what == PLATFORM_AFTER_STOP || what == PLATFORM_HEALTH;
 }
 
 /* Opens the run's control pipe and tells it where; *peer is its end. */
@@ -132,9 +188,7 @@ static bool open_control(struct run_id run, const struct platform_program *progr
     command_add(command, "AIORUN_CONTROL_FD=%d", starts.control_fd);
     command_add(command, "AIORUN_CONTROL_ID=%s", identity);
     command_add(command, "AIORUN_PROTOCOL=1");
-    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
-    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
-    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+    tell_whose(command, program);
     return true;
 }
 
@@ -174,6 +228,10 @@ static bool open_program(struct run_id run, const struct platform_program *progr
     if (program->what == PLATFORM_ON_ERROR) {
         command_begin(command);
         tell_error(command, &program->error);
+    } else if (is_companion(program->what)) {
+        runs_at(run.slot)->worker = program->worker;
+        command_begin(command);
+        tell_whose(command, program);
     }
     if (failed != NULL)
         snprintf(started->sentence, sizeof started->sentence, "cannot %s for '%s': %s", failed,
@@ -244,4 +302,9 @@ uid_t command_user(struct run_id run_id)
     const struct credentials *credentials =
         worker == NO_WORKER ? NULL : &starts.commands[worker].credentials;
     return credentials != NULL && credentials->set_user ? credentials->user : geteuid();
+}
+
+bool platform_is_our_user(struct run_id run)
+{
+    return command_user(run) == geteuid();
 }

@@ -25,7 +25,7 @@ static struct done_entry {
     pid_t pid;
     unsigned what;
     unsigned long long start;
-} done_table[DONE_MAX];
+} done_table[DONE_MAX] UNTOUCHED("done");
 static uint32_t done_count;
 
 static struct done_entry *find_done(pid_t pid)

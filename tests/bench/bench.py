@@ -3,9 +3,9 @@
 
     bench.py --build DIRECTORY --out DIRECTORY       BENCH=quick in the environment: a short run
 
-DIRECTORY of --out has the helpers, and gets bench.json, bench.md and bench.svg.  The exit status is
-1 when something could not be measured; a missed target is shown, but is no failure: on a busy
-machine it may be the neighbour's."""
+DIRECTORY of --out has the helpers, and gets bench.json, bench.md, bench.svg, and summary.md, which
+is the README's table.  The exit status is 1 when something could not be measured; a missed target
+is shown, but is no failure: on a busy machine it may be the neighbour's."""
 import argparse
 import json
 import os
@@ -194,6 +194,29 @@ def markdown_table(measurements, missing):
     return "\n".join(lines + missing_lines(missing)).lstrip() + "\n"
 
 
+def summary_table(measurements):
+    """For the README: what has a target, against the best of its kind."""
+    lines = ["| | dynamic | target | static | target |", "|---|--:|--:|--:|--:|"]
+    for measurement in measurements:
+        if not measurement.targets:
+            continue
+        rows = {row.get("kind"): row for row in measurement.rows if "target" in row}
+        line = [measurement.title]
+        for kind in DYNAMIC, STATIC:
+            row = rows.get(kind, {})
+            line += [summary_cell(measurement, row), number(row.get("target"))]
+        lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def summary_cell(measurement, row):
+    if row.get("target") == 0:
+        return number(row["median"])
+    if row.get("to_peer") is None:
+        return ""
+    return f"{row['to_peer']:.2f} of {row['peer']}'s, at most {row['upper']:.2f}"
+
+
 def missing_lines(missing):
     return ["", f"Not installed, so not measured: {', '.join(missing)}."] if missing else []
 
@@ -206,6 +229,7 @@ def write_all(out, measurements, missing, quick):
                                   "rounds": m.values} for m in measurements},
     }, indent=1))
     (out / "bench.md").write_text(markdown_table(measurements, missing))
+    (out / "summary.md").write_text(summary_table(measurements))
     (out / "bench.svg").write_text(picture.draw(measurements))
 
 

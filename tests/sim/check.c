@@ -705,7 +705,8 @@ void check_reload(struct world *world, const struct core *old, const uint32_t *o
     const struct core *core = world_core(world);
     for (uint32_t i = 0; i < world->record_count; i++) {
         uint32_t was = old_slot_of[i];
-        if (core_run(core, i).generation != world->records[i].generation)
+        bool made = i < core->slot_count; /* a job's slot has no generation before it is needed */
+        if (made && core_run(core, i).generation != world->records[i].generation)
             broken(world, 28, "slot %u has another generation after a reload", i);
         if (was == CORE_NONE)
             continue;

@@ -75,7 +75,7 @@ static double measure(uint32_t instances, void (*happen)(struct core *, msec *, 
                                  .timeout = 60 * SECOND,
                                  .forever = true,
                                  .shield_capacity = instances};
-    void *memory = malloc(core_size(&config));
+    void *memory = calloc(1, core_size(&config));
     double best = 0;
     msec now = 0;
     assert(memory != NULL);

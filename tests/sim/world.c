@@ -898,7 +898,7 @@ static bool has_job_room(const struct world *world)
 
 static uint32_t owner_of(const struct world *world, uint32_t slot)
 {
-    return slot >= world->first_instance ? world->records[slot].owner : 0;
+    return slot >= world->first_instance ? world->records[slot].owner : CORE_NONE;
 }
 
 /* Hands a job over; its record, or NULL when it is refused. */
@@ -1055,13 +1055,28 @@ static void lose_worker(struct world *world, struct record *job)
     job->owner = CORE_NONE;
 }
 
-/* A worker that has changed, and is down, starts as if it had never been there. */
-static void note_changed(struct world *world, uint32_t worker, uint32_t *old_slot_of)
+static uint32_t highest_generation(const struct world *world)
 {
     uint32_t highest = 0;
     for (uint32_t i = 0; i < world->record_count; i++)
         if (world->records[i].generation > highest)
             highest = world->records[i].generation;
+    return highest;
+}
+
+/* Places of jobs that nobody has needed so far are as new as what has changed. */
+static void note_unused_jobs(struct world *world, const uint32_t *old_slot_of)
+{
+    uint32_t highest = highest_generation(world);
+    for (uint32_t i = world->first_job; i < world->record_count; i++)
+        if (old_slot_of[i] == CORE_NONE)
+            world->records[i].generation = highest;
+}
+
+/* A worker that has changed, and is down, starts as if it had never been there. */
+static void note_changed(struct world *world, uint32_t worker, uint32_t *old_slot_of)
+{
+    uint32_t highest = highest_generation(world);
     for (uint32_t i = world->first_companion; i < world->first_job; i++) {
         struct record *record = &world->records[i];
         struct record fresh = {.kind = record->kind,
@@ -1107,7 +1122,8 @@ void world_reload(struct world *world, uint32_t changed)
     core_map((const struct core *)old, config, old_worker_of, old_slot_of);
     if (changed > 0 && changed <= config->worker_count && is_down(world, changed - 1))
         note_changed(world, changed - 1, old_slot_of);
-    memset(world->block, 0xa5, CORE_BYTES);
+    note_unused_jobs(world, old_slot_of);
+    memset(world->block, 0, CORE_BYTES);
     world->told_at = world->now;
     if (core_reload(world->block, (const struct core *)old, config, old_slot_of, world->now) ==
         NULL)
@@ -1180,6 +1196,7 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     world->forced_at = world->handler_forced_at = -1;
     world->waves = 1;
     assert(core_size(config) > 0 && core_size(config) <= CORE_BYTES);
+    memset(world->block, 0, core_size(config));
     core_init(world->block, config, world->now);
 
     add_record(world, CORE_ORPHANS, 0, 0);
@@ -1200,5 +1217,5 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     add_companions(world);
     world->first_job = world->record_count;
     for (uint32_t i = 0; i < config->job_capacity; i++)
-        add_record(world, CORE_JOB, 0, 0);
+        add_record(world, CORE_JOB, CORE_NONE, 0);
 }

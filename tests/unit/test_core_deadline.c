@@ -20,7 +20,7 @@ static struct deadline_heap *heap;
 static void begin(uint32_t capacity)
 {
     free(heap);
-    heap = malloc(deadline_size(capacity));
+    heap = calloc(1, deadline_size(capacity));
     assert_non_null(heap);
     deadline_init(heap, capacity);
 }

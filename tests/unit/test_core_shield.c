@@ -20,7 +20,7 @@ static uint32_t mine, other;
 static void begin(uint32_t capacity)
 {
     free(table);
-    table = malloc(shield_size(capacity));
+    table = calloc(1, shield_size(capacity));
     assert_non_null(table);
     shield_init(table, capacity);
     mine = other = SHIELD_NONE;
