@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MAX    256 /* running and queued */
-#define SHIELDS_MAX 256 /* of all runs */
+/* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
+ * for those who use them now and then. */
+#define JOBS_MAX    1024
+#define SHIELDS_MAX 4096
+#define FEW         32
 
 /* ---- signals to send ---- */
 
@@ -609,9 +612,12 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    bool submits = !plan->no_control || plan->control != NULL || plan_is_fleet(plan);
-    config->job_capacity = submits ? JOBS_MAX : 0;
-    config->shield_capacity = plan->no_control || plan->mode == MODE_FOREVER ? 0 : SHIELDS_MAX;
+    bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0 || plan->control != NULL;
+    if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
+        return true;
+    config->job_capacity = many ? JOBS_MAX : FEW;
+    config->shield_capacity = plan->no_control ? 0 : many ? SHIELDS_MAX : FEW;
     return true;
 }
 

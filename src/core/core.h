@@ -28,8 +28,8 @@
  *     the run and its tree -> after-stop -> the delay of the restart -> before-start ...
  *
  * An instance is *wished for* when somebody wants it and every worker that it needs stands.  A
- * worker *stands* when it is wished for, or has done its work: one of its instances is wanted, or
- * has ended well for good, and every worker that it needs stands, too.  An instance is *awaited*
+ * worker *stands* when one of its instances is wanted, or has ended well for good (its work is
+ * done), and every worker that it needs stands, too.  An instance is *awaited*
  * from the moment that it is wished for until it is ready, or not wished for any more.
  *
  * Promises, in the words of the specification; the simulation checks each by its number:
@@ -83,8 +83,9 @@
  *      ends well when all were ready, and else with the first that is not wished for.
  *  P27 Commands around an instance run one at a time: before-start before each start, which comes
  *      only when it has ended well; after-stop when a run and its tree are gone, before anything
- *      else of the instance, in a shutdown, too, but not from the cap on; health checks while the
- *      run is ready and is not to stop, each an interval after the last, killed at their time.
+ *      else of the instance, in a shutdown, too, but not from the cap on, nor of what was
+ *      abandoned; health checks while the run is ready and is not to stop, each an interval after
+ *      the last, killed at their time.
  *  P28 A reload changes nothing for what has a predecessor.  What is new has no history, and a
  *      generation that no run had before.
  *  P29 While drained, new jobs are refused.

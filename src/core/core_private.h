@@ -3,6 +3,7 @@
  *     core.c            the block of memory, and the questions from outside
  *     core_record.c     core_step(): a fact is recorded
  *     core_settle.c     core_next(): what follows from the facts
+ *     core_phase.c      what follows for the whole: the phases of a shutdown
  *     core_state.c      the questions that those two ask, and the changes that are counted
  *     core_team.c       what the instances of a worker, and workers among each other, wait for
  *     core_roll.c       renewals: one instance of a worker at a time
@@ -166,6 +167,20 @@ void core_count_holders(struct core *core, const struct core_slot *slot, bool he
 /* Makes an action of `kind` about `slot`, or about none; always true. */
 bool core_act(struct core *core, const struct core_slot *slot, enum core_action_kind kind,
               struct core_action *action);
+
+/* ---- the whole ---- */
+
+/* Takes the shutdown on by one step; false when it has to wait. */
+bool core_settle_steps(struct core *core);
+
+/* What is to be said of the whole, and was not said yet. */
+bool core_settle_phase(struct core *core, struct core_action *action);
+
+/* Everything that starts by itself has come up: said last, when nothing else is to be done. */
+bool core_settle_all_ready(struct core *core, struct core_action *action);
+
+/* When the shutdown's own clocks are to be looked at again. */
+msec core_phase_deadline(const struct core *core);
 
 /* ---- teams ---- */
 

@@ -348,6 +348,13 @@ static bool is_instance(const struct core *core, uint32_t slot)
     return slot >= core->first_instance && slot < core->first_job;
 }
 
+/* Is it an instance, or its companion? */
+/* A job may submit one, too: its rights are its worker's, handed on. */
+static bool has_worker(const struct core *core, uint32_t slot)
+{
+    return slot >= core->first_companion && slot < core->slot_count;
+}
+
 static void enqueue(struct core *core, uint32_t index)
 {
     if (core->queue_first == NONE)
@@ -369,9 +376,7 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    /* A job may submit one, too: its rights are its worker's, handed on. */
-    bool owned = submitter >= core->first_instance && submitter < core->slot_count;
-    slot->owner = owned ? core->slots[submitter].owner : NONE;
+    slot->owner = has_worker(core, submitter) ? core->slots[submitter].owner : NONE;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;

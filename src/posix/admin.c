@@ -349,7 +349,7 @@ static bool fail(enum log_level level)
 static bool open_socket(enum log_level level)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    admin.clients = calloc(PLATFORM_ADMIN_CLIENTS, sizeof *admin.clients);
+    admin.clients = platform_allocate(PLATFORM_ADMIN_CLIENTS * sizeof *admin.clients);
     if (fd < 0 || admin.clients == NULL || !bind_and_listen(fd)) {
         int saved = errno;
         if (fd >= 0)
@@ -357,6 +357,7 @@ static bool open_socket(enum log_level level)
         errno = saved;
         return fail(level);
     }
+    loop_widen();
     ev_io_init(&admin.io, on_listening, fd, EV_READ);
     ev_timer_init(&admin.again, on_again, 0, ACCEPT_AGAIN);
     ev_io_start(admin.loop, &admin.io);

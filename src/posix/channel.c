@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static void watch_outer(void)
 {
     if (outer_fd < 0)
         return;
+    loop_widen();
     ev_io_init(&channels.outer.io, on_outer, outer_fd, EV_READ);
     ev_io_start(channels.loop, &channels.outer.io);
 }
@@ -147,6 +149,14 @@ bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint3
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 
+/* Most pipes are never used.  So the first byte comes as a SIGIO, among the signals that are waited
+ * for anyway, and only then libev has something to watch. */
+static bool watch_by_signal(int fd)
+{
+    return !loop_is_wide() && fcntl(fd, F_SETOWN, inherited.pid) == 0 &&
+           fcntl(fd, F_SETSIG, SIGIO) == 0 && fcntl(fd, F_SETFL, O_RDWR | O_ASYNC) == 0;
+}
+
 static void watch(uint32_t index, int fd, struct run_id run)
 {
     struct channel *channel = &channels.list[index];
@@ -155,7 +165,10 @@ static void watch(uint32_t index, int fd, struct run_id run)
     channel->open = true;
     channel->behind = false;
     ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    ev_io_start(channels.loop, &channel->io);
+    if (index >= channels.own || !watch_by_signal(fd)) {
+        loop_widen();
+        ev_io_start(channels.loop, &channel->io);
+    }
 }
 
 static void close_channel(uint32_t index)
@@ -355,4 +368,20 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
         channels.backlogs[index] = fresh;
     if (same)
         channel->behind = behind;
+}
+
+/* Told once for each: nobody reads it dry here, so libev takes over, unless it was the end. */
+void channel_wake(void)
+{
+    for (uint32_t i = 0; i < channels.own; i++) {
+        struct channel *channel = &channels.list[i];
+        if (!channel->open || ev_is_active(&channel->io))
+            continue;
+        on_channel(channels.loop, &channel->io, EV_READ);
+        if (!channel->open || ev_is_active(&channel->io))
+            continue;
+        fcntl(channel->io.fd, F_SETFL, O_RDWR);
+        loop_widen();
+        ev_io_start(channels.loop, &channel->io);
+    }
 }

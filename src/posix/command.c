@@ -261,7 +261,7 @@ static const char *variable(const struct command *command, const char *name)
 }
 
 /* In PATH, the command's own PATH, as execvp(3) would try them. */
-bool command_find(struct command *command)
+bool command_find(struct command *command, void *(*allocate)(size_t))
 {
     const char *name = command->name;
     const char *path = variable(command, "PATH");
@@ -272,7 +272,7 @@ bool command_find(struct command *command)
     for (const char *c = path; search && *c; c++)
         count += *c == ':';
     size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
-    command->paths = platform_allocate((count + 1) * sizeof *command->paths + text);
+    command->paths = allocate((count + 1) * sizeof *command->paths + text);
     if (command->paths == NULL)
         return false;
     command->paths[count] = NULL;
@@ -306,7 +306,7 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
     if (worker->argv == NULL || command->environment == NULL)
         return;
     command->name = worker->argv[0];
-    if (!command_find(command))
+    if (!command_find(command, platform_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
@@ -316,7 +316,7 @@ void command_prepare_beside(struct command *command, const struct command *besid
     *command = *beside;
     command->argv = argv;
     command->name = argv[0];
-    if (command->environment != NULL && !command_find(command))
+    if (command->environment != NULL && !command_find(command, platform_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
@@ -332,7 +332,7 @@ void command_prepare_hook(struct command *command, const char *line, const char 
         return;
     }
     command->name = command->argv[0];
-    if (command->environment != NULL && !command_find(command))
+    if (command->environment != NULL && !command_find(command, platform_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 

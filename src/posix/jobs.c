@@ -144,6 +144,7 @@ void platform_join(struct run_id id)
     job->fds[0] = passed->fds[0];
     passed->count = 0;
     jobs.joined++;
+    loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
     ev_io_start(jobs.loop, &job->io);
 }
@@ -258,7 +259,7 @@ const char *jobs_command(uint32_t slot, struct command *command, struct spawn *s
     spawn->cwd = submission.cwd;
     for (int i = STDIN; i <= STDERR; i++)
         spawn_pass(spawn, job->fds[i], i - STDIN);
-    return command_find(command) ? NULL : "no memory is left for the request";
+    return command_find(command, malloc) ? NULL : "no memory is left for the request";
 }
 
 void jobs_started(struct run_id id, struct command *command)

@@ -27,6 +27,7 @@ static struct {
     ev_periodic never;
     int signal_fd;
     bool finished;
+    bool wide;             /* see loop_widen() */
     bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -78,20 +79,21 @@ bool platform_shares(const struct platform_signal *arrived)
 
 /* ---- starting ---- */
 
-static unsigned plan_backend(enum plan_loop choice)
+static unsigned plan_backend(const struct plan *plan)
 {
     static const unsigned backends[] = {
-        [LOOP_AUTO] = EVBACKEND_POLL, /* needs no descriptor; we watch few */
+        [LOOP_AUTO] = EVBACKEND_POLL, /* needs no descriptor; a launcher watches few */
         [LOOP_EPOLL] = EVBACKEND_EPOLL,
         [LOOP_POLL] = EVBACKEND_POLL,
         [LOOP_SELECT] = EVBACKEND_SELECT,
     };
-    return backends[choice];
+    bool many = plan->loop == LOOP_AUTO && plan_is_fleet(plan);
+    return many ? EVBACKEND_EPOLL : backends[plan->loop];
 }
 
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
-    unsigned wanted = plan_backend(plan->loop);
+    unsigned wanted = plan_backend(plan);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     ready_begin();
@@ -107,7 +109,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
 static int open_loop(const struct plan *plan)
 {
     ev_set_allocator(allocate_for_libev);
-    unsigned backend = plan_backend(plan->loop);
+    unsigned backend = plan_backend(plan);
     driver.loop = ev_loop_new(backend | EVFLAG_NOENV);
     if (driver.loop == NULL) {
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
@@ -173,6 +175,8 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         platform_close();
         return -1;
     }
+    if (plan_is_fleet(plan))
+        loop_widen();
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
@@ -364,14 +368,26 @@ static void reap(void)
 static void take_signals(void)
 {
     struct platform_signal records[SIGNALS_AT_A_TIME];
-    bool child_ended = false, more = true;
-    while (more) {
-        size_t count = signals_read(driver.signal_fd, records, &child_ended, &more);
+    struct signals_news news = {.more = true};
+    while (news.more) {
+        size_t count = signals_read(driver.signal_fd, records, &news);
         for (size_t i = 0; i < count; i++)
             supervisor_signal(driver.supervisor, &records[i]);
     }
-    if (child_ended)
+    if (news.child_ended)
         reap();
+    if (news.descriptor_ready && !driver.finished)
+        channel_wake();
+}
+
+void loop_widen(void)
+{
+    driver.wide = true;
+}
+
+bool loop_is_wide(void)
+{
+    return driver.wide;
 }
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
@@ -426,7 +442,7 @@ void platform_loop(void)
     reap();
     while (!driver.finished) {
         /* With nothing but signals to wait for, read(2) does it sooner than libev. */
-        if (!ev_is_active(&driver.timer)) {
+        if (!driver.wide && !ev_is_active(&driver.timer)) {
             take_signals();
             continue;
         }

@@ -56,10 +56,26 @@ int signals_open(void);
 /* Has any arrived? */
 bool signals_waiting(int fd);
 
+/* What is no record. */
+struct signals_news {
+    bool child_ended;      /* SIGCHLD */
+    bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
+    bool more;             /* there are more */
+};
+
 /* Waits until some have arrived.  Reads them into SIGNALS_AT_A_TIME records; returns how many were
- * filled.  Sets *child_ended when SIGCHLD was among them, which is no record, and *more when there
- * are more. */
-size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more);
+ * filled.  Adds to `news`, and sets news->more. */
+size_t signals_read(int fd, struct platform_signal *records, struct signals_news *news);
+
+/* ---- loop.c ---- */
+
+struct ev_loop;
+
+/* From now on something else is waited for than signals and the core's time.  Until then, and
+ * without such a time, one read(2) waits instead of libev: this is said before a watcher is
+ * started. */
+void loop_widen(void);
+bool loop_is_wide(void);
 
 /* ---- allocate.c ---- */
 
@@ -108,8 +124,9 @@ void command_prepare_hook(struct command *command, const char *line, const char 
  * that gets a pipe of its own? */
 bool command_drops(const char *entry);
 
-/* Finds the places of the command's program; allocates command->paths.  False without memory. */
-bool command_find(struct command *command);
+/* Finds the places of the command's program; command->paths is allocated with `allocate`.  False
+ * without memory. */
+bool command_find(struct command *command, void *(*allocate)(size_t));
 
 /* Adds a variable for the next start only; returns it.  There must be none of that name already,
  * and command_begin() comes first. */
@@ -258,8 +275,6 @@ struct run *runs_named(struct run_id run);
 
 /* ---- channel.c ---- */
 
-struct ev_loop;
-
 #define PASSED_MAX 4
 
 /* Descriptors that came with a line.  Whoever takes them sets `count` to 0. */
@@ -280,6 +295,9 @@ int channel_open_run(struct run_id run, char *identity, size_t size);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
+
+/* A channel has become readable that nobody watches so far. */
+void channel_wake(void);
 
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);

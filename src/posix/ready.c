@@ -134,12 +134,14 @@ bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struc
         passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
     }
     if (needed) {
+        loop_widen();
         ready.list = platform_allocate(slots * sizeof *ready.list);
         if (ready.list == NULL)
             return false;
     }
     if (ready.watchdog > 0 && !passed_on) {
         double half = (double)ready.watchdog / 2e6; /* as sd_watchdog_enabled(3) recommends */
+        loop_widen();
         ev_timer_init(&ready.ping, on_ping, half, half);
         ev_timer_start(loop, &ready.ping);
     }

@@ -98,7 +98,15 @@ bool signals_waiting(int fd)
     return poll(&ready, 1, 0) == 1;
 }
 
-size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, bool *more)
+/* One that was asked for with F_SETSIG (fcntl(2)); or what is left of it, when too many are queued.
+ */
+static bool is_descriptor_ready(const struct signalfd_siginfo *info)
+{
+    bool asked_for = info->ssi_code >= POLL_IN && info->ssi_code <= POLL_HUP;
+    return info->ssi_signo == SIGIO && (asked_for || info->ssi_code == SI_KERNEL);
+}
+
+size_t signals_read(int fd, struct platform_signal *records, struct signals_news *news)
 {
     struct signalfd_siginfo info[SIGNALS_AT_A_TIME];
     size_t filled = 0;
@@ -106,10 +114,12 @@ size_t signals_read(int fd, struct platform_signal *records, bool *child_ended, 
     size_t count = length > 0 ? (size_t)length / sizeof info[0] : 0;
     for (size_t i = 0; i < count; i++) {
         if (info[i].ssi_signo == SIGCHLD)
-            *child_ended = true;
+            news->child_ended = true;
+        else if (is_descriptor_ready(&info[i]))
+            news->descriptor_ready = true;
         else if (!is_own_pipe(&info[i]))
             convert(&info[i], &records[filled++]);
     }
-    *more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
+    news->more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
     return filled;
 }

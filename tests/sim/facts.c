@@ -385,3 +385,8 @@ struct ending fact_exit(const struct world *world)
         return world->command;
     return (struct ending){ENDING_EXITED, 0};
 }
+
+bool fact_is_over(const struct world *world)
+{
+    return world->entered && world->now >= world->cap;
+}

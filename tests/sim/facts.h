@@ -90,6 +90,9 @@ bool fact_is_anything_left(const struct world *world);
 /* Is nothing there to be done any more, before a shutdown? */
 bool fact_is_work_done(const struct world *world);
 
+/* Has the cap of the shutdown come? */
+bool fact_is_over(const struct world *world);
+
 /* The exit status of section 5. */
 struct ending fact_exit(const struct world *world);
 

@@ -1,12 +1,11 @@
 /* sim - the core in a virtual world: millions of schedules in which every promise of core.h is
  * checked by its number.
  *
- *     sim                    a million random schedules, then every course of some small worlds
- *     sim --schedules N      so many random schedules, from --seed on
- *     sim --seed N --trace   one of them again, with all that happens
- *     sim --small            every course of some small worlds
- *     sim --quick            a little of both
- *     sim --scale            what an event costs with 10 instances and with 10,000
+ *     sim                    half a million random schedules, then every course of some small
+ * worlds sim --schedules N      so many random schedules, from --seed on sim --seed N --trace   one
+ * of them again, with all that happens sim --small            every course of some small worlds sim
+ * --quick            a little of both sim --scale            what an event costs with 10 instances
+ * and with 10,000
  */
 
 #include "check.h"
@@ -100,7 +99,7 @@ struct choices {
 
 static void read_choices(struct choices *choices, char **argv)
 {
-    *choices = (struct choices){.seed = 1, .schedules = 1000000, .random = true, .small = true};
+    *choices = (struct choices){.seed = 1, .schedules = 500000, .random = true, .small = true};
     while (*++argv != NULL) {
         if (strcmp(*argv, "--seed") == 0) {
             choices->seed = number(*++argv);

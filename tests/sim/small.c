@@ -141,7 +141,7 @@ static struct small_world worlds[] = {
                             .has_on_error = true,
                             .error_hooks = 1}}},
     {.name = "a worker that needs one, and one that comes after both",
-     .depth = 9,
+     .depth = 8,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_STOP) | CAN(CHOOSE_GO) | CAN(CHOOSE_RELOAD),
      .setting = {.after = {{0}, {0}, {0, 1}},
@@ -151,7 +151,7 @@ static struct small_world worlds[] = {
                              {.wave = 2, .after_count = 2, .instances = 1, START, LADDER}},
                  .config = {.worker_count = 3, TIMES, .forever = true}}},
     {.name = "two instances that are renewed",
-     .depth = 10,
+     .depth = 8,
      .choices = CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_RESTART) | CAN(CHOOSE_STOP) |
                 CAN(CHOOSE_FAIL) | CAN(CHOOSE_RELOAD),
      .setting = {.workers = {{.instances = 2,

@@ -174,6 +174,9 @@ bool world_end(struct world *world, struct proc *proc);
 
 struct proc *world_fork(struct world *world, uint32_t slot, uint32_t generation);
 
+/* The process of a run that starts. */
+void world_new_main(struct world *world, uint32_t slot);
+
 struct proc *world_main(struct world *world, uint32_t slot);
 
 bool world_has_members(const struct world *world, uint32_t slot, uint32_t generation);
