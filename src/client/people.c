@@ -107,6 +107,12 @@ static void search_all(struct found *found)
         search(found, common);
 }
 
+/* Would the verb rather have had a control pipe? */
+static bool takes_pipe(const struct verb *verb)
+{
+    return strcmp(verb->name, "shutdown") == 0 || strcmp(verb->name, "submit") == 0;
+}
+
 bool people_connect(struct channel *channel, const struct arguments *arguments)
 {
     const char *path = arguments_option(arguments, "control");
@@ -125,11 +131,9 @@ bool people_connect(struct channel *channel, const struct arguments *arguments)
     channel->fd = found.fd;
     if (found.count > 1)
         fail(arguments->verb, "several supervisors run, choose one by --control: %s", found.list);
-    else if (found.count == 0 && verb_find_option(arguments->verb, "as", 2) == NULL &&
-             strcmp(arguments->verb->name, "shutdown") != 0)
-        fail(arguments->verb, "no supervisor with an admin socket is found: name it by --control");
     else if (found.count == 0)
-        fail_without_pipe(arguments->verb);
+        fail(arguments->verb, "%sno supervisor with an admin socket is found: name it by --control",
+             takes_pipe(arguments->verb) ? "there is no aiorun above, and " : "");
     return found.count == 1;
 }
 

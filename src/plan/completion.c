@@ -123,7 +123,9 @@ static const char bash_head[] =
     "    elif [[ $before == = ]]; then\n"
     "        before=${COMP_WORDS[COMP_CWORD-2]}\n"
     "    fi\n"
-    "    ((COMP_CWORD == 1)) && verb=\n";
+    "    ((COMP_CWORD == 1)) && verb=\n"
+    "    local first=workers\n"
+    "    [[ $before == \"$verb\" || ${COMP_WORDS[COMP_CWORD-2]} == --control ]] && first=signal\n";
 
 static const char bash_tail[] =
     "    [[ $word == -* ]] && what=options\n"
@@ -145,6 +147,8 @@ static const char bash_tail[] =
     "}\n"
     "complete -F _aiorun aiorun\n";
 
+#define SIGNALS "HUP INT QUIT TERM KILL USR1 USR2 CONT STOP WINCH"
+
 /* Sets `what`, as the tail of the script reads it. */
 static void add_bash_what(struct text *text, enum what what)
 {
@@ -158,9 +162,7 @@ static void add_bash_what(struct text *text, enum what what)
         [WHAT_GROUP] = "what=group",
         [WHAT_SIGNAL] = "what=signal",
         [WHAT_WORKERS] = "what=workers",
-        [WHAT_SIGNAL_AND_WORKERS] =
-            "what=workers; [[ $before == signal || ${COMP_WORDS[COMP_CWORD-2]} == --control ]] "
-            "&& what=signal",
+        [WHAT_SIGNAL_AND_WORKERS] = "what=$first",
         [WHAT_VERB] = "what=choices choices=$verbs",
         [WHAT_SHELL] = "what=choices choices='bash zsh fish'",
         [WHAT_OFF] = "what=choices choices=off",
@@ -382,10 +384,8 @@ static const char *fish_action(enum what what)
         [WHAT_COMMAND] = "-x -a '(__fish_complete_command)'",
         [WHAT_USER] = "-x -a '(__fish_complete_users)'",
         [WHAT_GROUP] = "-x -a '(__fish_complete_groups)'",
-        [WHAT_SIGNAL] = "-x -a 'HUP INT QUIT TERM KILL USR1 USR2 CONT STOP WINCH'",
-        [WHAT_WORKERS] = "-x -a '(__aiorun_workers)'",
-        [WHAT_SIGNAL_AND_WORKERS] = "-x -a 'HUP INT QUIT TERM KILL USR1 USR2 CONT STOP "
-                                    "(__aiorun_workers)'",
+        [WHAT_SIGNAL] = ("-x -a '" SIGNALS "'"),
+        [WHAT_SIGNAL_AND_WORKERS] = ("-x -a '" SIGNALS " (__aiorun_workers)'"),
         [WHAT_VERB] = "-x",
         [WHAT_SHELL] = "-x -a 'bash zsh fish'",
         [WHAT_OFF] = "-x -a off",

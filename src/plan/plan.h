@@ -228,7 +228,7 @@ struct verb;
 
 struct plan {
     enum plan_mode mode;
-    enum plan_shell shell; /* of MODE_COMPLETION */
+    enum plan_shell shell;        /* of MODE_COMPLETION */
     const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
