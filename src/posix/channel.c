@@ -51,7 +51,7 @@ static struct {
 
 /* ---- descriptors that came along ---- */
 
-static void close_passed(struct passed *passed)
+void channel_close_passed(struct passed *passed)
 {
     for (uint32_t i = 0; i < passed->count; i++)
         if (passed->fds[i] >= 0)
@@ -64,6 +64,11 @@ struct passed *channel_passed(void)
     return channels.passed;
 }
 
+void channel_pass(struct passed *passed)
+{
+    channels.passed = passed;
+}
+
 /* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
  * could tell which ones were lost. */
 static void take_passed(struct msghdr *header, struct passed *passed)
@@ -71,12 +76,12 @@ static void take_passed(struct msghdr *header, struct passed *passed)
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
             continue;
-        close_passed(passed);
+        channel_close_passed(passed);
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
     }
     if (header->msg_flags & MSG_CTRUNC)
-        close_passed(passed);
+        channel_close_passed(passed);
 }
 
 /* ---- an aiorun around us ---- */
@@ -175,7 +180,7 @@ static void close_channel(uint32_t index)
     if (!channel->open)
         return;
     if (channel->behind)
-        close_passed(&channels.backlogs[index].passed);
+        channel_close_passed(&channels.backlogs[index].passed);
     ev_io_stop(channels.loop, &channel->io);
     close(channel->io.fd);
     channel->open = channel->behind = false;
@@ -330,39 +335,46 @@ static void take_bytes(uint32_t index, struct backlog *backlog, const char *byte
     }
 }
 
+ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
+{
+    union {
+        struct cmsghdr alignment;
+        char room[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
+    } control;
+    struct iovec vector = {.iov_base = bytes, .iov_len = size};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    ssize_t count = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count > 0)
+        take_passed(&header, passed);
+    return count;
+}
+
 /* Takes in one chunk; false when there is none, or it was the end. */
 static bool read_channel(uint32_t index)
 {
     static struct backlog fresh;
     char bytes[READ_AT_A_TIME];
-    union {
-        struct cmsghdr alignment;
-        char room[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
-    } control;
-    struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
-    struct msghdr header = {.msg_iov = &vector,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control};
     struct channel *channel = &channels.list[index];
     uint32_t generation = channel->generation;
     struct backlog *backlog = channel->behind ? &channels.backlogs[index] : &fresh;
 
-    ssize_t count = recvmsg(channel->io.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (backlog == &fresh)
+        memset(&fresh, 0, sizeof fresh);
+    ssize_t count = channel_receive(channel->io.fd, bytes, sizeof bytes, &backlog->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (count <= 0) {
         close_channel(index);
         return false;
     }
-    if (backlog == &fresh)
-        memset(&fresh, 0, sizeof fresh);
-    take_passed(&header, &backlog->passed);
     take_bytes(index, backlog, bytes, (size_t)count);
     bool same = channel->open && channel->generation == generation;
     bool behind = same && (backlog->reader.used > 0 || backlog->reader.skipping);
     if (!behind)
-        close_passed(&backlog->passed);
+        channel_close_passed(&backlog->passed);
     else if (backlog == &fresh)
         channels.backlogs[index] = fresh;
     if (same)

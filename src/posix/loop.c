@@ -61,6 +61,7 @@ struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.keyboard = keyboard_signals};
     const char *unit = getenv("SYSTEMD_EXEC_PID");
+    place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
     place.has_manager = ready_has_manager();
@@ -219,6 +220,10 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     }
     if (plan_is_fleet(plan) && open_fleet(plan, slots) < 0)
         return -1;
+    if (!admin_socket_open(driver.loop, supervisor, plan)) {
+        platform_close();
+        return -1;
+    }
     if (plan_is_fleet(plan))
         loop_widen();
     become_subreaper(plan);
@@ -236,6 +241,7 @@ void platform_close(void)
     capture_close();
     listen_close();
     cgroup_close();
+    admin_socket_close();
     terminal_close();
 }
 

@@ -9,6 +9,7 @@
  *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
+ *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
  *   listen.c    sockets that are opened once, and passed on
@@ -358,6 +359,24 @@ struct channel_id channel_name(uint32_t index);
 
 /* What came with the line that is being reported; NULL when none is. */
 struct passed *channel_passed(void);
+
+/* For lines that come another way: these came with the one that is being reported now (NULL: none
+ * is).  What nobody took is the caller's to close. */
+void channel_pass(struct passed *passed);
+void channel_close_passed(struct passed *passed);
+
+/* recv(2) without waiting; descriptors that come along replace those in `passed`. */
+ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
+
+/* ---- admin.c ---- */
+
+/* Opens the admin socket where the plan wants it.  False, with a sentence logged, when somebody has
+ * said where, and it cannot be opened there. */
+bool admin_socket_open(struct ev_loop *loop, struct supervisor *supervisor,
+                       const struct plan *plan);
+
+/* Says what is left to say, and unlinks it. */
+void admin_socket_close(void);
 
 /* ---- jobs.c ---- */
 
