@@ -213,8 +213,19 @@ MANUALS := $(wildcard man/*.[1-9])
 manual_place = $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 install_page = install -D -m 644 $(1) $(call manual_place,$(1))
 
-install: $(BUILD)/aiorun install-lib
+# Where each shell looks for completions.
+COMPLETION_bash := share/bash-completion/completions/aiorun
+COMPLETION_zsh  := share/zsh/site-functions/_aiorun
+COMPLETION_fish := share/fish/vendor_completions.d/aiorun.fish
+SHELLS := bash zsh fish
+
+$(BUILD)/completion.%: $(BUILD)/aiorun
+	$(BUILD)/aiorun completion $* >$@
+
+install: $(BUILD)/aiorun install-lib $(addprefix $(BUILD)/completion.,$(SHELLS))
 	install -D -m 755 $(BUILD)/aiorun $(DESTDIR)$(PREFIX)/bin/aiorun
+	@set -e; $(foreach shell,$(SHELLS),install -D -m 644 $(BUILD)/completion.$(shell) \
+	    $(DESTDIR)$(PREFIX)/$(COMPLETION_$(shell));)
 	@set -e; $(foreach page,$(filter-out $(LIB_MANUALS),$(MANUALS)),$(call install_page,$(page));)
 
 install-lib: lib
@@ -229,6 +240,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/include/aiorun.h
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libaiorun.a libaiorun.so.1 libaiorun.so)
 	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/aiorun.pc
+	rm -f $(foreach shell,$(SHELLS),$(DESTDIR)$(PREFIX)/$(COMPLETION_$(shell)))
 	rm -f $(foreach page,$(MANUALS),$(call manual_place,$(page)))
 
 dist:

@@ -3,6 +3,7 @@
 #include "client/verbs.h"
 #include "plan/check.h"
 #include "plan/cli.h"
+#include "plan/completion.h"
 #include "plan/config.h"
 #include "plan/drop_in.h"
 #include "plan/option_table.h"
@@ -57,6 +58,8 @@ static size_t write_text(char *buffer, size_t size)
                                       : cli_help(buffer, size);
     case MODE_LIST_OPTIONS:
         return cli_list_options(buffer, size);
+    case MODE_COMPLETION:
+        return completion_write(plan.shell, buffer, size);
     case MODE_PRINT_CONFIG:
         return cli_print_config(&plan, buffer, size);
     case MODE_VERSION:

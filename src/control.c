@@ -1,6 +1,7 @@
 /* What runs say of themselves, and what they are told: the control pipe, sd_notify(3), readiness.
  * The lines are specified in aiorun-protocol(7). */
 
+#include "admin.h"
 #include "narrate.h"
 #include "timeline.h"
 
@@ -31,6 +32,11 @@ static bool is_over(const struct supervisor *supervisor, struct run_id run)
     return slot_of(supervisor, run)->generation != run.generation;
 }
 
+static struct job_notes *job_of(const struct supervisor *supervisor, struct run_id job)
+{
+    return &supervisor->jobs[job.slot - supervisor->core->first_job];
+}
+
 /* A line that cannot be obeyed: its sender is told where it can be, and the log once a run. */
 void supervisor_bad_line(struct supervisor *supervisor, struct run_id run,
                          struct channel_id channel, const char *fault)
@@ -52,6 +58,7 @@ static bool speaks_for_itself(const struct supervisor *supervisor, struct run_id
 
 static void tell_status(struct supervisor *supervisor, struct run_id run, const char *text)
 {
+    admin_status(supervisor, run.slot, text);
     if (speaks_for_itself(supervisor, run))
         platform_notify(&(struct notify_message){.status = text});
 }
@@ -149,11 +156,6 @@ void supervisor_outer_shutdown(struct supervisor *supervisor)
 
 /* ---- jobs ---- */
 
-static struct job_notes *job_of(const struct supervisor *supervisor, struct run_id job)
-{
-    return &supervisor->jobs[job.slot - supervisor->core->first_job];
-}
-
 static void note_job(struct supervisor *supervisor, struct run_id job, const char *name)
 {
     struct job_notes *notes = job_of(supervisor, job);
@@ -178,11 +180,20 @@ static void refuse_shield(struct supervisor *supervisor, struct run_id run,
     notes->refused = true;
 }
 
+/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
+ * over may be somebody else's by now, with other rights. */
+static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
+{
+    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
+}
+
+static const char job_over[] = "the job that this channel speaks for is over";
+
 static void join(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                  const struct control_message *message)
 {
     const struct core_event event = {.kind = EVENT_JOIN, .run = run, .until = deadline_of(message)};
-    const char *fault = platform_judge_job(run);
+    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_job(run);
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "there are too many jobs, or the shutdown is out of time";
     if (fault != NULL) {
@@ -193,6 +204,7 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     note_job(supervisor, job, message->name);
     platform_join(job);
     supervisor->notes[job.slot].pid = platform_pid(job);
+    admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
@@ -200,26 +212,41 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     supervisor_settle(supervisor);
 }
 
-static void submit(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
-                   const struct control_message *message)
+const char *control_submit(struct supervisor *supervisor, struct run_id run, const char *name,
+                           struct run_id *job)
 {
     const struct core_event event = {.kind = EVENT_SUBMIT, .run = run};
-    const char *fault = platform_judge_submission();
+    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_submission();
     if (fault == NULL && supervisor->core->phase != PHASE_RUNNING)
         fault = "a shutdown has begun, and no job is taken any more";
+    if (fault == NULL && supervisor->core->drained)
+        fault = "no job is taken: the supervisor is drained";
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "the queue of jobs is full";
     if (fault != NULL) {
+        log_line(LEVEL_WARNING, "job '%s' is refused: %s", name, fault);
+        return fault;
+    }
+    *job = core_submitted(supervisor->core);
+    note_job(supervisor, *job, name);
+    job_of(supervisor, *job)->queued = true;
+    platform_keep(*job);
+    log_line(LEVEL_DEBUG, "job %s is queued", name);
+    admin_tell(supervisor, FACT_QUEUED, job->slot, 0, NULL);
+    return NULL;
+}
+
+static void submit(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
+                   const struct control_message *message)
+{
+    struct run_id job;
+    const char *fault = control_submit(supervisor, run, message->name, &job);
+    if (fault != NULL) {
         answer(channel, &(struct control_reply){.answer = ANSWER_ERROR, .text = fault});
-        log_line(LEVEL_WARNING, "job '%s' is refused: %s", message->name, fault);
         return;
     }
-    struct run_id job = core_submitted(supervisor->core);
-    note_job(supervisor, job, message->name);
-    platform_keep(job);
     if (message->wait)
         job_of(supervisor, job)->waiter = channel;
-    log_line(LEVEL_DEBUG, "job %s is queued", message->name);
     accept(channel);
     supervisor_settle(supervisor);
 }
@@ -237,6 +264,8 @@ void control_job_ended(struct supervisor *supervisor, struct run_id job, struct 
     else
         platform_drop(job);
     answer(job_of(supervisor, job)->waiter, &reply);
+    job_of(supervisor, job)->queued = false;
+    admin_job_ended(supervisor, job, &reply);
 }
 
 /* ---- lines ---- */
@@ -253,6 +282,7 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     }
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
+    admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
     accept(channel);
     tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -267,6 +297,8 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
         return;
     }
     accept(channel);
+    if (event->kind == EVENT_RELEASE)
+        admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
     if (event->kind == EVENT_EXTEND)
         tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -372,6 +404,8 @@ void supervisor_notified(struct supervisor *supervisor, struct run_id run,
     supervisor->spoken = true;
     if (message->state == NOTIFY_READY && ready_kind(supervisor, run) == READY_NOTIFY)
         supervisor_ready(supervisor, run);
+    if (message->status != NULL)
+        admin_status(supervisor, run.slot, message->status);
     if (message->watchdog)
         supervisor_post(supervisor, &(struct core_event){.kind = EVENT_ALIVE, .run = run});
     if (message->watchdog_trigger)

@@ -56,6 +56,7 @@ msec platform_now(void);
 
 /* What kind of place this is; valid after platform_begin(). */
 struct platform_surroundings {
+    long pid;             /* our own, for people */
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
     bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
@@ -214,6 +215,19 @@ bool platform_is_our_user(struct run_id run);
  * warning logged.  Windows: does nothing. */
 bool platform_notify(const struct notify_message *message);
 
+/* ---- the admin socket ----
+ *
+ * The driver has it at plan->control, or in a default place where there is a fleet, and lets only
+ * root and our own user speak.  A client, a number below PLATFORM_ADMIN_CLIENTS, says one line,
+ * which comes by supervisor_admin_request(), and gets its answer piece by piece, as fast as it
+ * reads. Descriptors that came with the line are judged and taken as those of a control pipe.
+ * Windows: a named pipe that only its owner can open, and one instance of it a client. */
+#define PLATFORM_ADMIN_CLIENTS 64
+#define PLATFORM_ADMIN_PIECE   4096 /* bytes, the most that are asked for at a time */
+
+/* There is more for this client, whose answer was not over when there was no more. */
+void platform_admin_wake(uint32_t client);
+
 /* ---- the loop ---- */
 
 /* Calls supervisor_time() at `when` (monotonic ms), instead of at an earlier wish; NEVER: not. */
@@ -228,8 +242,8 @@ void platform_release(void);
 void platform_loop(void);
 void platform_finish(void);
 
-/* Gives the terminal back.  Memory and descriptors are left to the kernel: platform_leave() is
- * next. */
+/* Gives the terminal back, and unlinks the admin socket.  Memory and descriptors are left to the
+ * kernel: platform_leave() is next. */
 void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */

@@ -1,5 +1,6 @@
 #include "supervisor.h"
 
+#include "admin.h"
 #include "narrate.h"
 #include "plan/parse.h"
 #include "timeline.h"
@@ -12,7 +13,7 @@
 
 /* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
  * for those who use them now and then. */
-#define JOBS_MAX    1024
+#define JOBS_MAX    256
 #define SHIELDS_MAX 4096
 #define FEW         32
 
@@ -50,10 +51,16 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
         return;
     if (sent != SIGKILL)
         supervisor->notes[run.slot].sent |= signal_bit(sent);
+    admin_tell(supervisor, FACT_SIGNALLED, run.slot, sent, NULL);
     if (supervisor->report != NULL)
         timeline_sent(supervisor, run, sent);
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
     platform_send(run, sent, worker != NULL && worker->group, arrived, wake);
+}
+
+void supervisor_send(struct supervisor *supervisor, struct run_id run, int signal)
+{
+    send_rewritten(supervisor, run, signal, NULL, false);
 }
 
 /* The signal of a rung: its own, or the shutdown signal that arrived, else TERM. */
@@ -185,6 +192,10 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (supervisor->report != NULL)
         timeline_started(supervisor, action->run, &started);
     supervisor_post(supervisor, &event);
+    if (started.ok)
+        admin_started(supervisor, slot);
+    else
+        admin_ended(supervisor, slot, started.end);
     if (!started.ok && program.what == PLATFORM_JOB)
         control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))
@@ -220,6 +231,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_REQUEST:
         log_about(LEVEL_DEBUG, name, pid, "Cancelling task: %s (pid %ld)", name, pid);
+        admin_tell(supervisor, FACT_ASKED, slot, 0, NULL);
         control_asked(supervisor, action);
         break;
     case ACTION_SIGNAL:
@@ -237,9 +249,11 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_KILL:
         narrate_refusal(supervisor, action->run);
+        admin_tell(supervisor, FACT_KILLED, slot, 0, NULL);
         platform_kill(action->run);
         break;
     case ACTION_ABANDON:
+        admin_tell(supervisor, FACT_ABANDONED, slot, 0, NULL);
         log_line(LEVEL_ERROR, "%s outlived SIGKILL and is left behind:", name);
         if (narrate_processes(supervisor, LEVEL_ERROR, action->run) == 0)
             log_line(LEVEL_ERROR, "  what remains of it cannot be listed");
@@ -249,17 +263,21 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_DROP:
         log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
+        admin_tell(supervisor, FACT_DROPPED, slot, 0, NULL);
         control_job_ended(supervisor, action->run, action->end, true);
         break;
     case ACTION_RETRY:
         narrate_span(action->until - supervisor->core->now, span, sizeof span);
         log_about(LEVEL_INFO, name, pid, "%s starts again in %s s", name, span);
+        admin_tell(supervisor, FACT_PLANNED, slot, action->until - supervisor->core->now, NULL);
         break;
     case ACTION_ERROR:
         narrate_error(supervisor, action);
+        admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
         break;
     case ACTION_READY:
         log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        admin_tell(supervisor, FACT_READY, slot, 0, NULL);
         break;
     case ACTION_ALL_READY:
         control_all_ready(supervisor);
@@ -269,16 +287,20 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_FAILED:
         narrate_failed(supervisor, action);
+        admin_tell(supervisor, FACT_UNWELL, slot, action->why, NULL);
         break;
     case ACTION_HELD:
+        admin_tell(supervisor, FACT_HELD, slot, 0, NULL);
         log_about(LEVEL_WARNING, name, pid, "%s is held: what it needs is not there", name);
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
+        admin_tell(supervisor, FACT_PHASE, 0, action->phase, NULL);
         control_phase(supervisor, action->phase);
         break;
     case ACTION_FORCED:
         log_line(LEVEL_WARNING, "Asked again: going on at once");
+        admin_tell(supervisor, FACT_FORCED, 0, 0, NULL);
         break;
     case ACTION_WAITING:
         narrate_waiting(supervisor);
@@ -301,6 +323,7 @@ void supervisor_settle(struct supervisor *supervisor)
         perform(supervisor, &action);
     supervisor->performing = false;
     platform_arm(core_deadline(supervisor->core));
+    admin_look(supervisor);
 }
 
 static void step(struct supervisor *supervisor, const struct core_event *event)
@@ -446,6 +469,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
     event.requested = was_requested(supervisor, run, end);
     narrate_end(supervisor, run, end);
+    admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)
         control_job_ended(supervisor, run, end, false);
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
@@ -483,6 +507,13 @@ void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left
 void supervisor_time(struct supervisor *supervisor)
 {
     step(supervisor, &(struct core_event){.kind = EVENT_TIME});
+}
+
+bool supervisor_reload(struct supervisor *supervisor, const char **fault)
+{
+    (void)supervisor;
+    *fault = "this supervisor cannot read its file anew: it must be started again";
+    return false;
 }
 
 /* ---- from plan to core ---- */
@@ -589,11 +620,12 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
-    if (plan->no_control || plan->mode == MODE_FOREVER)
+    bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0 || plan->control != NULL;
+    if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
         return true;
-    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
     config->job_capacity = many ? JOBS_MAX : FEW;
-    config->shield_capacity = many ? SHIELDS_MAX : FEW;
+    config->shield_capacity = plan->no_control ? 0 : many ? SHIELDS_MAX : FEW;
     return true;
 }
 
@@ -693,9 +725,10 @@ struct ending supervisor_run(const struct plan *plan)
     supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
     supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
-        timeline_open(&supervisor))
+        timeline_open(&supervisor) && admin_open(&supervisor))
         end = run_until_over(&supervisor);
     else
-        log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
+        log_line(LEVEL_CRITICAL,
+                 "cannot allocate the tables of runs, of the report and of the admin socket");
     return end;
 }

@@ -47,6 +47,19 @@ void supervisor_ready(struct supervisor *supervisor, struct run_id run);
 /* May a service manager's watchdog be told that all is well? */
 bool supervisor_is_well(const struct supervisor *supervisor);
 
+/* A client on the admin socket has said this line (without its newline, and with room for a NUL),
+ * which stays as it is, and its, until supervisor_admin_gone(). */
+void supervisor_admin_request(struct supervisor *supervisor, uint32_t client, char *line,
+                              size_t length);
+
+/* Writes the next piece of the client's answer into the PLATFORM_ADMIN_PIECE bytes of `buffer` and
+ * returns its length.  0 when there is none now: then *over says that none will come any more. */
+size_t supervisor_admin_more(struct supervisor *supervisor, uint32_t client, char *buffer,
+                             size_t size, bool *over);
+
+/* The connection is closed, by whomever.  Once for each request. */
+void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client);
+
 /* An aiorun around us has told us to stop. */
 void supervisor_outer_shutdown(struct supervisor *supervisor);
 

@@ -1,7 +1,8 @@
-/* supervisor_private.h - the state that supervisor.c, control.c and narrate.c share; nobody else
- * includes it.
+/* supervisor_private.h - the state that supervisor.c, control.c, narrate.c and admin.c share;
+ * nobody else includes it.
  *
  *     supervisor.c  core and driver: signals, ends, actions
+ *     admin*.c      what people ask: the admin socket
  *     control.c     what runs say: the control pipe, sd_notify(3), readiness
  *     narrate.c     the log
  */
@@ -25,6 +26,8 @@ struct run_notes {
 struct job_notes {
     char name[CONTROL_NAME_MAX + 1];
     struct channel_id waiter; /* who is to be told of its end; index 0: nobody */
+    uint32_t client;          /* the same on the admin socket, counted from 1; 0: nobody */
+    bool queued;
 };
 
 struct supervisor {
@@ -38,6 +41,9 @@ struct supervisor {
     struct platform_surroundings place;
     signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
     signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
+    struct admin *admin;   /* NULL: there is no admin socket */
+    uint32_t followers;    /* of the history, on it */
+    bool drained;          /* no new job is taken */
     bool performing;
     bool spoken;         /* the command has used its control pipe: it knows whom it runs under */
     bool told_ready;     /* whoever is above us */
@@ -53,6 +59,13 @@ struct supervisor {
 bool supervisor_post(struct supervisor *supervisor, const struct core_event *event);
 void supervisor_settle(struct supervisor *supervisor);
 
+/* Sends `signal`, rewritten, to the run, and remembers it: a death by it was asked for. */
+void supervisor_send(struct supervisor *supervisor, struct run_id run, int signal);
+
+/* Reads the file anew and goes on by what it says.  False when nothing was changed, with the reason
+ * in *fault, which is good until the next call. */
+bool supervisor_reload(struct supervisor *supervisor, const char **fault);
+
 /* ---- control.c ---- */
 
 /* Everything that starts by itself is ready. */
@@ -62,6 +75,11 @@ void control_all_ready(struct supervisor *supervisor);
 void control_asked(struct supervisor *supervisor, const struct core_action *action);
 void control_job_ended(struct supervisor *supervisor, struct run_id job, struct ending end,
                        bool dropped);
+
+/* Takes the submission that came with the line as a job of the instance `run`'s worker.  NULL and
+ * its run in *job, or what is wrong with it.  supervisor_settle() comes after. */
+const char *control_submit(struct supervisor *supervisor, struct run_id run, const char *name,
+                           struct run_id *job);
 
 /* The shutdown has come this far: tells whoever is above us. */
 void control_phase(struct supervisor *supervisor, enum core_phase phase);

@@ -38,7 +38,7 @@ ANYWHERE = (r"mem\w+|str\w+|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_
             r"__(asan|ubsan|gcov)\w*|")
 NEEDS = {
     "core": re.compile(f"^({ANYWHERE}(core|policy|shield|deadline|success)_\\w+)$"),
-    "protocol": re.compile(f"^({ANYWHERE}(control|notify|submission|wire)_\\w+)$"),
+    "protocol": re.compile(f"^({ANYWHERE}(admin|control|notify|submission|wire)_\\w+)$"),
 }
 
 

@@ -84,7 +84,7 @@ enum channel_result channel_say(const char *line, size_t length)
     return send_line(aiorun_fd(), -1, line, length, NULL, 0);
 }
 
-enum channel_result channel_open(struct channel *channel, int interrupt)
+enum channel_result channel_attach(struct channel *channel, int interrupt)
 {
     static const char attach[] = "attach\n";
     int ends[2];

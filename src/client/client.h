@@ -3,6 +3,7 @@
  *   verbs.c      which verb, its words, and the verbs that say one line
  *   shield.c     `aiorun shield`
  *   submit.c     `aiorun submit`
+ *   people.c     the verbs for people, and shutdown, over the admin socket
  *   channel.c    lines to the supervisor, and a private channel
  *   held.c       signals that are held back, and dying of one
  *   libaiorun.c  the library, which stands by itself (aiorun.h)
@@ -54,6 +55,19 @@ int fail_without_pipe(const struct verb *verb);
 int shield_run(const struct arguments *arguments);
 int submit_run(const struct arguments *arguments);
 
+/* ---- people.c ---- */
+
+struct channel;
+
+/* Is the verb for the admin socket: by --control, or because there is no control pipe? */
+bool people_are_meant(const struct arguments *arguments);
+
+/* Connects `channel` to the admin socket that is meant: --control, AIORUN_OPT_CONTROL, or the only
+ * live one in the default places.  False with a complaint. */
+bool people_connect(struct channel *channel, const struct arguments *arguments);
+
+int people_run(const struct arguments *arguments);
+
 /* ---- channel.c ---- */
 
 struct channel {
@@ -76,7 +90,7 @@ enum channel_result channel_say(const char *line, size_t length);
 
 /* Opens a channel of our own and has it attached over the control pipe, which must be there.  The
  * answer to that is the first one to read.  All descriptors are above 2 and close on exec. */
-enum channel_result channel_open(struct channel *channel, int interrupt);
+enum channel_result channel_attach(struct channel *channel, int interrupt);
 
 /* Sends a line with the descriptors `fds`, which stay ours. */
 enum channel_result channel_send(struct channel *channel, const char *line, size_t length,

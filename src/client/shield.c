@@ -124,7 +124,7 @@ static bool claim(struct channel *channel, const struct verb *verb, const struct
     message.time = deadline != NULL ? *deadline : 0;
     size_t length = control_format(line, &message);
 
-    enum channel_result result = channel_open(channel, channel->interrupt);
+    enum channel_result result = channel_attach(channel, channel->interrupt);
     if (result != CHANNEL_DONE)
         return channel_complain(result, verb);
     if (!channel_expect_ok(channel, verb))

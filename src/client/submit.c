@@ -2,6 +2,7 @@
 #include "client/aiorun.h"
 #include "client/client.h"
 #include "core/policy.h"
+#include "protocol/admin.h"
 #include "protocol/submission.h"
 
 #include <errno.h>
@@ -118,21 +119,40 @@ static int wait_for_end(struct channel *channel, const struct verb *verb, const 
     return fail(verb, "the supervisor does not tell how job %s ended", name);
 }
 
+/* The line for the control pipe, or for the admin socket; 0 with a complaint. */
+static size_t write_line(char *line, const struct arguments *arguments, const char *name,
+                         bool waits, bool to_admin)
+{
+    const struct control_message message = {.verb = CONTROL_SUBMIT, .name = name, .wait = waits};
+    const struct admin_request request = {.verb = ADMIN_SUBMIT,
+                                          .wait = waits,
+                                          .worker = arguments_option(arguments, "as"),
+                                          .names = name,
+                                          .name_count = 1};
+    size_t length = to_admin ? admin_format(line, &request) : control_format(line, &message);
+    if (length == 0)
+        fail(arguments->verb, "a name that begins with a dash, or is none, cannot be given");
+    return length;
+}
+
+/* `channel` is open to the admin socket, or not at all. */
 static int submit(struct channel *channel, const struct arguments *arguments, const char *name)
 {
     const struct verb *verb = arguments->verb;
-    struct control_message message = {.verb = CONTROL_SUBMIT, .name = name};
-    char line[CONTROL_LINE_MAX];
+    bool waits = arguments_option(arguments, "wait") != NULL;
+    char line[ADMIN_LINE_MAX];
     int fds[DESCRIPTORS];
-    message.wait = arguments_option(arguments, "wait") != NULL;
-    size_t length = control_format(line, &message);
+    size_t length = write_line(line, arguments, name, waits, channel->fd >= 0);
 
-    fds[REQUEST] = write_request(arguments);
+    fds[REQUEST] = length > 0 ? write_request(arguments) : -1;
     if (fds[REQUEST] < 0 || !take_streams(verb, &fds[STANDARD_STREAMS]))
         return STATUS_OWN_FAILURE;
-    enum channel_result result = channel_open(channel, -1);
-    if (result == CHANNEL_DONE && !channel_expect_ok(channel, verb))
-        return STATUS_OWN_FAILURE;
+    enum channel_result result = CHANNEL_DONE;
+    if (channel->fd < 0) {
+        result = channel_attach(channel, -1);
+        if (result == CHANNEL_DONE && !channel_expect_ok(channel, verb))
+            return STATUS_OWN_FAILURE;
+    }
     if (result == CHANNEL_DONE)
         result = channel_send(channel, line, length, fds, DESCRIPTORS);
     if (result != CHANNEL_DONE) {
@@ -141,19 +161,23 @@ static int submit(struct channel *channel, const struct arguments *arguments, co
     }
     if (!channel_expect_ok(channel, verb))
         return STATUS_OWN_FAILURE;
-    return message.wait ? wait_for_end(channel, verb, name) : EXIT_SUCCESS;
+    return waits ? wait_for_end(channel, verb, name) : EXIT_SUCCESS;
 }
 
 int submit_run(const struct arguments *arguments)
 {
     char buffer[CONTROL_NAME_MAX + 1];
-    struct channel channel;
+    struct channel channel = {.fd = -1, .interrupt = -1};
     if (!arguments_have_command(arguments))
         return STATUS_OWN_FAILURE;
     const char *name = arguments_job_name(arguments, buffer);
     if (name == NULL)
         return STATUS_OWN_FAILURE;
-    if (!aiorun_available())
+    if (people_are_meant(arguments) || arguments_option(arguments, "as") != NULL) {
+        if (!people_connect(&channel, arguments))
+            return STATUS_OWN_FAILURE;
+    } else if (!aiorun_available()) {
         return fail_without_pipe(arguments->verb);
+    }
     return submit(&channel, arguments, name);
 }

@@ -236,6 +236,8 @@ static int shutdown_run(const struct arguments *arguments)
     message.has_status = word != NULL;
     if (word != NULL && !parse_integer(word, 10, 0, 255, &status))
         return fail(arguments->verb, "'%.80s' is not an exit status from 0 to 255", word);
+    if (people_are_meant(arguments))
+        return people_run(arguments);
     message.status = (uint32_t)status;
     return say(arguments->verb, &message);
 }
@@ -247,8 +249,13 @@ static const struct handler {
     int (*run)(const struct arguments *arguments);
     bool holds; /* signals are its command's, from the first instruction on */
 } handlers[] = {
-    {"ready", ready_run, false},   {"extend", extend_run, false},     {"shield", shield_run, true},
-    {"submit", submit_run, false}, {"shutdown", shutdown_run, false},
+    {"ready", ready_run, false},       {"extend", extend_run, false},
+    {"shield", shield_run, true},      {"submit", submit_run, false},
+    {"shutdown", shutdown_run, false}, {"status", people_run, false},
+    {"start", people_run, false},      {"stop", people_run, false},
+    {"restart", people_run, false},    {"reload", people_run, false},
+    {"signal", people_run, false},     {"drain", people_run, false},
+    {"wait-idle", people_run, false},  {"events", people_run, false},
 };
 
 static const struct handler *find_handler(const char *word)

@@ -1,5 +1,6 @@
 #include "plan/cli.h"
 
+#include "plan/completion.h"
 #include "plan/drop_in.h"
 #include "plan/nearest.h"
 #include "plan/option_table.h"
@@ -217,6 +218,22 @@ static void read_verb(struct reader *reader, const struct verb *verb, char **nex
               verb->name, helps ? "second " : "", helps ? next[1] : *next);
 }
 
+/* `completion SHELL` */
+static void read_completion(struct reader *reader, const struct verb *verb, char **next)
+{
+    reader->plan->mode = MODE_COMPLETION;
+    if (*next == NULL)
+        fault_add(reader->faults, NULL, "verb %s: its argument SHELL is missing: bash, zsh or fish",
+                  verb->name);
+    else if (!completion_shell(*next, &reader->plan->shell))
+        fault_add(reader->faults, NULL,
+                  "verb %s: '%.80s' is none of the shells that it knows: bash, zsh and fish",
+                  verb->name, *next);
+    else if (next[1] != NULL)
+        fault_add(reader->faults, NULL, "verb %s: it takes one SHELL, but was also given '%.80s'",
+                  verb->name, next[1]);
+}
+
 static void read_word(struct reader *reader, const char *word, char **next)
 {
     const struct verb *verb = verb_find(word);
@@ -226,6 +243,8 @@ static void read_word(struct reader *reader, const char *word, char **next)
         read_command(reader, next - 1);
     else if (verb != NULL && strcmp(word, "check") == 0)
         read_check(reader, verb, next);
+    else if (verb != NULL && strcmp(word, "completion") == 0)
+        read_completion(reader, verb, next);
     else if (verb != NULL)
         read_verb(reader, verb, next);
     else if (!reader->lost)
@@ -362,6 +381,7 @@ static bool uses_options(enum plan_mode mode)
     case MODE_HELP:
     case MODE_VERSION:
     case MODE_LIST_OPTIONS:
+    case MODE_COMPLETION:
         return false;
     }
     return false;

@@ -16,7 +16,7 @@ static const char help_intro[] =
     "Usage: aiorun [OPTION...] -- COMMAND [ARG...]   launch one command\n"
     "       aiorun [OPTION...] --config FILE         supervise the workers of FILE\n"
     "       aiorun [OPTION...] --forever             no command: adopt, reap, wait\n"
-    "       aiorun VERB [ARG...]                     a helper for workers, or check FILE\n"
+    "       aiorun VERB [ARG...]                     a helper for workers, or one for people\n"
     "\n"
     "Starts COMMAND, passes signals on, and sees to a clean end: every process that it started\n"
     "or inherited is asked to stop, given its time, waited for and reaped, and the exit status\n"

@@ -169,6 +169,11 @@ const struct option option_table[] = {
      .field = IN_PLAN(executor_workers), .min = 1, .max = 1000,
      .argument = "N", .group = CONTROL,
      .help = "submitted jobs at a time; 4 more than there are processors, at most 32"},
+    {.name = "control", .scope = SCOPE_SUPERVISOR, .type = TYPE_STRING,
+     .field = IN_PLAN(control),
+     .argument = "PATH", .group = CONTROL,
+     .help = "the admin socket, for 'aiorun status' and its like; with --config there always is "
+             "one"},
     {.name = "control-fd", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
      .field = IN_PLAN(control_fd), .min = 3, .max = 1023,
      .argument = "N", .group = CONTROL,

@@ -223,7 +223,10 @@ enum plan_mode {
     MODE_VERSION,
     MODE_PRINT_CONFIG,
     MODE_LIST_OPTIONS,
+    MODE_COMPLETION,
 };
+
+enum plan_shell { SHELL_BASH, SHELL_ZSH, SHELL_FISH };
 
 /* Where an option's value comes from; the later one wins. */
 enum plan_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
@@ -234,6 +237,7 @@ struct verb;
 
 struct plan {
     enum plan_mode mode;
+    enum plan_shell shell;        /* of MODE_COMPLETION */
     const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
@@ -256,6 +260,7 @@ struct plan {
     bool warn_on_reap;
     bool no_control;
     int control_fd;       /* what the command finds its control pipe at; -1: where there is room */
+    const char *control;  /* the admin socket; NULL: none, or with a file in a default place */
     int executor_workers; /* jobs at a time; 0: as many as suit this machine */
     int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;

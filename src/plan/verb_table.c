@@ -5,7 +5,13 @@
 #define HELP_COLUMN 34 /* where the explanations stand, as in the list of options */
 
 static const char in_worker[] = "Verbs inside a worker";
+static const char for_people[] = "Verbs for people";
 static const char by_itself[] = "Other verbs";
+
+#define CONTROL_OPTION                                                                             \
+    {                                                                                              \
+        "control", "PATH", "the supervisor's admin socket (default: the only one there is)"        \
+    }
 
 const struct verb verb_table[] = {
     {
@@ -42,21 +48,152 @@ const struct verb verb_table[] = {
         .name = "submit",
         .group = in_worker,
         .help = "have the supervisor run COMMAND as a job",
-        .about = "COMMAND gets the environment, the directory and the standard streams of the\n"
-                 "verb, which ends with 0 when the job is accepted: it runs, or is queued.\n",
+        .about =
+            "COMMAND gets the environment, the directory and the standard streams of the\n"
+            "verb, which ends with 0 when the job is accepted: it runs, or is queued.  Without\n"
+            "a control pipe, or with --control or --as, it goes to the admin socket.\n",
         .arguments = "-- COMMAND [ARG...]",
         .options =
             {
                 {"name", "NAME", "what the log calls it (default: the command's own name)"},
                 {"wait", NULL, "wait for the job, and end as it does"},
+                {"as", "WORKER", "with a worker's rights (default: the first one's)"},
+                CONTROL_OPTION,
             },
     },
     {
         .name = "shutdown",
         .group = in_worker,
         .help = "shut everything down",
-        .about = "The supervisor exits with STATUS, 0 to 255, if it is given.\n",
+        .about =
+            "The supervisor exits with STATUS, 0 to 255, if it is given.  Without a control\n"
+            "pipe, or with --control, it goes to the admin socket, and the end is waited for.\n",
         .arguments = "[STATUS]",
+        .options =
+            {
+                {"no-wait", NULL, "do not wait for the end"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "status",
+        .group = for_people,
+        .help = "show what runs, and how it is",
+        .about = "NAME is a worker, or one of its instances, as in web:1; without one all are "
+                 "shown, and the\n"
+                 "jobs.  The JSON is described in aiorun(1).\n",
+        .arguments = "[NAME...]",
+        .options =
+            {
+                {"json", NULL, "as one JSON object"},
+                {"watch", NULL, "again and again, each second"},
+                {"names", NULL, "only the names"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "start",
+        .group = for_people,
+        .help = "start workers, or instances",
+        .about = "Waits until all of them are ready; ends with 1 when one ends before it is.\n",
+        .arguments = "[NAME...]",
+        .options =
+            {
+                {"all", NULL, "all of them"},
+                {"no-wait", NULL, "do not wait"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "stop",
+        .group = for_people,
+        .help = "stop workers, or instances",
+        .about = "Waits until nothing of them is left.  They stay down until they are started.\n",
+        .arguments = "[NAME...]",
+        .options =
+            {
+                {"all", NULL, "all of them"},
+                {"no-wait", NULL, "do not wait"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "restart",
+        .group = for_people,
+        .help = "start workers, or instances, anew",
+        .about = "The instances of a worker roll: the next is stopped when the last one is ready "
+                 "again.\n"
+                 "Instances that are named themselves are all stopped at once.\n",
+        .arguments = "[NAME...]",
+        .options =
+            {
+                {"all", NULL, "all of them"},
+                {"no-wait", NULL, "do not wait"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "reload",
+        .group = for_people,
+        .help = "read the config file anew",
+        .about = "Only the workers that have changed are touched; a faulty file changes nothing.\n",
+        .arguments = "",
+        .options =
+            {
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "signal",
+        .group = for_people,
+        .help = "send a signal to workers, or instances",
+        .about = "",
+        .arguments = "SIG NAME...",
+        .options =
+            {
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "drain",
+        .group = for_people,
+        .help = "take no more jobs, or take them again",
+        .about = "Jobs that are queued already still run.\n",
+        .arguments = "[off]",
+        .options =
+            {
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "wait-idle",
+        .group = for_people,
+        .help = "wait until no job and no shield is left",
+        .about = "",
+        .arguments = "",
+        .options =
+            {
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "events",
+        .group = for_people,
+        .help = "tell what happens, from now on",
+        .about = "A line each, until it is interrupted.  The JSON is described in aiorun(1).\n",
+        .arguments = "",
+        .options =
+            {
+                {"json", NULL, "a JSON object a line"},
+                CONTROL_OPTION,
+            },
+    },
+    {
+        .name = "completion",
+        .group = by_itself,
+        .help = "print completions for a shell: bash, zsh or fish",
+        .about = "`make install` puts them where the shells look for them.\n",
+        .arguments = "SHELL",
     },
     {
         .name = "check",

@@ -23,11 +23,12 @@ static struct {
     const struct plan *plan;
     struct ev_loop *loop;
     ev_io signals;
-    ev_timer timer;
+    ev_timer timer, nudge;
     ev_periodic never;
     int signal_fd;
     bool finished;
     bool wide;             /* see loop_widen() */
+    bool waits;            /* the loop has begun to wait */
     bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -60,6 +61,7 @@ struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.keyboard = keyboard_signals};
     const char *unit = getenv("SYSTEMD_EXEC_PID");
+    place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
     place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
     place.has_manager = ready_has_manager();
@@ -175,6 +177,7 @@ static void become_subreaper(const struct plan *plan)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events);
 
 static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
 {
@@ -217,12 +220,17 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     }
     if (plan_is_fleet(plan) && open_fleet(plan, slots) < 0)
         return -1;
+    if (!admin_socket_open(driver.loop, supervisor, plan)) {
+        platform_close();
+        return -1;
+    }
     if (plan_is_fleet(plan))
         loop_widen();
     become_subreaper(plan);
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
     ev_init(&driver.timer, on_timer);
+    ev_init(&driver.nudge, on_nudge);
     ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
     return 0;
 }
@@ -233,6 +241,7 @@ void platform_close(void)
     capture_close();
     listen_close();
     cgroup_close();
+    admin_socket_close();
     terminal_close();
 }
 
@@ -374,14 +383,19 @@ static void report_ended(void)
     while (driver.first_ended != NO_SLOT) {
         uint32_t slot = driver.first_ended;
         struct run *run = runs_at(slot);
+        struct run_id id = {slot, run->generation};
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
+        channel_drain(id);
+        ready_ended(slot);
         probe_stop(slot);
         output_ended(slot);
+        run->tree = false;
         bool left = run->has_tree && tree_left(slot);
         if (!left)
             cgroup_remove(slot);
-        supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
+        supervisor_ended(driver.supervisor, id, run->end, left);
     }
 }
 
@@ -414,6 +428,28 @@ static void reap(void)
 }
 
 /* ---- the loop ---- */
+
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+/* A refusal is told after the next wait only: so that one must not last. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
+{
+    driver.wide = true;
+    ev_io_start(loop, watcher);
+    if (!driver.waits)
+        return;
+    ev_timer_set(&driver.nudge, 0, 0);
+    ev_timer_start(loop, &driver.nudge);
+}
+
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
+{
+    ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
+    loop_watch(loop, watcher);
+}
 
 /* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
  */
@@ -448,10 +484,8 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     driver.refused = events & EV_ERROR;
     if (!driver.refused || signals_waiting(watcher->fd))
         take_signals();
-    if (driver.refused && !driver.finished) {
-        ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
-        ev_io_start(loop, watcher);
-    }
+    if (driver.refused && !driver.finished)
+        loop_watch_again(loop, watcher);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -492,6 +526,7 @@ void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
     reap();
+    driver.waits = true;
     while (!driver.finished) {
         /* With nothing but signals to wait for, read(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {

@@ -9,6 +9,7 @@
  *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
+ *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
  *   listen.c    sockets that are opened once, and passed on
@@ -78,12 +79,19 @@ size_t signals_read(int fd, struct platform_signal *records, struct signals_news
 /* ---- loop.c ---- */
 
 struct ev_loop;
+struct ev_io;
 
 /* From now on something else is waited for than signals and the core's time.  Until then, and
  * without such a time, one read(2) waits instead of libev: this is said before a watcher is
  * started. */
 void loop_widen(void);
 bool loop_is_wide(void);
+
+/* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
+ * memory the kernel watches no descriptor, and libev has taken the watcher out.  Then
+ * loop_watch_again() puts it in again: busy until there is memory, but never deaf. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher);
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher);
 
 /* ---- allocate.c ---- */
 
@@ -343,11 +351,32 @@ void channel_abort(struct run_id run);
 /* A channel has become readable that nobody watches so far. */
 void channel_wake(void);
 
+/* The run's process was reaped: takes in what it said last, before its end is reported. */
+void channel_drain(struct run_id run);
+
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);
 
 /* What came with the line that is being reported; NULL when none is. */
 struct passed *channel_passed(void);
+
+/* For lines that come another way: these came with the one that is being reported now (NULL: none
+ * is).  What nobody took is the caller's to close. */
+void channel_pass(struct passed *passed);
+void channel_close_passed(struct passed *passed);
+
+/* recv(2) without waiting; descriptors that come along replace those in `passed`. */
+ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
+
+/* ---- admin.c ---- */
+
+/* Opens the admin socket where the plan wants it.  False, with a sentence logged, when somebody has
+ * said where, and it cannot be opened there. */
+bool admin_socket_open(struct ev_loop *loop, struct supervisor *supervisor,
+                       const struct plan *plan);
+
+/* Says what is left to say, and unlinks it. */
+void admin_socket_close(void);
 
 /* ---- jobs.c ---- */
 
@@ -389,8 +418,8 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
                  struct command *command, struct spawn *spawn);
 void ready_started(uint32_t slot, bool ok);
 
-/* The run is over. */
-void ready_stop(uint32_t slot);
+/* The run's process was reaped: takes in what it told last, and closes. */
+void ready_ended(uint32_t slot);
 
 /* ---- probe.c ---- */
 

@@ -1,0 +1,433 @@
+/* What people ask for over the admin socket, and whom they wait for. */
+#include "admin.h"
+
+#include "narrate.h"
+#include "plan/parse.h"
+#include "protocol/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- opening ---- */
+
+bool admin_open(struct supervisor *supervisor)
+{
+    const struct plan *plan = supervisor->plan;
+    if (plan->control == NULL && plan->mode != MODE_FLEET)
+        return true;
+    supervisor->admin = platform_allocate(sizeof *supervisor->admin);
+    if (supervisor->admin == NULL)
+        return false;
+    supervisor->admin->opened_at = platform_now();
+    supervisor->admin->lives =
+        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
+    return supervisor->admin->lives != NULL;
+}
+
+/* ---- what is remembered ---- */
+
+void admin_started(struct supervisor *supervisor, uint32_t slot)
+{
+    if (supervisor->admin == NULL)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    life->starts++;
+    life->started_at = ++supervisor->admin->clock;
+    life->has_status = false;
+    if (slot >= supervisor->core->first_job)
+        supervisor->jobs[slot - supervisor->core->first_job].queued = false;
+    admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
+}
+
+void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end)
+{
+    if (supervisor->admin == NULL)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    life->ended = true;
+    life->end = end;
+    life->ended_at = ++supervisor->admin->clock;
+    admin_tell_end(supervisor, FACT_ENDED, slot, end);
+}
+
+void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text)
+{
+    if (supervisor->admin == NULL)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    size_t length = wire_clean(life->status, STATUS_SHOWN - 1, text, strlen(text));
+    life->status[length] = '\0';
+    life->has_status = length > 0;
+}
+
+/* ---- verdicts ---- */
+
+static struct admin_session *session_at(struct supervisor *supervisor, uint32_t client)
+{
+    return &supervisor->admin->sessions[client];
+}
+
+static void wake(struct supervisor *supervisor, const struct admin_session *session)
+{
+    platform_admin_wake((uint32_t)(session - supervisor->admin->sessions));
+}
+
+/* The first line is known: `fault`, or ok (NULL). */
+static void decide(struct supervisor *supervisor, struct admin_session *session, const char *fault)
+{
+    if (session->stage == STAGE_PENDING)
+        supervisor->admin->waiting--;
+    session->stage = STAGE_VERDICT;
+    session->failed = fault != NULL;
+    if (fault != NULL && fault != session->text)
+        snprintf(session->text, sizeof session->text, "%s", fault);
+    wake(supervisor, session);
+}
+
+static void wait(struct supervisor *supervisor, struct admin_session *session)
+{
+    session->stage = STAGE_PENDING;
+    supervisor->admin->waiting++;
+}
+
+/* ---- whom a request waits for ---- */
+
+enum outcome { OUTCOME_PENDING, OUTCOME_GOOD, OUTCOME_BAD };
+
+static bool is_serving(const struct supervisor *supervisor, uint32_t slot)
+{
+    return supervisor->core->slots[slot].life == CORE_UP && supervisor->core->slots[slot].ready;
+}
+
+static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
+{
+    supervisor_post(supervisor, &(struct core_event){.kind = EVENT_WANT,
+                                                     .run = core_run(supervisor->core, slot),
+                                                     .wanted = wanted});
+}
+
+static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
+                                uint32_t index)
+{
+    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct admin_life *life = &supervisor->admin->lives[index];
+    const char *name = narrate_name(supervisor, index);
+    bool fresh = life->started_at > session->since;
+    bool has_ended = fresh && life->ended_at > life->started_at;
+    char end[64], span[32];
+    if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
+        return OUTCOME_GOOD;
+    if (slot->life != CORE_DOWN)
+        return OUTCOME_PENDING;
+    narrate_ending(life->end, end, sizeof end);
+    if (slot->wanted && slot->start_at > supervisor->core->now && has_ended) {
+        narrate_span(slot->start_at - supervisor->core->now, span, sizeof span);
+        snprintf(session->text, sizeof session->text,
+                 "%s was not ready before it ended (%s); it starts again in %s s", name, end, span);
+        return OUTCOME_BAD;
+    }
+    if (slot->wanted)
+        return OUTCOME_PENDING;
+    if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
+        return OUTCOME_GOOD;
+    snprintf(session->text, sizeof session->text, "%s is not up%s%s", name, has_ended ? ": " : "",
+             has_ended ? end : ", somebody has stopped it");
+    return OUTCOME_BAD;
+}
+
+static enum outcome judge_stop(struct supervisor *supervisor, struct admin_session *session,
+                               uint32_t index)
+{
+    const struct core_slot *slot = &supervisor->core->slots[index];
+    if (slot->life == CORE_DOWN || slot->wanted) /* or somebody else has other wishes by now */
+        return OUTCOME_GOOD;
+    if (!slot->abandoned)
+        return OUTCOME_PENDING;
+    snprintf(session->text, sizeof session->text, "%s outlived SIGKILL",
+             narrate_name(supervisor, index));
+    return OUTCOME_BAD;
+}
+
+static enum outcome judge(struct supervisor *supervisor, struct admin_session *session,
+                          uint32_t slot)
+{
+    return session->request.verb == ADMIN_STOP ? judge_stop(supervisor, session, slot)
+                                               : judge_start(supervisor, session, slot);
+}
+
+/* Each instance must have come to where it was wanted once: who is past the cursor has. */
+static void look_at(struct supervisor *supervisor, struct admin_session *session)
+{
+    enum outcome outcome = OUTCOME_GOOD;
+    if (session->request.verb == ADMIN_WAIT_IDLE) {
+        if (core_is_idle(supervisor->core))
+            decide(supervisor, session, NULL);
+        return;
+    }
+    for (;;) {
+        struct admin_cursor next = session->cursor;
+        uint32_t slot;
+        if (!admin_next(supervisor, &next, &slot))
+            break;
+        outcome = judge(supervisor, session, slot);
+        if (outcome != OUTCOME_GOOD)
+            break;
+        session->cursor = next;
+    }
+    if (outcome == OUTCOME_PENDING && supervisor->core->phase != PHASE_RUNNING &&
+        session->request.verb != ADMIN_STOP)
+        decide(supervisor, session, "a shutdown has begun");
+    else if (outcome != OUTCOME_PENDING)
+        decide(supervisor, session, outcome == OUTCOME_BAD ? session->text : NULL);
+}
+
+void admin_look_at_all(struct supervisor *supervisor)
+{
+    struct admin *admin = supervisor->admin;
+    admin->look_again = true;
+    if (admin->looking) /* what is done here may be what another one waits for */
+        return;
+    admin->looking = true;
+    while (admin->look_again) {
+        admin->look_again = false;
+        for (uint32_t i = 0; i < PLATFORM_ADMIN_CLIENTS; i++)
+            if (admin->sessions[i].stage == STAGE_PENDING)
+                look_at(supervisor, &admin->sessions[i]);
+    }
+    admin->looking = false;
+}
+
+/* ---- requests ---- */
+
+/* What is wrong with the request's names; NULL: nothing. */
+static const char *check_names(const struct supervisor *supervisor, struct admin_session *session)
+{
+    struct admin_cursor cursor;
+    const char *name = session->request.names;
+    const char *fault = NULL;
+    for (uint32_t i = 0; i < session->request.name_count && fault == NULL; i++) {
+        fault = admin_resolve(supervisor, name, &cursor, session->text, sizeof session->text);
+        name = admin_next_name(name);
+    }
+    return fault;
+}
+
+/* A worker rolls; an instance that is named is stopped and started at once. */
+static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
+{
+    uint32_t slot;
+    while (admin_next(supervisor, &cursor, &slot)) {
+        uint32_t worker = supervisor->core->slots[slot].owner;
+        if (cursor.whole) {
+            supervisor_post(supervisor,
+                            &(struct core_event){.kind = EVENT_RESTART, .worker = worker});
+            cursor.slot = slot + supervisor->workers[worker].instances; /* the next worker */
+            continue;
+        }
+        if (supervisor->core->slots[slot].life != CORE_DOWN) {
+            want(supervisor, slot, false);
+            supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
+        }
+        want(supervisor, slot, true);
+    }
+}
+
+static const char *change(struct supervisor *supervisor, struct admin_session *session)
+{
+    struct admin_cursor cursor = session->cursor;
+    uint32_t slot;
+    if (supervisor->plan->mode != MODE_FLEET)
+        return "only the workers of a file are started and stopped: 'shutdown' ends everything";
+    if (supervisor->core->phase != PHASE_RUNNING)
+        return "a shutdown has begun";
+    if (session->request.verb == ADMIN_RESTART)
+        restart(supervisor, cursor);
+    while (session->request.verb != ADMIN_RESTART && admin_next(supervisor, &cursor, &slot))
+        want(supervisor, slot, session->request.verb == ADMIN_START);
+    supervisor_settle(supervisor);
+    if (!session->request.no_wait)
+        wait(supervisor, session);
+    return NULL;
+}
+
+static const char *send_signals(struct supervisor *supervisor, struct admin_session *session)
+{
+    struct admin_cursor cursor = session->cursor;
+    bool sent = false;
+    uint32_t slot;
+    int signal;
+    if (!parse_signal(session->request.signal, &signal))
+        return "there is no such signal";
+    while (admin_next(supervisor, &cursor, &slot)) {
+        if (supervisor->core->slots[slot].life != CORE_UP)
+            continue;
+        supervisor_send(supervisor, core_run(supervisor->core, slot), signal);
+        sent = true;
+    }
+    return sent ? NULL : "nothing of that is up";
+}
+
+static const char *shut_down(struct supervisor *supervisor, struct admin_session *session)
+{
+    const struct core_event event = {.kind = EVENT_TRIGGER,
+                                     .trigger = TRIGGER_REQUEST,
+                                     .status_given = session->request.has_status,
+                                     .status = session->request.status};
+    if (!supervisor_post(supervisor, &event))
+        return "everything is over already";
+    if (!session->request.no_wait)
+        session->next = STAGE_HELD;
+    return NULL;
+}
+
+/* The first worker, or the one that is named: whose rights the job gets. */
+static const char *submit(struct supervisor *supervisor, struct admin_session *session)
+{
+    struct admin_cursor cursor = {.slot = supervisor->core->first_instance};
+    const char *fault = NULL;
+    if (supervisor->plan->worker_count == 0)
+        return "there is no worker whose rights a job could have";
+    if (session->request.worker != NULL)
+        fault = admin_resolve(supervisor, session->request.worker, &cursor, session->text,
+                              sizeof session->text);
+    if (fault == NULL)
+        fault = control_submit(supervisor, core_run(supervisor->core, cursor.slot),
+                               session->request.names, &session->job);
+    if (fault == NULL && session->request.wait) {
+        uint32_t client = (uint32_t)(session - supervisor->admin->sessions);
+        supervisor->jobs[session->job.slot - supervisor->core->first_job].client = client + 1;
+        session->next = STAGE_JOB;
+    }
+    return fault;
+}
+
+void admin_job_ended(struct supervisor *supervisor, struct run_id job,
+                     const struct control_reply *reply)
+{
+    struct job_notes *notes = &supervisor->jobs[job.slot - supervisor->core->first_job];
+    char line[CONTROL_LINE_MAX];
+    if (notes->client == 0)
+        return;
+    struct admin_session *session = session_at(supervisor, notes->client - 1);
+    notes->client = 0;
+    size_t length = control_format_reply(line, reply);
+    snprintf(session->text, sizeof session->text, "%.*s", (int)length, line);
+    session->next = STAGE_LAST;
+    if (session->stage == STAGE_JOB)
+        session->stage = STAGE_LAST;
+    wake(supervisor, session);
+}
+
+/* Does what is asked for; NULL, or why not. */
+static const char *obey(struct supervisor *supervisor, struct admin_session *session)
+{
+    const struct admin_request *request = &session->request;
+    const char *fault = request->verb == ADMIN_SUBMIT ? NULL : check_names(supervisor, session);
+    if (fault != NULL)
+        return fault;
+    session->cursor = admin_all_of(supervisor, request);
+    session->since = supervisor->admin->clock;
+    switch (request->verb) {
+    case ADMIN_STATUS:
+        session->next = STAGE_BODY;
+        return NULL;
+    case ADMIN_START:
+    case ADMIN_STOP:
+    case ADMIN_RESTART:
+        return change(supervisor, session);
+    case ADMIN_RELOAD:
+        return supervisor_reload(supervisor, &fault) ? NULL : fault;
+    case ADMIN_SIGNAL:
+        return send_signals(supervisor, session);
+    case ADMIN_DRAIN:
+        supervisor_post(supervisor,
+                        &(struct core_event){.kind = EVENT_DRAIN, .wanted = !request->off});
+        return NULL;
+    case ADMIN_WAIT_IDLE:
+        wait(supervisor, session);
+        return NULL;
+    case ADMIN_EVENTS:
+        supervisor->followers++;
+        session->next_event = supervisor->admin->events;
+        session->next = STAGE_BODY;
+        return NULL;
+    case ADMIN_SHUTDOWN:
+        return shut_down(supervisor, session);
+    case ADMIN_SUBMIT:
+        return submit(supervisor, session);
+    }
+    return NULL;
+}
+
+void supervisor_admin_request(struct supervisor *supervisor, uint32_t client, char *line,
+                              size_t length)
+{
+    struct admin_session *session = session_at(supervisor, client);
+    const char *fault = NULL;
+    memset(session, 0, sizeof *session);
+    session->next = STAGE_OVER;
+    if (!admin_parse(line, length, &session->request, &fault)) {
+        decide(supervisor, session, fault);
+        return;
+    }
+    fault = obey(supervisor, session);
+    if (fault != NULL || session->stage == STAGE_NONE)
+        decide(supervisor, session, fault);
+    supervisor_settle(supervisor);
+    admin_look(supervisor);
+}
+
+/* ---- answers ---- */
+
+static void add_verdict(struct admin_session *session, struct text *text)
+{
+    if (session->failed)
+        text_add(text, "error %s\n", session->text);
+    else
+        text_add(text, "ok\n");
+    session->stage = session->failed ? STAGE_OVER : session->next;
+}
+
+size_t supervisor_admin_more(struct supervisor *supervisor, uint32_t client, char *buffer,
+                             size_t size, bool *over)
+{
+    struct admin_session *session = session_at(supervisor, client);
+    struct text text = {.buffer = buffer, .size = size};
+    switch (session->stage) {
+    case STAGE_VERDICT:
+        add_verdict(session, &text);
+        break;
+    case STAGE_BODY:
+        if (session->request.verb == ADMIN_EVENTS)
+            admin_show_events(supervisor, session, &text);
+        else if (!admin_show_status(supervisor, session, &text))
+            session->stage = STAGE_OVER;
+        break;
+    case STAGE_LAST:
+        text_add(&text, "%s", session->text);
+        session->stage = STAGE_OVER;
+        break;
+    case STAGE_NONE:
+    case STAGE_OVER:
+    case STAGE_PENDING:
+    case STAGE_JOB:
+    case STAGE_HELD:
+        break;
+    }
+    *over = text.length == 0 && (session->stage == STAGE_OVER || session->stage == STAGE_NONE);
+    return text.length;
+}
+
+void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client)
+{
+    struct admin_session *session = session_at(supervisor, client);
+    uint32_t first_job = supervisor->core->first_job;
+    if (session->stage == STAGE_PENDING)
+        supervisor->admin->waiting--;
+    if (session->request.verb == ADMIN_EVENTS && session->next == STAGE_BODY)
+        supervisor->followers--;
+    for (uint32_t slot = first_job; slot < supervisor->core->slot_count; slot++)
+        if (supervisor->jobs[slot - first_job].client == client + 1)
+            supervisor->jobs[slot - first_job].client = 0;
+    memset(session, 0, sizeof *session);
+}
