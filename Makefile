@@ -4,6 +4,7 @@ VERSION := 0.1.0
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 
 BUILD    ?= build
@@ -23,29 +24,32 @@ CORE     := $(wildcard src/core/*.c)
 PROTOCOL := $(wildcard src/protocol/*.c)
 PLAN     := $(wildcard src/plan/*.c)
 REPORT   := $(wildcard src/report/*.c)
+CLIENT   := $(wildcard src/client/*.c)
 DRIVER   := $(wildcard src/posix/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
-PROGRAM  := $(PURE) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
+PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install uninstall dist clean demo docs-check static bench
+.PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
+        tidy cover install install-lib uninstall dist clean demo docs-check static bench
 
-all: $(BUILD)/aiorun
+all: $(BUILD)/aiorun lib
 
 help:
 	@echo 'all       build/aiorun (the default)'
+	@echo 'lib       libaiorun, static and shared; part of all'
 	@echo 'demo      watch it serve, and end, in ten seconds'
 	@echo 'check     every check there is; the last line counts them'
 	@echo '          unit sim e2e fuzz asan valgrind mutants layers docs-check format-check:'
 	@echo '          each of them by itself'
 	@echo 'format    lay out the sources; tidy: clang-tidy; cover: line coverage'
 	@echo 'static    build/static/aiorun, with musl; bench: measured beside its peers'
-	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); uninstall; dist; clean'
+	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); install-lib: libaiorun alone;'
+	@echo '          uninstall; dist; clean'
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -53,6 +57,35 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 $(BUILD)/aiorun: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS) $(LIBEV) $(LIBINIH)
+
+# ---- libaiorun -------------------------------------------------------------------------------
+
+LIBRARY := $(BUILD)/libaiorun.a $(BUILD)/libaiorun.so.1 $(BUILD)/libaiorun.so
+
+lib: $(LIBRARY) $(BUILD)/aiorun.pc
+
+# One object for both: position independent, as programs that link it may be.
+$(BUILD)/obj/lib/libaiorun.o: src/client/libaiorun.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(CODE),$(ALL_CFLAGS)) -fPIC -c $< -o $@
+
+$(BUILD)/libaiorun.a: $(BUILD)/obj/lib/libaiorun.o
+	rm -f $@
+	$(AR) rcs $@ $<
+
+$(BUILD)/libaiorun.so.1: $(BUILD)/obj/lib/libaiorun.o
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) -shared -Wl,-soname,libaiorun.so.1 -o $@ $< $(LDFLAGS)
+
+$(BUILD)/libaiorun.so: $(BUILD)/libaiorun.so.1
+	ln -sf libaiorun.so.1 $@
+
+# Written anew each time: it holds where things are installed, which the next make may change.
+.PHONY: $(BUILD)/aiorun.pc
+$(BUILD)/aiorun.pc:
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR:$(PREFIX)/%=$${prefix}/%)' 'includedir=$${prefix}/include' '' \
+	    'Name: aiorun' 'Description: a program'\''s side of the control pipe of aiorun' \
+	    'Version: $(VERSION)' 'Libs: -L$${libdir} -laiorun' 'Cflags: -I$${includedir}' >$@
 
 # The static program, for images without a C library: musl, with libev built against it and inih
 # made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
@@ -76,6 +109,8 @@ $(MUSL)/lib/libinih.a: .ci/musl-inih
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
+
+$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/libaiorun.o
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^
@@ -172,14 +207,28 @@ cover:
 
 # ---- what is shipped ---------------------------------------------------------------------------
 
-install: $(BUILD)/aiorun
+LIB_MANUALS := man/aiorun.3
+MANUALS := $(wildcard man/*.[1-9])
+manual_place = $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+install_page = install -D -m 644 $(1) $(call manual_place,$(1))
+
+install: $(BUILD)/aiorun install-lib
 	install -D -m 755 $(BUILD)/aiorun $(DESTDIR)$(PREFIX)/bin/aiorun
-	install -D -m 644 man/aiorun.1 $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1
-	install -D -m 644 man/aiorun.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/aiorun.ini.5
+	@set -e; $(foreach page,$(filter-out $(LIB_MANUALS),$(MANUALS)),$(call install_page,$(page));)
+
+install-lib: lib
+	install -D -m 644 src/client/aiorun.h $(DESTDIR)$(PREFIX)/include/aiorun.h
+	install -D -m 644 $(BUILD)/libaiorun.a $(DESTDIR)$(LIBDIR)/libaiorun.a
+	install -D -m 755 $(BUILD)/libaiorun.so.1 $(DESTDIR)$(LIBDIR)/libaiorun.so.1
+	ln -sf libaiorun.so.1 $(DESTDIR)$(LIBDIR)/libaiorun.so
+	install -D -m 644 $(BUILD)/aiorun.pc $(DESTDIR)$(LIBDIR)/pkgconfig/aiorun.pc
+	@set -e; $(foreach page,$(LIB_MANUALS),$(call install_page,$(page));)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/share/man/man1/aiorun.1 \
-	      $(DESTDIR)$(PREFIX)/share/man/man5/aiorun.ini.5
+	rm -f $(DESTDIR)$(PREFIX)/bin/aiorun $(DESTDIR)$(PREFIX)/include/aiorun.h
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libaiorun.a libaiorun.so.1 libaiorun.so)
+	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/aiorun.pc
+	rm -f $(foreach page,$(MANUALS),$(call manual_place,$(page)))
 
 dist:
 	@mkdir -p build

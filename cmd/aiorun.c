@@ -1,8 +1,10 @@
 /* aiorun.c - main(): from argv to a plan, from a plan to an end. */
 
+#include "client/verbs.h"
 #include "plan/check.h"
 #include "plan/cli.h"
 #include "plan/config.h"
+#include "plan/drop_in.h"
 #include "plan/option_table.h"
 #include "platform.h"
 #include "report/log.h"
@@ -49,7 +51,8 @@ static size_t write_text(char *buffer, size_t size)
 {
     switch (plan.mode) {
     case MODE_HELP:
-        return cli_help(buffer, size);
+        return plan.help_verb != NULL ? cli_verb_help(plan.help_verb, buffer, size)
+                                      : cli_help(buffer, size);
     case MODE_LIST_OPTIONS:
         return cli_list_options(buffer, size);
     case MODE_PRINT_CONFIG:
@@ -82,7 +85,8 @@ static int print(void)
 
 int main(int argc, char **argv)
 {
-    (void)argc;
+    if (argc > 1 && verbs_knows(argv[1]) && drop_in_name(argv[0]) == NULL)
+        return verbs_run(argc, argv);
     platform_begin();
     plan_init(&plan);
     cli_parse(&plan, argv, environ, &faults);

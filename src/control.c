@@ -2,6 +2,7 @@
  * The lines are specified in aiorun-protocol(7). */
 
 #include "narrate.h"
+#include "timeline.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -297,6 +298,8 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
     const char *name = narrate_name(supervisor, run.slot);
     bool needs_answers = message->verb == CONTROL_JOB || message->verb == CONTROL_SUBMIT;
     supervisor->spoken = true;
+    if (supervisor->report != NULL)
+        timeline_said(supervisor, run, message);
     if (needs_answers && channel.index == 0) {
         supervisor_bad_line(supervisor, run, channel, "it needs a private channel");
         return;

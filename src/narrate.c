@@ -70,11 +70,16 @@ const char *narrate_span(msec span, char *buffer, size_t size)
     return buffer;
 }
 
+const char *narrate_state(char state)
+{
+    return state_words[state & 0x7f];
+}
+
 static void log_process(enum log_level level, const char *worker,
                         const struct platform_process *process)
 {
     char age[32] = "unknown";
-    const char *state = state_words[process->state & 0x7f];
+    const char *state = narrate_state(process->state);
     if (process->age >= 0)
         narrate_span(process->age, age, sizeof age);
     log_about(level, worker, process->pid, "  %s: pid %ld, age %s s, %s%s%s: %s", worker,
@@ -209,9 +214,11 @@ void narrate_waiting(const struct supervisor *supervisor)
         }
         msec asked_at = supervisor->notes[slot].asked_at;
         narrate_span(core->now - asked_at, passed, sizeof passed);
+        const char *spared =
+            core->slots[slot].kind == CORE_JOB ? "a shielded job" : "not asked yet";
         log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
-                 asked_at ? "asked " : "not asked yet", asked_at ? passed : "",
-                 asked_at ? " s ago" : "", rest);
+                 asked_at ? "asked " : spared, asked_at ? passed : "", asked_at ? " s ago" : "",
+                 rest);
         narrate_shields(supervisor, slot);
         narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
     }

@@ -21,6 +21,9 @@ static inline int supervisor_cause_signal(int cause)
 enum core_kind narrate_kind(const struct supervisor *supervisor, uint32_t slot);
 const char *narrate_name(const struct supervisor *supervisor, uint32_t slot);
 
+/* proc(5)'s letter in words: "sleeping"; NULL when it has none. */
+const char *narrate_state(char state);
+
 /* "exited with status 3", "killed by SIGTERM"; and a span in seconds, "0.3" or "12".  Return
  * `buffer`. */
 const char *narrate_ending(struct ending end, char *buffer, size_t size);

@@ -32,8 +32,8 @@ struct supervisor;
 void platform_begin(void);
 
 /* Looks up and allocates everything the plan needs to start its command later: users and groups,
- * environment, the places where the program may be, the event loop's backend.  Adds a fault
- * for each thing that is not there.  `plan` must outlive the driver.
+ * environment, the places where the program may be, the event loop's backend, and opens the file
+ * of --report.  Adds a fault for each thing that is not there.  `plan` must outlive the driver.
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
@@ -213,6 +213,11 @@ void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */
 bool platform_write_log(const char *line, size_t length);
+
+/* Writes to the file of --report, which platform_prepare() has opened and refused a plan for if it
+ * could not.  All pieces together may take a second, and no file makes it wait longer; false with
+ * errno when a piece could not be written whole, and from then on. */
+bool platform_write_report(const char *bytes, size_t length);
 
 /* How log lines are to look by themselves: journal(7), a terminal, or neither. */
 enum plan_log_format platform_log_format(bool *terminal);

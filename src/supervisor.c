@@ -2,6 +2,7 @@
 
 #include "narrate.h"
 #include "plan/parse.h"
+#include "timeline.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -46,6 +47,8 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
         return;
     if (sent != SIGKILL)
         supervisor->notes[run.slot].sent |= signal_bit(sent);
+    if (supervisor->report != NULL)
+        timeline_sent(supervisor, run, sent);
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
     platform_send(run, sent, worker != NULL && worker->group, arrived, wake);
 }
@@ -145,6 +148,8 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
+    if (supervisor->report != NULL)
+        timeline_started(supervisor, action->run, &started);
     supervisor_post(supervisor, &event);
     if (started.ok)
         control_started(supervisor, action->run);
@@ -164,6 +169,8 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
                  "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
         narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
+    if (supervisor->report != NULL)
+        timeline_stop_tree(supervisor, action->run, tree_signal(supervisor, action->run.slot));
     platform_stop_tree(action->run, tree_signal(supervisor, action->run.slot));
 }
 
@@ -173,6 +180,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
     char span[32];
+    if (supervisor->report != NULL)
+        timeline_action(supervisor, action);
     switch (action->kind) {
     case ACTION_START:
         start_run(supervisor, action);
@@ -183,6 +192,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_SIGNAL:
         stop_by_signal(supervisor, action);
+        if (supervisor->report != NULL)
+            timeline_asked(supervisor, action);
         break;
     case ACTION_FORWARD:
         if (!(supervisor->delivered & signal_bit(supervisor_cause_signal(action->cause))))
@@ -274,8 +285,11 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
     bool continued = !ending && !handed && platform_stop(by_terminal ? signal : SIGTSTP);
     if (continued)
         platform_hand_over(run);
-    if ((continued || ending || by_terminal) && platform_stopped(run))
+    if ((continued || ending || by_terminal) && platform_stopped(run)) {
+        if (supervisor->report != NULL)
+            timeline_sent(supervisor, run, SIGCONT);
         platform_send(run, SIGCONT, true, NULL, false);
+    }
 #else
     (void)supervisor, (void)run, (void)signal;
 #endif
@@ -348,6 +362,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
     bool running = supervisor->core->phase == PHASE_RUNNING;
     bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
     narrate_signal(arrived);
+    if (supervisor->report != NULL)
+        timeline_signal(supervisor, arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
@@ -382,6 +398,8 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     narrate_end(supervisor, run, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)
         control_job_ended(supervisor, run, end, false);
+    if (supervisor->report != NULL)
+        timeline_ended(supervisor, run, end, left);
     step(supervisor, &event);
 }
 
@@ -392,6 +410,8 @@ void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct en
     if (log_enabled(level))
         log_about(level, "orphans", pid, "reaped adopted process %ld: %s", pid,
                   narrate_ending(end, text, sizeof text));
+    if (supervisor->report != NULL)
+        timeline_adopted_ended(supervisor, pid, end);
 }
 
 void supervisor_reaped(struct supervisor *supervisor)
@@ -401,6 +421,8 @@ void supervisor_reaped(struct supervisor *supervisor)
 
 void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left, bool fresh)
 {
+    if (supervisor->report != NULL && !left && core_present(supervisor->core, run.slot))
+        timeline_gone(supervisor, run);
     step(supervisor,
          &(struct core_event){.kind = EVENT_TREE, .run = run, .left = left, .fresh = fresh});
 }
@@ -540,8 +562,11 @@ static struct ending run_until_over(struct supervisor *supervisor)
         control_begun(supervisor);
     platform_loop();
     platform_close();
+    struct ending end = apply_success(supervisor, supervisor->end);
+    if (supervisor->report != NULL)
+        timeline_write(supervisor, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
-    return apply_success(supervisor, supervisor->end);
+    return end;
 }
 
 struct ending supervisor_run(const struct plan *plan)
@@ -573,10 +598,12 @@ struct ending supervisor_run(const struct plan *plan)
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = calloc(supervisor.core->slot_count, sizeof *supervisor.notes);
     supervisor.jobs = calloc(config.job_capacity + 1, sizeof *supervisor.jobs);
-    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor))
+    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
+        timeline_open(&supervisor))
         end = run_until_over(&supervisor);
     else
-        log_line(LEVEL_CRITICAL, "cannot allocate the table of runs");
+        log_line(LEVEL_CRITICAL, "cannot allocate the tables of runs and of the report");
+    free(supervisor.report);
     free(supervisor.jobs);
     free(supervisor.notes);
     free(memory);

@@ -46,6 +46,7 @@ struct supervisor {
     bool outer_asked;    /* an aiorun around us has: its signal follows */
     msec extended_until; /* as whoever is above us was told last */
     struct ending end;
+    struct report *report; /* NULL: nobody wants one */
 };
 
 /* Records a fact; false when the core refuses it.  What follows from it is done by

@@ -4,8 +4,9 @@
 The option table (--list-options) is the truth about options.  --help and the manual page must have
 every option with the same letter, names, argument and default; neither they nor the README may name
 an option that does not exist; and every example must parse, which --print-config tries without
-starting anything.  The same is asked of the keys of a config file: aiorun.ini(5) and the commented
-conf/aiorun.ini must have each of them, and no other.
+starting anything.  The truth about a verb is what `aiorun help VERB` says.  The same is asked of
+the keys of a config file: aiorun.ini(5) and the commented conf/aiorun.ini must have each of them,
+and no other.
 """
 import json
 import os
@@ -61,6 +62,26 @@ class Option:
 
     def file_heading(self):
         return f"{self.key} = {self.file_argument}"
+
+
+class Verb:
+    """A verb that --help lists, as `aiorun help VERB` shows it."""
+
+    def __init__(self, binary, name):
+        self.name = name
+        text = output(binary, "help", name).stdout
+        self.usage = text.partition("\n")[0].removeprefix("Usage: aiorun ")
+        self.names = set(OPTION.findall(self.usage))
+        told = set(re.findall(r"^ {6}(--\S+)", text, re.M))
+        check(self.usage.split()[:1] == [name], f"help {name}: begins with its usage")
+        check(told == self.names, f"help {name}: explains {told}, its usage has {self.names}")
+
+
+def verbs_of(binary, usage):
+    lists = re.findall(r"^[A-Z].*erbs.*:\n((?:  .*\n)+)", usage, re.M)
+    names = re.findall(r"^  ([a-z]\S*)", "".join(lists), re.M)
+    check(len(names) >= 2, "--help lists verbs")
+    return {name: Verb(binary, name) for name in names}
 
 
 def entries(text):
@@ -183,9 +204,16 @@ def check_file_examples(binary, text, where):
     check(count > 0, f"{where}: shows a file")
 
 
-def check_names(options, text, where):
+def check_verbs(verbs, text):
+    """The manual page's section about verbs has an entry for each, with the same usage."""
+    headings = set(re.findall(r"^ {5}([a-z].*?)(?: {2,}.*)?$", text, re.M))
+    for verb in verbs.values():
+        check(verb.usage in headings, f"VERBS: has an entry '{verb.usage}'")
+
+
+def check_names(options, verbs, text, where):
     """Every --NAME in `text` is an option, or the last word of a made-up example, --NAME."""
-    known = {name for option in options for name in option.names}
+    known = {name for option in [*options, *verbs.values()] for name in option.names}
     for name in sorted(set(OPTION.findall(text))):
         check(name in known | {"--name"}, f"{where}: names {name}, which does not exist")
 
@@ -213,7 +241,7 @@ def check_versions(binary, page):
 
 # ---- examples ------------------------------------------------------------------------------------
 
-def try_words(binary, words, where, refusal=None, told=None):
+def try_words(binary, verbs, words, where, refusal=None, told=None):
     """Parses a command line of aiorun that stands in an example, or is refused there; `told` is what
     it says of a file."""
     env = {"PATH": os.environ["PATH"]}
@@ -222,6 +250,11 @@ def try_words(binary, words, where, refusal=None, told=None):
         env[name] = value
     name = words.pop(0) if words else ""
     if not check(name.rpartition("/")[2] == "aiorun", f"{where}: begins with aiorun"):
+        return
+    if words and words[0] in verbs and words[0] not in ("help", "version", "check"):
+        own = words[1:words.index("--")] if "--" in words else words[1:]
+        given = {word.partition("=")[0] for word in own if word.startswith("--")}
+        check(given <= verbs[words[0]].names, f"{where}: the verb has these options: {given}")
         return
     offline = words[:1] in (["help"], ["version"], ["check"])
     command = [binary, *words] if offline else [binary, "--print-config", *words]
@@ -247,7 +280,7 @@ def simple_command(line):
     return words
 
 
-def try_shell_examples(binary, text, where):
+def try_shell_examples(binary, verbs, text, where):
     """Lines such as `$ aiorun ...`, with what a backslash at the end joins to them."""
     count = 0
     text = re.sub(r"\\\n\s*", " ", text)
@@ -255,20 +288,20 @@ def try_shell_examples(binary, text, where):
                                           rf"(?:\n{REFUSAL}$)?((?:\n\s*\w+\.ini:.*)*)", text, re.M):
         count += 1
         told = "".join(words.strip() + "\n" for words in told.split("\n")[1:])
-        try_words(binary, simple_command(line), f"{where}: '{line}'", refusal, told)
+        try_words(binary, verbs, simple_command(line), f"{where}: '{line}'", refusal, told)
     check(count > 0, f"{where}: has examples")
 
 
-def try_other_examples(binary, text, where):
+def try_other_examples(binary, verbs, text, where):
     text = re.sub(r"\\\n\s*", " ", text)
     for line in re.findall(r"^ExecStart=(.*aiorun\b.*)$", text, re.M):
-        try_words(binary, shlex.split(line), f"{where}: ExecStart={line}")
+        try_words(binary, verbs, shlex.split(line), f"{where}: ExecStart={line}")
     for line in re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.M):
         words = json.loads(line)
         # The image's CMD follows the entry point.
-        try_words(binary, words + ["command"], f"{where}: ENTRYPOINT {line}")
+        try_words(binary, verbs, words + ["command"], f"{where}: ENTRYPOINT {line}")
     for line in re.findall(r"`(aiorun -[^`]*)`", text):
-        try_words(binary, simple_command(line), f"{where}: `{line}`")
+        try_words(binary, verbs, simple_command(line), f"{where}: `{line}`")
 
 
 def without_foreign_words(text):
@@ -301,13 +334,16 @@ def main():
     options = [option for option in table if option.place != "file"]
     keys = [option for option in table if option.place != "cli"]
 
+    verbs = verbs_of(binary, usage)
+
     check(len(options) > 10, "--list-options lists the options")
     check_entries(options, usage, "--help")
     check_entries(options, section(manual, "OPTIONS"), "the manual page")
-    check_names(options, without_foreign_words(usage), "--help")
-    check_names(options, without_foreign_words(manual), "the manual page")
-    check_names(options, without_foreign_words(readme), "README.md")
-    check_names(options, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
+    check_names(options, verbs, without_foreign_words(usage), "--help")
+    check_names(options, verbs, without_foreign_words(manual), "the manual page")
+    check_names(options, verbs, without_foreign_words(readme), "README.md")
+    check_names(options, verbs, (ROOT / "CHANGELOG.md").read_text(), "CHANGELOG.md")
+    check_verbs(verbs, section(manual, "VERBS"))
     check_statuses(manual)
     check_versions(binary, page)
     check_versions(binary, file_page)
@@ -315,14 +351,14 @@ def main():
                        section(file_manual, r"THE SECTION \[aiorun\]"), "aiorun.ini(5)")
     check_file_entries([key for key in keys if key.scope == "worker"],
                        section(file_manual, r"THE SECTIONS \[worker:NAME\]"), "aiorun.ini(5)")
-    check_names(options, without_foreign_words(file_manual).replace("--limit-RESOURCE", ""),
+    check_names(options, verbs, without_foreign_words(file_manual).replace("--limit-RESOURCE", ""),
                 "aiorun.ini(5)")
     check_reference(binary, table, ROOT / "conf/aiorun.ini")
     for text, where in (section(file_manual, "EXAMPLES"), "aiorun.ini(5)"), (readme, "README.md"):
         check_file_examples(binary, text, where)
-        try_shell_examples(binary, text, where)
-    try_shell_examples(binary, section(manual, "EXAMPLES"), "the manual page")
-    try_other_examples(binary, readme, "README.md")
+        try_shell_examples(binary, verbs, text, where)
+    try_shell_examples(binary, verbs, section(manual, "EXAMPLES"), "the manual page")
+    try_other_examples(binary, verbs, readme, "README.md")
     shutil.rmtree(SHOWN)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -21,8 +21,8 @@ ROOMS = {
     "seam": ({"seam", "core", "plan", "report", "protocol"}, C11),
     "posix": ({"posix", "seam", "core", "plan", "report", "protocol"}, None),
     "win32": ({"win32", "seam", "core", "plan", "report", "protocol"}, None),
-    "client": ({"client", "protocol"}, None),
-    "cmd": ({"seam", "core", "plan", "report"}, C11),
+    "client": ({"client", "protocol", "plan", "core", "report"}, None),
+    "cmd": ({"seam", "client", "core", "plan", "report"}, C11),
 }
 # Headers that more rooms may include than their own would let them.
 SHARED = {"core/msec.h": {"protocol", "client"}}
@@ -30,7 +30,7 @@ SHARED = {"core/msec.h": {"protocol", "client"}}
 ONLY = {
     r"#include [<\"]ev\.h": ["src/posix/"],
     r"#include [<\"]windows\.h": ["src/win32/"],
-    r"\bpid_t\b": ["src/posix/"],
+    r"\bpid_t\b": ["src/posix/", "src/client/"],
     r"#\s*if.*_WIN32": ["src/platform.h"],
 }
 # What the objects of a room may leave for others to define: memory, strings, assert, and the room.

@@ -3,6 +3,7 @@
 #include "plan/drop_in.h"
 #include "plan/nearest.h"
 #include "plan/option_table.h"
+#include "plan/verb_table.h"
 
 #include <string.h>
 
@@ -174,8 +175,13 @@ static void read_command(struct reader *reader, char **command)
 }
 
 /* `check FILE` */
-static void read_check(struct reader *reader, char **next)
+static void read_check(struct reader *reader, const struct verb *verb, char **next)
 {
+    if (*next != NULL && strcmp(*next, "--help") == 0) {
+        reader->plan->mode = MODE_HELP;
+        reader->plan->help_verb = verb;
+        return;
+    }
     reader->plan->mode = MODE_CHECK;
     if (*next == NULL) {
         fault_add(reader->faults, NULL, "verb check: its argument FILE is missing");
@@ -187,28 +193,41 @@ static void read_check(struct reader *reader, char **next)
                   *next);
 }
 
-/* The verbs that need no running supervisor are other spellings of options. */
-static void read_word(struct reader *reader, const char *word, char **next)
+/* `help` and `version` are other spellings of options; what other verbs do is not a plan's
+ * business. `next` is what follows. */
+static void read_verb(struct reader *reader, const struct verb *verb, char **next)
 {
-    static const struct {
-        const char *name;
-        enum plan_mode mode;
-    } verbs[] = {{"help", MODE_HELP}, {"version", MODE_VERSION}};
-
-    reader->wants_command = false;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (strcmp(word, verbs[i].name) != 0)
-            continue;
-        reader->plan->mode = verbs[i].mode;
-        if (*next != NULL)
-            fault_add(reader->faults, NULL, "verb %s: it takes no argument, but was given '%.80s'",
-                      word, *next);
+    bool helps = strcmp(verb->name, "help") == 0;
+    if (!helps && strcmp(verb->name, "version") != 0) {
+        fault_add(reader->faults, NULL, "verb %s: it must be the first word, before any option",
+                  verb->name);
         return;
     }
+    reader->plan->mode = helps ? MODE_HELP : MODE_VERSION;
+    if (*next == NULL)
+        return;
+    if (helps && next[1] == NULL) {
+        reader->plan->help_verb = verb_find(*next);
+        if (reader->plan->help_verb == NULL)
+            fault_add(reader->faults, NULL,
+                      "verb help: '%.80s' is no verb, 'aiorun help' shows all", *next);
+        return;
+    }
+    fault_add(reader->faults, NULL, "verb %s: it takes no %sargument, but was given '%.80s'",
+              verb->name, helps ? "second " : "", helps ? next[1] : *next);
+}
+
+static void read_word(struct reader *reader, const char *word, char **next)
+{
+    const struct verb *verb = verb_find(word);
+    reader->wants_command = false;
+    /* tini, dumb-init and catatonit have no verbs: a command may be called like ours. */
     if (reader->program != NULL)
         read_command(reader, next - 1);
-    else if (strcmp(word, "check") == 0)
-        read_check(reader, next);
+    else if (verb != NULL && strcmp(word, "check") == 0)
+        read_check(reader, verb, next);
+    else if (verb != NULL)
+        read_verb(reader, verb, next);
     else if (!reader->lost)
         fault_add(reader->faults, NULL, "'%.80s' is no verb: to run it, write 'aiorun -- %.80s'",
                   word, word);

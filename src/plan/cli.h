@@ -32,6 +32,7 @@ bool cli_is_own_variable(const char *entry);
  * cli_print_config: the checked plan in the syntax of a file, which is read back as the same plan.
  */
 size_t cli_help(char *buffer, size_t size);
+size_t cli_verb_help(const struct verb *verb, char *buffer, size_t size);
 size_t cli_list_options(char *buffer, size_t size);
 size_t cli_print_config(const struct plan *plan, char *buffer, size_t size);
 

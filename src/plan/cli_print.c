@@ -2,6 +2,7 @@
 #include "plan/cli.h"
 #include "plan/ini.h"
 #include "plan/option_table.h"
+#include "plan/verb_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,7 @@ static const char help_intro[] =
     "Usage: aiorun [OPTION...] -- COMMAND [ARG...]   launch one command\n"
     "       aiorun [OPTION...] --config FILE         supervise the workers of FILE\n"
     "       aiorun [OPTION...] --forever             no command: adopt, reap, wait\n"
-    "       aiorun check FILE                        say what is wrong with FILE\n"
-    "       aiorun help | version\n"
+    "       aiorun VERB [ARG...]                     a helper for workers, or check FILE\n"
     "\n"
     "Starts COMMAND, passes signals on, and sees to a clean end: every process that it started\n"
     "or inherited is asked to stop, given its time, waited for and reaped, and the exit status\n"
@@ -109,7 +109,15 @@ size_t cli_help(char *buffer, size_t size)
         group = option->group;
         add_option(&text, option);
     }
+    verb_add_list(&text);
     text_add(&text, "%s", help_examples);
+    return text.length;
+}
+
+size_t cli_verb_help(const struct verb *verb, char *buffer, size_t size)
+{
+    struct text text = {.buffer = buffer, .size = size};
+    verb_add_help(verb, &text);
     return text.length;
 }
 

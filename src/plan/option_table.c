@@ -267,6 +267,11 @@ const struct option option_table[] = {
      .field = IN_PLAN(log_format), .choices = log_choices, .initial = "auto",
      .group = LOG,
      .help = "how log lines are written"},
+    {.name = "report", .scope = SCOPE_SUPERVISOR, .type = TYPE_STRING,
+     .field = IN_PLAN(report),
+     .argument = "FILE", .group = LOG,
+     .help = "write the shutdown as a timeline to FILE: .json, .trace.json, .html, or text; - is "
+             "standard error"},
 
     {.name = "config", .scope = SCOPE_CLI, .type = TYPE_STRING,
      .field = IN_PLAN(config),

@@ -221,8 +221,11 @@ enum plan_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMA
 
 #define PLAN_OPTIONS_MAX 128
 
+struct verb;
+
 struct plan {
     enum plan_mode mode;
+    const struct verb *help_verb; /* of MODE_HELP: what about; NULL: everything */
     uint8_t
         source[PLAN_OPTIONS_MAX]; /* enum plan_source of the option with this row in the table */
     msec timeout;                 /* the cap; NEVER: none */
@@ -247,6 +250,7 @@ struct plan {
     int executor_workers; /* jobs at a time; 0: as many as suit this machine */
     int verbosity;        /* -v adds one, -q takes one; 0: WARNING and worse */
     enum plan_log_format log_format;
+    const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
 
     const char *config; /* the file; NULL: none, so it is a launcher */

@@ -165,7 +165,7 @@ static void close_channel(uint32_t index)
     channel->open = channel->behind = false;
 }
 
-int channel_open(struct run_id run, char *identity, size_t size)
+int channel_open_run(struct run_id run, char *identity, size_t size)
 {
     int ends[2];
     struct stat status;

@@ -101,6 +101,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
+    report_file_open(plan->report, faults);
 }
 
 static int open_loop(const struct plan *plan)

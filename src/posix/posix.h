@@ -14,6 +14,7 @@
  *   allocate.c  libev's memory
  *   loop.c      libev, reaping, and most of platform.h
  *   stderr.c    log lines, and how the process ends
+ *   report_file.c  the file of the report
  */
 #ifndef AIORUN_POSIX_H
 #define AIORUN_POSIX_H
@@ -261,7 +262,7 @@ bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint3
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
  * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
-int channel_open(struct run_id run, char *identity, size_t size);
+int channel_open_run(struct run_id run, char *identity, size_t size);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
@@ -332,6 +333,11 @@ bool terminal_hand_over(pid_t pid);
 
 /* Takes the foreground back where it was given away, and closes. */
 void terminal_close(void);
+
+/* ---- report_file.c ---- */
+
+/* Opens the file of --report; "-" and NULL need none.  Empties it only if there is no fault. */
+void report_file_open(const char *path, struct faults *faults);
 
 /* ---- tree.c ---- */
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -100,6 +101,18 @@ static void keep_keys_out(void)
     set_keys(&action);
 }
 
+/* Until now the child was in our group, and what somebody sent to all of that is for us to pass on,
+ * or not: it would kill the new program in its first moment. */
+static void forget_what_was_for_us(void)
+{
+    kernel_sigset pending = 0;
+    const struct timespec at_once = {0, 0};
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    while (pending != 0 &&
+           syscall(SYS_rt_sigtimedwait, &pending, NULL, &at_once, sizeof pending) > 0)
+        ;
+}
+
 static void take_place(const struct spawn *spawn, struct report *report)
 {
     switch (spawn->place) {
@@ -114,6 +127,8 @@ static void take_place(const struct spawn *spawn, struct report *report)
             fail(report, SPAWN_NEW_SESSION, 0);
         break;
     }
+    if (spawn->place != SPAWN_SHARE)
+        forget_what_was_for_us();
     /* SIGTTOU is blocked, as all signals are: a background process may do this. */
     if (spawn->terminal >= 0 && tcsetpgrp(spawn->terminal, getpid()) < 0)
         fail(report, SPAWN_FOREGROUND, 0);

@@ -125,7 +125,7 @@ static bool open_control(struct run_id run, const struct platform_program *progr
     char identity[48];
     if (starts.plan->no_control)
         return true;
-    *peer = channel_open(run, identity, sizeof identity);
+    *peer = channel_open_run(run, identity, sizeof identity);
     if (*peer < 0)
         return false;
     spawn_pass(spawn, *peer, starts.control_fd);

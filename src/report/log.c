@@ -1,5 +1,7 @@
 #include "report/log.h"
 
+#include "report/utf8.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,32 +75,13 @@ static void add(struct line *line, const char *text)
     line->length += length;
 }
 
-/* How many bytes the UTF-8 sequence at `text` has (RFC 3629); 0 when it is none. */
-static size_t sequence_length(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                                     : 4;
-    if (text[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool surrogate = text[0] == 0xed && text[1] >= 0xa0;
-    bool beyond = text[0] == 0xf4 && text[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : length;
-}
-
 /* A string of JSON (RFC 8259, section 7), which is UTF-8 whatever an argument may hold. */
 static void add_json(struct line *line, const char *text)
 {
     add(line, "\"");
     while (*text) {
         char escaped[8] = {0};
-        size_t length = sequence_length((const unsigned char *)text);
+        size_t length = utf8_length(text);
         if (length == 0)
             strcpy(escaped, "\\ufffd");
         else if (*text == '"' || *text == '\\')

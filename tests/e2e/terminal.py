@@ -59,7 +59,8 @@ def tools():
 class Terminal(Run):
     """A process that leads a session on a terminal of its own."""
 
-    def __init__(self, argv, *, env=None, echo=False, flush=False, wrapped=True, **how):
+    def __init__(self, argv, *, env=None, echo=False, flush=False, wrapped=True, fds=(),
+                 **how):
         self.master, self.slave = os.openpty()
         os.set_blocking(self.master, False)
         settings = termios.tcgetattr(self.slave)
@@ -78,7 +79,7 @@ class Terminal(Run):
         env = {"HOME": os.getcwd(), "TERM": "xterm", "PS1": "<status $?> ", "HISTFILE": "",
                "PATH": f"{tools()}:{os.environ['PATH']}", **(env or {})}
         super().__init__(argv, stdin=slave, stdout=slave, stderr=slave, before=lead, env=env,
-                         fds=(slave,), wrapped=wrapped, **how)
+                         fds=(slave, *fds), wrapped=wrapped, **how)
         os.close(slave)
         self.streams["out"] = Screen(self.master)
 

@@ -36,6 +36,7 @@ def context_switches(pid):
 @deadline(WINDOW + 40)
 @cases(launcher=((), "say ready pause", ()),
        verbose=(("-vv",), "say ready pause", ()),
+       reporting=(("--report", "report"), "say ready pause", ()),
        restarting=(("--restart", "always"), "say ready pause", ()),
        restart_delay=(("--restart", "always", "--restart-delay", "1h..1h"), "say ready", ()),
        forever_after_main=(("--forever",), "say ready", ()),

@@ -11,8 +11,10 @@
 #include "plan/check.h"
 #include "plan/cli.h"
 #include "plan/option_table.h"
+#include "plan/verb_table.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -607,7 +609,10 @@ static const struct {
     {{"nginx", "-g", "daemon off;"}, {0}, {"'nginx'", "verb", "aiorun -- nginx"}},
     {{"-", "x"}, {0}, {"'-'", "verb"}},
     {{""}, {0}, {"''", "verb"}},
-    {{"help", "me"}, {0}, {"help", "'me'", "no argument"}},
+    {{"help", "me"}, {0}, {"help", "'me'", "no verb"}},
+    {{"help", "shield", "now"}, {0}, {"help", "'now'", "no second argument"}},
+    {{"version", "now"}, {0}, {"version", "'now'", "no argument"}},
+    {{"-v", "shield", "--", "x"}, {0}, {"shield", "first word"}},
     {{"\x1b[2J"}, {0}, {"'?[2J'", "verb"}},
 
     /* the environment */
@@ -803,6 +808,53 @@ static void test_help_fits_a_terminal(void **state)
     }
 }
 
+static void test_help_has_every_verb_once(void **state)
+{
+    (void)state;
+    cli_help(printed, sizeof printed);
+    const char *verbs = strstr(printed, "\nVerbs");
+    assert_non_null(verbs);
+    for (size_t i = 0; i < verb_count; i++) {
+        char start[40];
+        snprintf(start, sizeof start, "\n  %s ", verb_table[i].name);
+        const char *found = strstr(verbs, start);
+        assert_non_null(found);
+        assert_null(strstr(found + 1, start));
+        assert_non_null(strstr(found, verb_table[i].help));
+    }
+}
+
+static void test_help_of_a_verb_has_its_options(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < verb_count; i++) {
+        const struct verb *verb = &verb_table[i];
+        READ("help", verb->name);
+        assert_int_equal(plan.mode, MODE_HELP);
+        assert_ptr_equal(plan.help_verb, verb);
+        assert_true(cli_verb_help(verb, printed, sizeof printed) < sizeof printed);
+        assert_memory_equal(printed, "Usage: aiorun ", 14);
+        assert_non_null(strstr(printed, verb->arguments));
+        for (const struct verb_option *option = verb->options; option->name != NULL; option++) {
+            char words[40];
+            snprintf(words, sizeof words, "\n      --%s ", option->name);
+            assert_non_null(strstr(printed, words));
+            assert_ptr_equal(verb_find_option(verb, option->name, strlen(option->name)), option);
+        }
+        assert_null(verb_find_option(verb, "names", 5));
+        assert_null(verb_find_option(verb, "nam", 3));
+    }
+}
+
+static void test_called_as_another_a_verb_is_a_command(void **state)
+{
+    static const char *const words[WORDS_MAX] = {"help", "me"};
+    (void)state;
+    read_as("tini", words, NULL);
+    expect_no_fault();
+    assert_int_equal(plan.mode, MODE_LAUNCH);
+}
+
 static void test_writers_count_what_does_not_fit(void **state)
 {
     char small[10];
@@ -956,6 +1008,9 @@ int main(void)
         cmocka_unit_test(test_long_values_leave_room_for_what_is_allowed),
         cmocka_unit_test(test_help_has_every_option_once),
         cmocka_unit_test(test_help_fits_a_terminal),
+        cmocka_unit_test(test_help_has_every_verb_once),
+        cmocka_unit_test(test_help_of_a_verb_has_its_options),
+        cmocka_unit_test(test_called_as_another_a_verb_is_a_command),
         cmocka_unit_test(test_writers_count_what_does_not_fit),
         cmocka_unit_test(test_list_has_ten_columns_for_every_option),
         cmocka_unit_test(test_config_shows_the_plan),

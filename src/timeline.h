@@ -1,0 +1,43 @@
+/* timeline.h - what the shutdown report is told of a supervisor's work.
+ *
+ *     if (!timeline_open(&supervisor)) refuse;
+ *     if (supervisor->report != NULL)
+ *         timeline_ended(supervisor, run, end);
+ *     timeline_write(supervisor, end);
+ *
+ * Facts and actions become records of report.h as they pass.  Without --report there is no report,
+ * and whoever calls looks for that first: it costs a comparison.  For supervisor.c alone.
+ */
+#ifndef AIORUN_TIMELINE_H
+#define AIORUN_TIMELINE_H
+
+#include "narrate.h"
+
+/* Allocates the report that the plan asks for, if it does; false without memory. */
+bool timeline_open(struct supervisor *supervisor);
+
+/* Facts.  None of these may be called without a report. */
+void timeline_signal(struct supervisor *supervisor, const struct platform_signal *arrived);
+void timeline_started(struct supervisor *supervisor, struct run_id run,
+                      const struct platform_started *started);
+void timeline_ended(struct supervisor *supervisor, struct run_id run, struct ending end, bool left);
+void timeline_adopted_ended(struct supervisor *supervisor, long pid, struct ending end);
+void timeline_said(struct supervisor *supervisor, struct run_id run,
+                   const struct control_message *message);
+void timeline_gone(struct supervisor *supervisor, struct run_id run);
+
+/* Actions, before they are performed; and what is sent to whom. */
+void timeline_action(struct supervisor *supervisor, const struct core_action *action);
+void timeline_sent(struct supervisor *supervisor, struct run_id run, int signal);
+
+/* ACTION_SIGNAL was performed.  Only now is the run's tree looked at: a report delays no signal,
+ * and who is gone already was quick enough. */
+void timeline_asked(struct supervisor *supervisor, const struct core_action *action);
+
+/* What is asked beside a run's own process, before it is. */
+void timeline_stop_tree(struct supervisor *supervisor, struct run_id run, int signal);
+
+/* Writes the report, aiorun coming to `end`; says in the log when it could not. */
+void timeline_write(struct supervisor *supervisor, struct ending end);
+
+#endif
