@@ -4,9 +4,9 @@
 The option table (--list-options) is the truth about options.  --help and the manual page must have
 every option with the same letter, names, argument and default; neither they nor the README may name
 an option that does not exist; and every example must parse, which --print-config tries without
-starting anything.  The truth about a verb is what `aiorun help VERB` says.  The same is asked of
-the keys of a config file: aiorun.ini(5) and the commented conf/aiorun.ini must have each of them,
-and no other.
+starting anything.  The truth about a verb is what `aiorun help VERB` says.  The same is asked of the
+keys of a config file: aiorun.ini(5) and the commented conf/aiorun.ini must have each of them, and no
+other.
 """
 import json
 import os
@@ -129,6 +129,13 @@ def check_entries(options, text, where):
         check(False, f"{where}: '{heading}' is an entry, but not in the table like this")
 
 
+def check_verbs(verbs, text):
+    """The manual page's section about verbs has an entry for each, with the same usage."""
+    headings = set(re.findall(r"^ {5}([a-z].*?)(?: {2,}.*)?$", text, re.M))
+    for verb in verbs.values():
+        check(verb.usage in headings, f"VERBS: has an entry '{verb.usage}'")
+
+
 def check_file_entries(options, text, where):
     """Every key, its argument and its default in a file; and nothing else."""
     heading = re.compile(r"^ {5}([a-z][\w.-]* = \S.*)$", re.M)
@@ -178,6 +185,8 @@ def check_reference(binary, options, path):
             copy.flush()
             result = output(binary, "check", copy.name)
             check(result.returncode == 0, f"{path.name}: {key} switched on: {result.stderr.strip()}")
+    twice = {key for key in found if found.count(key) > 1}
+    check(not twice, f"{path.name}: has these twice: {twice}")
     for section, keys in wanted.items():
         missing = set(keys) - {key for where, key in found if where == section}
         check(not missing, f"{path.name}: [{section}] lacks {' '.join(sorted(missing))}")
@@ -202,13 +211,6 @@ def check_file_examples(binary, text, where):
             (SHOWN / "shop.ini").write_text(shown)
             (SHOWN / "bad.ini").write_text(shown.replace("ready  ", "redy", 1).replace("= db", "= bd"))
     check(count > 0, f"{where}: shows a file")
-
-
-def check_verbs(verbs, text):
-    """The manual page's section about verbs has an entry for each, with the same usage."""
-    headings = set(re.findall(r"^ {5}([a-z].*?)(?: {2,}.*)?$", text, re.M))
-    for verb in verbs.values():
-        check(verb.usage in headings, f"VERBS: has an entry '{verb.usage}'")
 
 
 def check_names(options, verbs, text, where):
@@ -251,12 +253,12 @@ def try_words(binary, verbs, words, where, refusal=None, told=None):
     name = words.pop(0) if words else ""
     if not check(name.rpartition("/")[2] == "aiorun", f"{where}: begins with aiorun"):
         return
-    if words and words[0] in verbs and words[0] not in ("help", "version", "check"):
+    offline = words[:1] in (["help"], ["version"], ["check"])
+    if words and words[0] in verbs and not offline:
         own = words[1:words.index("--")] if "--" in words else words[1:]
         given = {word.partition("=")[0] for word in own if word.startswith("--")}
         check(given <= verbs[words[0]].names, f"{where}: the verb has these options: {given}")
         return
-    offline = words[:1] in (["help"], ["version"], ["check"])
     command = [binary, *words] if offline else [binary, "--print-config", *words]
     result = output(*command, env=env, cwd=SHOWN)
     if told:
