@@ -569,6 +569,20 @@ static void test_what_is_overridden_is_judged_all_the_same(void **state)
     expect_fault("bad.ini:5: nice: '99'");
 }
 
+static void test_what_is_said_of_all_workers_is_judged_once(void **state)
+{
+    static const char text[] = "[worker:a]\ncommand = x\n[worker:b]\ncommand = y\nuser = c:d\n";
+    (void)state;
+    read_bytes(&plan, text, sizeof text - 1,
+               VARIABLES("--stop", "TERM", "--stop-signal", "INT", "--user", "a:b:c"), NULL);
+    assert_int_equal(faults.count, 2);
+    expect_fault("option --stop: it contradicts option --stop-signal");
+    expect_fault("option --user: 'a:b:c' is not USER or USER:GROUP");
+    read_bytes(&plan, text, sizeof text - 1, VARIABLES("--group-name", "e"), NULL);
+    assert_int_equal(faults.count, 1);
+    expect_fault("option --group-name: 'e' contradicts the group in the user 'c:d'");
+}
+
 static void test_a_terminal_is_refused_by_name(void **state)
 {
     (void)state;
@@ -779,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_checks_and_outputs),
         cmocka_unit_test(test_the_command_line_and_the_environment_win_over_the_file),
         cmocka_unit_test(test_what_is_overridden_is_judged_all_the_same),
+        cmocka_unit_test(test_what_is_said_of_all_workers_is_judged_once),
         cmocka_unit_test(test_a_terminal_is_refused_by_name),
         cmocka_unit_test(test_workers_stand_in_waves),
         cmocka_unit_test(test_a_logger_is_a_worker_before_those_that_it_serves),
