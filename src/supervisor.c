@@ -89,8 +89,6 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
     const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
     int signal = rung_signal(supervisor, action);
     bool inherited = worker != NULL && worker->rungs[action->rung].signal == 0;
-    if (action->rung == 0)
-        supervisor->notes[action->run.slot].asked_at = supervisor->core->now;
     if (worker != NULL && worker->is_logger) {
         platform_end_input(action->run); /* what waits in its pipe is still to be written */
         return;
@@ -230,6 +228,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         start_run(supervisor, action);
         break;
     case ACTION_REQUEST:
+        supervisor->notes[slot].asked_at = supervisor->core->now;
         log_about(LEVEL_DEBUG, name, pid, "Cancelling task: %s (pid %ld)", name, pid);
         admin_tell(supervisor, FACT_ASKED, slot, 0, NULL);
         control_asked(supervisor, action);

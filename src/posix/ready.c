@@ -141,6 +141,15 @@ static void on_ping(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- opening ---- */
 
+/* Whoever has a watchdog may feed it by sd_notify(3), and a launcher's command does what it would
+ * do without us. */
+static bool has_socket(const struct plan *plan, const struct plan_worker *worker,
+                       enum plan_ready_kind kind)
+{
+    bool as_without_us = plan->mode == MODE_LAUNCH && ready.manager != NULL;
+    return kind == READY_NOTIFY || worker->watchdog != NEVER || as_without_us;
+}
+
 bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
                 uint32_t slots)
 {
@@ -150,7 +159,8 @@ bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struc
     ready.slots = slots;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
-        needed = needed || kind == READY_FD || kind == READY_NOTIFY || kind == READY_AFTER;
+        needed = needed || kind == READY_FD || kind == READY_AFTER ||
+                 has_socket(plan, &plan->workers[i], kind);
         passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
     }
     if (needed) {
@@ -347,6 +357,13 @@ static bool open_socket(struct ready *state, struct command *command)
     return true;
 }
 
+static void tell_watchdog(uint64_t usec, struct command *command, struct spawn *spawn)
+{
+    command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)usec);
+    char *entry = command_add(command, "WATCHDOG_PID=");
+    spawn->pid_variables[1] = entry + strlen(entry);
+}
+
 /* What the service manager left for its main process is for the command, under its own pid. */
 static void pass_on(const struct plan *plan, struct command *command, struct spawn *spawn,
                     bool notifies)
@@ -357,11 +374,8 @@ static void pass_on(const struct plan *plan, struct command *command, struct spa
         char *entry = command_add(command, "LISTEN_PID=");
         spawn->pid_variables[0] = entry + strlen(entry);
     }
-    if (notifies && ready.watchdog > 0) {
-        command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)ready.watchdog);
-        char *entry = command_add(command, "WATCHDOG_PID=");
-        spawn->pid_variables[1] = entry + strlen(entry);
-    }
+    if (notifies && ready.watchdog > 0)
+        tell_watchdog(ready.watchdog, command, spawn);
 }
 
 bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
@@ -377,8 +391,10 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
     stop_all(state); /* of the run before */
     if (kind == READY_FD)
         opened = open_pipe(state, worker->ready.fd, spawn);
-    else if (kind == READY_NOTIFY)
-        opened = open_socket(state, command);
+    if (has_socket(plan, worker, kind))
+        opened = opened && open_socket(state, command);
+    if (worker->watchdog != NEVER)
+        tell_watchdog((uint64_t)worker->watchdog * 1000, command, spawn);
     if (kind == READY_AFTER) {
         ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
         ev_timer_start(ready.loop, &state->timer);
