@@ -180,11 +180,20 @@ static void refuse_shield(struct supervisor *supervisor, struct run_id run,
     notes->refused = true;
 }
 
+/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
+ * over may be somebody else's by now, with other rights. */
+static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
+{
+    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
+}
+
+static const char job_over[] = "the job that this channel speaks for is over";
+
 static void join(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                  const struct control_message *message)
 {
     const struct core_event event = {.kind = EVENT_JOIN, .run = run, .until = deadline_of(message)};
-    const char *fault = platform_judge_job(run);
+    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_job(run);
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "there are too many jobs, or the shutdown is out of time";
     if (fault != NULL) {
@@ -207,7 +216,7 @@ const char *control_submit(struct supervisor *supervisor, struct run_id run, con
                            struct run_id *job)
 {
     const struct core_event event = {.kind = EVENT_SUBMIT, .run = run};
-    const char *fault = platform_judge_submission();
+    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_submission();
     if (fault == NULL && supervisor->core->phase != PHASE_RUNNING)
         fault = "a shutdown has begun, and no job is taken any more";
     if (fault == NULL && supervisor->core->drained)

@@ -258,7 +258,8 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
     bool gave_up = slot->kind == CORE_WORKER &&
                    supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
-    if (action->end.kind != ENDING_NOT_STARTED && log_enabled(level))
+    bool lives = slot->life == CORE_UP; /* an `error` line, which was logged in its own words */
+    if (action->end.kind != ENDING_NOT_STARTED && !lives && log_enabled(level))
         log_about(level, name, supervisor->notes[action->run.slot].pid, "%s %s%s%s", name,
                   narrate_ending(action->end, text, sizeof text),
                   gave_up ? ", and has used up its restarts" : "",

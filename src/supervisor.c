@@ -13,7 +13,7 @@
 
 /* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
  * for those who use them now and then. */
-#define JOBS_MAX    1024
+#define JOBS_MAX    256
 #define SHIELDS_MAX 4096
 #define FEW         32
 

@@ -217,7 +217,7 @@ msec core_reprieve(const struct core *core, uint32_t slot)
 
 msec core_kill_time(const struct core *core, uint32_t slot)
 {
-    return core_slot_kill_time(core, &core->slots[slot]);
+    return core_slot_planned_end(core, &core->slots[slot]);
 }
 
 bool core_is_idle(const struct core *core)

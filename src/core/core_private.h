@@ -119,6 +119,9 @@ msec core_run_time(const struct core *core, const struct core_slot *slot);
 /* When what is there of the slot is killed. */
 msec core_slot_kill_time(const struct core *core, const struct core_slot *slot);
 
+/* The same, with a ladder that is to begin counted in: what a run is told when it is asked. */
+msec core_slot_planned_end(const struct core *core, const struct core_slot *slot);
+
 /* How long what is left of a tree, or the orphans, have after they were asked. */
 msec core_tree_length(const struct core *core, const struct core_slot *slot);
 

@@ -154,6 +154,13 @@ msec core_slot_kill_time(const struct core *core, const struct core_slot *slot)
     return msec_min(own, limit_of(core, slot));
 }
 
+msec core_slot_planned_end(const struct core *core, const struct core_slot *slot)
+{
+    bool asked = slot->life == CORE_UP && slot->requested;
+    msec end = core_slot_kill_time(core, slot);
+    return asked ? msec_min(end, ladder_end(core, slot)) : end;
+}
+
 msec core_run_time(const struct core *core, const struct core_slot *slot)
 {
     msec cap = core->config.timeout;

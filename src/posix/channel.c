@@ -19,6 +19,7 @@
 #define PRIVATE_MAX     128 /* private channels in all, */
 #define PRIVATE_PER_RUN 48  /* and of one run */
 #define READ_AT_A_TIME  4096
+#define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
     ev_io io;
@@ -68,7 +69,8 @@ void channel_pass(struct passed *passed)
     channels.passed = passed;
 }
 
-/* What comes later replaces what nobody took. */
+/* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
+ * could tell which ones were lost. */
 static void take_passed(struct msghdr *header, struct passed *passed)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
@@ -78,6 +80,8 @@ static void take_passed(struct msghdr *header, struct passed *passed)
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
     }
+    if (header->msg_flags & MSG_CTRUNC)
+        close_passed(passed);
 }
 
 /* ---- an aiorun around us ---- */
@@ -87,8 +91,9 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
     struct control_order_message order;
     const char *fault;
     char bytes[READ_AT_A_TIME], *next = bytes;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    (void)events;
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (count <= 0)
@@ -165,10 +170,8 @@ static void watch(uint32_t index, int fd, struct run_id run)
     channel->open = true;
     channel->behind = false;
     ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    if (index >= channels.own || !watch_by_signal(fd)) {
-        loop_widen();
-        ev_io_start(channels.loop, &channel->io);
-    }
+    if (index >= channels.own || !watch_by_signal(fd))
+        loop_watch(channels.loop, &channel->io);
 }
 
 static void close_channel(uint32_t index)
@@ -289,12 +292,21 @@ struct channel_id channel_name(uint32_t index)
     return (struct channel_id){index, channels.list[index].generation};
 }
 
+/* `ok` is what we say.  Who has both ends of a socket attached would have us answer our own answers
+ * for ever. */
+static bool is_answer(const char *line)
+{
+    return strncmp(line, "ok", 2) == 0 && (line[2] == '\0' || line[2] == ' ');
+}
+
 static void take_line(uint32_t index, struct control_reader *reader)
 {
     struct control_message message;
     const char *fault;
     struct run_id run = channels.list[index].run;
-    if (!control_parse(reader->line, &message, &fault))
+    if (index >= channels.own && is_answer(reader->line))
+        close_channel(index);
+    else if (!control_parse(reader->line, &message, &fault))
         supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
     else if (message.verb == CONTROL_ATTACH)
         attach(index);
@@ -340,24 +352,23 @@ ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
     return count;
 }
 
-/* One chunk a turn: a flood from one channel does not keep the others waiting. */
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+/* Takes in one chunk; false when there is none, or it was the end. */
+static bool read_channel(uint32_t index)
 {
     static struct backlog fresh;
     char bytes[READ_AT_A_TIME];
-    struct channel *channel = (struct channel *)(void *)watcher;
-    uint32_t index = (uint32_t)(channel - channels.list), generation = channel->generation;
+    struct channel *channel = &channels.list[index];
+    uint32_t generation = channel->generation;
     struct backlog *backlog = channel->behind ? &channels.backlogs[index] : &fresh;
-    (void)loop, (void)events;
 
     if (backlog == &fresh)
         memset(&fresh, 0, sizeof fresh);
-    ssize_t count = channel_receive(watcher->fd, bytes, sizeof bytes, &backlog->passed);
+    ssize_t count = channel_receive(channel->io.fd, bytes, sizeof bytes, &backlog->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (count <= 0) {
         close_channel(index);
-        return;
+        return false;
     }
     take_bytes(index, backlog, bytes, (size_t)count);
     bool same = channel->open && channel->generation == generation;
@@ -368,6 +379,33 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
         channels.backlogs[index] = fresh;
     if (same)
         channel->behind = behind;
+    return same;
+}
+
+/* One chunk a turn: a flood from one channel does not keep the others waiting. */
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
+    read_channel((uint32_t)((struct channel *)(void *)watcher - channels.list));
+}
+
+static void drain(uint32_t index)
+{
+    for (int n = 0; n < DRAIN_MAX && channels.list[index].open && read_channel(index); n++)
+        ;
+}
+
+void channel_drain(struct run_id run)
+{
+    if (channels.list[run.slot].run.generation == run.generation)
+        drain(run.slot);
+    for (uint32_t i = channels.own; i < channels.count; i++) {
+        const struct channel *channel = &channels.list[i];
+        if (channel->open && channel->run.slot == run.slot &&
+            channel->run.generation == run.generation)
+            drain(i);
+    }
 }
 
 /* Told once for each: nobody reads it dry here, so libev takes over, unless it was the end. */
@@ -377,11 +415,10 @@ void channel_wake(void)
         struct channel *channel = &channels.list[i];
         if (!channel->open || ev_is_active(&channel->io))
             continue;
-        on_channel(channels.loop, &channel->io, EV_READ);
+        read_channel(i);
         if (!channel->open || ev_is_active(&channel->io))
             continue;
         fcntl(channel->io.fd, F_SETFL, O_RDWR);
-        loop_widen();
-        ev_io_start(channels.loop, &channel->io);
+        loop_watch(channels.loop, &channel->io);
     }
 }

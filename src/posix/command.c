@@ -46,7 +46,7 @@ static bool set_variable(struct command *command, const char *entry)
     return true;
 }
 
-bool command_drops(const char *entry)
+static bool is_control_variable(const char *entry)
 {
     static const char *const names[] = {
         "CONTROL_FD=", "CONTROL_ID=", "PROTOCOL=", "WORKER=", "INSTANCE=", "PID="};
@@ -55,7 +55,12 @@ bool command_drops(const char *entry)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(entry + 7, names[i], strlen(names[i])) == 0)
             return true;
-    return cli_is_own_variable(entry);
+    return false;
+}
+
+bool command_drops(const char *entry)
+{
+    return is_control_variable(entry) || cli_is_own_variable(entry);
 }
 
 /* With --no-control an outer pipe passes through us. */
@@ -130,6 +135,18 @@ static void read_env_file(struct command *command, const char *path, struct faul
     fclose(file);
 }
 
+/* Ours are added at each start, and whoever looks finds the first of a name. */
+static void drop_control_variables(struct command *command)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < command->environment_count; i++)
+        if (inherited.keeps_outer || !is_control_variable(command->environment[i]))
+            command->environment[kept++] = command->environment[i];
+    command->environment_room += command->environment_count - kept;
+    command->environment_count = kept;
+    command->environment[kept] = NULL;
+}
+
 static void prepare_environment(struct command *command, const char *home, struct faults *faults)
 {
     const struct plan_attributes *attributes = command->attributes;
@@ -143,6 +160,8 @@ static void prepare_environment(struct command *command, const char *home, struc
         done = set_variable(command, attributes->env.items[i]);
     if (!done)
         fault_add(faults, NULL, "out of memory for the environment");
+    if (command->environment != NULL)
+        drop_control_variables(command);
 }
 
 /* ---- users and groups ---- */

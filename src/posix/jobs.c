@@ -23,6 +23,7 @@ enum { REQUEST, STDIN, STDOUT, STDERR }; /* a submission's descriptors */
 struct job {
     ev_io io; /* joined: on the pidfd */
     bool joined, kept;
+    uint32_t speaker; /* joined: the slot whose pipe it has */
     int fds[PASSED_MAX];
 };
 
@@ -36,7 +37,8 @@ static struct {
     struct supervisor *supervisor;
     struct job *list; /* by slot; only those of jobs are ever touched */
     uint32_t joined;
-    struct process judged; /* that platform_judge_job() has accepted */
+    struct process judged; /* that platform_judge_job() has accepted, */
+    uint32_t speaker;      /* and for whom */
     struct request memory; /* of the request that is being looked at, or started */
 } jobs;
 
@@ -75,6 +77,8 @@ static bool may_speak_for(struct run_id run, pid_t pid)
     char path[64];
     struct stat status;
     uint32_t owner = tree_owner(pid);
+    while (owner != NO_SLOT && jobs.list[owner].joined) /* a shield within a shield */
+        owner = jobs.list[owner].speaker;
     if (owner == NO_SLOT || owner == run.slot)
         return owner == run.slot;
     snprintf(path, sizeof path, "/proc/%ld", (long)pid);
@@ -93,6 +97,7 @@ const char *platform_judge_job(struct run_id run)
         return "the process is a run or a job already";
     if (!may_speak_for(run, pid))
         return "the process is none of this run's";
+    jobs.speaker = run.slot;
     return NULL;
 }
 
@@ -109,7 +114,10 @@ static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events)
 {
     uint32_t slot = (uint32_t)((struct job *)(void *)watcher - jobs.list);
     siginfo_t info = {0};
-    (void)loop, (void)events;
+    if (events & EV_ERROR) { /* which says nothing of the process */
+        loop_watch_again(loop, watcher);
+        return;
+    }
     int found = waitid(P_PIDFD, (id_t)watcher->fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (found == 0 && info.si_pid != 0) {
         ev_io_stop(jobs.loop, watcher); /* it is our child by now: to be reaped as one */
@@ -141,12 +149,13 @@ void platform_join(struct run_id id)
     run->joined = true;
     runs_insert(id.slot, process->pid);
     job->joined = true;
+    job->speaker = jobs.speaker;
     job->fds[0] = passed->fds[0];
     passed->count = 0;
     jobs.joined++;
     loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-    ev_io_start(jobs.loop, &job->io);
+    loop_watch(jobs.loop, &job->io);
 }
 
 void jobs_forget(uint32_t slot)

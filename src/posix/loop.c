@@ -23,11 +23,12 @@ static struct {
     const struct plan *plan;
     struct ev_loop *loop;
     ev_io signals;
-    ev_timer timer;
+    ev_timer timer, nudge;
     ev_periodic never;
     int signal_fd;
     bool finished;
     bool wide;             /* see loop_widen() */
+    bool waits;            /* the loop has begun to wait */
     bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -147,6 +148,7 @@ static void become_subreaper(const struct plan *plan)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events);
 
 static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
 {
@@ -181,6 +183,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
     ev_init(&driver.timer, on_timer);
+    ev_init(&driver.nudge, on_nudge);
     ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
     return 0;
 }
@@ -326,10 +329,15 @@ static void report_ended(void)
     while (driver.first_ended != NO_SLOT) {
         uint32_t slot = driver.first_ended;
         struct run *run = runs_at(slot);
+        struct run_id id = {slot, run->generation};
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
+        channel_drain(id);
+        ready_ended(slot);
+        run->tree = false;
         bool left = run->has_tree && tree_left(slot);
-        supervisor_ended(driver.supervisor, (struct run_id){slot, run->generation}, run->end, left);
+        supervisor_ended(driver.supervisor, id, run->end, left);
     }
 }
 
@@ -362,6 +370,28 @@ static void reap(void)
 }
 
 /* ---- the loop ---- */
+
+static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+/* A refusal is told after the next wait only: so that one must not last. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
+{
+    driver.wide = true;
+    ev_io_start(loop, watcher);
+    if (!driver.waits)
+        return;
+    ev_timer_set(&driver.nudge, 0, 0);
+    ev_timer_start(loop, &driver.nudge);
+}
+
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
+{
+    ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
+    loop_watch(loop, watcher);
+}
 
 /* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
  */
@@ -396,10 +426,8 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     driver.refused = events & EV_ERROR;
     if (!driver.refused || signals_waiting(watcher->fd))
         take_signals();
-    if (driver.refused && !driver.finished) {
-        ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
-        ev_io_start(loop, watcher);
-    }
+    if (driver.refused && !driver.finished)
+        loop_watch_again(loop, watcher);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -440,6 +468,7 @@ void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
     reap();
+    driver.waits = true;
     while (!driver.finished) {
         /* With nothing but signals to wait for, read(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {

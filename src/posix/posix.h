@@ -70,12 +70,19 @@ size_t signals_read(int fd, struct platform_signal *records, struct signals_news
 /* ---- loop.c ---- */
 
 struct ev_loop;
+struct ev_io;
 
 /* From now on something else is waited for than signals and the core's time.  Until then, and
  * without such a time, one read(2) waits instead of libev: this is said before a watcher is
  * started. */
 void loop_widen(void);
 bool loop_is_wide(void);
+
+/* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
+ * memory the kernel watches no descriptor, and libev has taken the watcher out.  Then
+ * loop_watch_again() puts it in again: busy until there is memory, but never deaf. */
+void loop_watch(struct ev_loop *loop, struct ev_io *watcher);
+void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher);
 
 /* ---- allocate.c ---- */
 
@@ -299,6 +306,9 @@ void channel_abort(struct run_id run);
 /* A channel has become readable that nobody watches so far. */
 void channel_wake(void);
 
+/* The run's process was reaped: takes in what it said last, before its end is reported. */
+void channel_drain(struct run_id run);
+
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);
 
@@ -363,8 +373,8 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
                  struct command *command, struct spawn *spawn);
 void ready_started(uint32_t slot, bool ok);
 
-/* The run is over. */
-void ready_stop(uint32_t slot);
+/* The run's process was reaped: takes in what it told last, and closes. */
+void ready_ended(uint32_t slot);
 
 /* ---- terminal.c ---- */
 

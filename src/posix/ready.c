@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +18,7 @@
  * the run's own; a while.  And sd_notify(3) to whoever is above us. */
 
 #define UPWARD_WAIT 100 /* ms, for a manager whose queue is full */
+#define DRAIN_MAX   512 /* datagrams: as many as systemd lets a socket's queue have */
 
 /* Of a slot; only those of workers are ever touched. */
 struct ready {
@@ -35,6 +36,7 @@ static struct {
 
     const char *manager;   /* NOTIFY_SOCKET as we were given it; NULL: none */
     int fd;                /* towards it; -1: not opened yet */
+    bool stuck;            /* it was waited for in vain, and not heard of since */
     uint64_t watchdog;     /* WATCHDOG_USEC; 0: none is kept on us */
     bool passes_listening; /* LISTEN_FDS are for us, so for our command */
     int close_later[2];    /* the run's ends, until it has them */
@@ -77,7 +79,18 @@ bool ready_drops(const char *entry)
 
 /* ---- upwards ---- */
 
-static bool send_upwards(const char *text, size_t length)
+/* A socket that is opened here waits for room in the manager's queue, but not for long: poll(2)
+ * knows nothing of that queue before connect(2), which would hold on to a manager that is gone. */
+static int open_upwards(void)
+{
+    const struct timeval wait = {.tv_usec = UPWARD_WAIT * 1000};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    return fd;
+}
+
+static bool send_upwards(const char *text, size_t length, bool waits)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t size = strlen(ready.manager);
@@ -89,26 +102,28 @@ static bool send_upwards(const char *text, size_t length)
     if (address.sun_path[0] == '@')
         address.sun_path[0] = '\0'; /* an abstract name (unix(7)) */
     if (ready.fd < 0)
-        ready.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ready.fd = open_upwards();
     socklen_t room = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
-    return ready.fd >= 0 && sendto(ready.fd, text, length, MSG_NOSIGNAL,
-                                   (const struct sockaddr *)&address, room) >= 0;
+    return ready.fd >= 0 &&
+           sendto(ready.fd, text, length, MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT),
+                  (const struct sockaddr *)&address, room) >= 0;
 }
 
+/* A status and a ping come again, and a manager that does not read at all is not waited for each
+ * time: what a run says there must not keep us from our signals. */
 bool platform_notify(const struct notify_message *message)
 {
     char text[NOTIFY_MAX];
-    if (ready.manager == NULL)
+    bool matters = message->state != NOTIFY_NO_STATE || message->has_extend;
+    size_t length = ready.manager != NULL ? notify_format(text, message) : 0;
+    if (length == 0)
         return true;
-    size_t length = notify_format(text, message);
-    bool sent = send_upwards(text, length);
-    if (!sent && errno == EAGAIN) {
-        struct pollfd wait = {.fd = ready.fd, .events = POLLOUT};
-        poll(&wait, 1, UPWARD_WAIT);
-        sent = send_upwards(text, length);
-    }
-    if (!sent)
+    bool waits = matters && !ready.stuck;
+    bool sent = send_upwards(text, length, waits);
+    bool failed = !sent && (waits || errno != EAGAIN);
+    if (failed && !ready.stuck)
         log_line(LEVEL_WARNING, "cannot notify '%s': %s", ready.manager, strerror(errno));
+    ready.stuck = !sent && (failed || ready.stuck);
     return sent;
 }
 
@@ -182,12 +197,10 @@ static void stop_all(struct ready *state)
     state->has_socket = state->has_timer = false;
 }
 
-static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
+static void read_pipe(struct ready *state)
 {
-    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, pipe));
     char bytes[256];
-    (void)loop, (void)events;
-    ssize_t count = read(watcher->fd, bytes, sizeof bytes);
+    ssize_t count = read(state->pipe.fd, bytes, sizeof bytes);
     if (count < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     bool told = count > 0 && memchr(bytes, '\n', (size_t)count) != NULL;
@@ -195,6 +208,13 @@ static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
         stop_pipe(state);
     if (told)
         supervisor_ready(ready.supervisor, run_of(state));
+}
+
+static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
+    read_pipe(state_of((ev_watcher *)watcher, offsetof(struct ready, pipe)));
 }
 
 static void on_after(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -227,9 +247,9 @@ static uid_t look_at(struct msghdr *header)
     return sender;
 }
 
-static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
+/* Takes in one datagram; false when there is none. */
+static bool read_socket(struct ready *state)
 {
-    struct ready *state = state_of((ev_watcher *)watcher, offsetof(struct ready, socket));
     char bytes[NOTIFY_MAX + 1];
     union {
         struct cmsghdr alignment;
@@ -243,10 +263,9 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
     struct notify_message message;
     const char *fault;
     struct run_id run = run_of(state);
-    (void)loop, (void)events;
-    ssize_t count = recvmsg(watcher->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t count = recvmsg(state->socket.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (count < 0)
-        return;
+        return false;
     uid_t sender = look_at(&header);
     bool trusted = sender == 0 || sender == geteuid() || sender == command_user(run);
     if (!trusted)
@@ -256,6 +275,26 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
         log_line(LEVEL_DEBUG, "a notification cannot be read");
     else
         supervisor_notified(ready.supervisor, run, &message);
+    return true;
+}
+
+static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
+    read_socket(state_of((ev_watcher *)watcher, offsetof(struct ready, socket)));
+}
+
+void ready_ended(uint32_t slot)
+{
+    struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
+    if (state == NULL)
+        return;
+    if (state->has_pipe)
+        read_pipe(state);
+    for (int n = 0; n < DRAIN_MAX && state->has_socket && read_socket(state); n++)
+        ;
+    stop_all(state);
 }
 
 /* ---- a start ---- */
@@ -270,8 +309,9 @@ static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return false;
+    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* ours alone: the other end has flags of its own */
     ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
-    ev_io_start(ready.loop, &state->pipe);
+    loop_watch(ready.loop, &state->pipe);
     state->has_pipe = true;
     spawn_pass(spawn, ends[1], target);
     close_when_started(ends[1]);
@@ -295,7 +335,7 @@ static bool open_socket(struct ready *state, struct command *command)
         return false;
     }
     ev_io_init(&state->socket, on_socket, fd, EV_READ);
-    ev_io_start(ready.loop, &state->socket);
+    loop_watch(ready.loop, &state->socket);
     state->has_socket = true;
     command_add(command, "NOTIFY_SOCKET=@%.*s",
                 (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
@@ -346,12 +386,6 @@ void ready_started(uint32_t slot, bool ok)
 {
     while (ready.close_count > 0)
         close(ready.close_later[--ready.close_count]);
-    if (!ok)
-        ready_stop(slot);
-}
-
-void ready_stop(uint32_t slot)
-{
-    if (ready.list != NULL)
+    if (!ok && ready.list != NULL)
         stop_all(&ready.list[slot]);
 }

@@ -79,19 +79,26 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
     }
 }
 
+static bool tells_readiness(const struct plan *plan, int fd)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (plan->workers[i].ready.kind == READY_FD && plan->workers[i].ready.fd == fd)
+            return true;
+    return false;
+}
+
 /* dash redirects single digits only.  What was open when we started is the command's already. */
 static void choose_control_fd(const struct plan *plan, struct faults *faults)
 {
-    bool taken = plan->control_fd >= 0 && is_inherited(plan->control_fd);
-    starts.control_fd = plan->control_fd;
-    if (taken)
-        fault_add(faults, "option --control-fd", "descriptor %d is open already", plan->control_fd);
-    for (int fd = 9; starts.control_fd < 0 && fd >= 3; fd--)
-        if (!is_inherited(fd))
-            starts.control_fd = fd;
-    for (int fd = 10; starts.control_fd < 0; fd++)
-        if (!is_inherited(fd))
-            starts.control_fd = fd;
+    int fd = plan->control_fd;
+    if (fd >= 0 && is_inherited(fd))
+        fault_add(faults, "option --control-fd", "descriptor %d is open already", fd);
+    if (fd >= 0 && tells_readiness(plan, fd))
+        fault_add(faults, "option --control-fd", "readiness is told on descriptor %d", fd);
+    for (int next = 9; fd < 0; next = next == 3 ? 10 : next + (next < 10 ? -1 : 1))
+        if (!is_inherited(next) && !tells_readiness(plan, next))
+            fd = next;
+    starts.control_fd = fd;
 }
 
 void start_prepare(const struct plan *plan, struct faults *faults)

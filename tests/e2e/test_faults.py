@@ -4,10 +4,11 @@ The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Calls of th
 before the program's own first instruction, are left out.
 """
 import itertools
+import socket
 import time
 from pathlib import Path
 
-from harness import (MODE, Skip, cases, check, deadline, needs, put_down, strace, until,
+from harness import (BINARY, MODE, Skip, cases, check, deadline, needs, put_down, strace, until,
                      victim)
 
 FAULTS = [  # system call, error
@@ -29,6 +30,17 @@ FAULTS = [  # system call, error
 ]
 
 
+SPOKEN = [  # where the control pipe and sd_notify(3) are used
+    ("socketpair", "EMFILE"), ("socket", "EMFILE"), ("fstat", "EIO"), ("newfstatat", "EIO"),
+    ("bind", "ENOMEM"), ("getsockname", "ENOBUFS"), ("setsockopt", "ENOMEM"),
+    ("getsockopt", "ENOTSOCK"), ("recvmsg", "EINTR"), ("recvmsg", "ENOMEM"),
+    ("recvmsg", "ECONNRESET"), ("sendto", "EAGAIN"), ("sendto", "EPIPE"), ("sendto", "ENOMEM"),
+    ("pread64", "EIO"), ("fcntl", "EMFILE"), ("openat", "EMFILE"), ("read", "EIO"),
+    ("mmap", "ENOMEM"), ("epoll_ctl", "ENOMEM"), ("vfork", "EAGAIN"), ("waitid", "EINTR"), ("waitid", "ECHILD"), ("pidfd_send_signal", "ESRCH"),
+    ("pipe2", "EMFILE"), ("close", "EIO"), ("sendmsg", "ENOMEM"),
+]
+
+
 def own_calls(trace, call):
     """How often the dynamic linker made this call, and how often the program did."""
     lines = Path(trace).read_text().splitlines()
@@ -43,17 +55,19 @@ def own_calls(trace, call):
     return count(lines[:first]), count(lines[first:])
 
 
-def each_failure(call, error, script, act, statuses):
-    """Run with the n-th call failing, for every n."""
+def each_failure(call, error, script, act, statuses, **how):
+    """Run with the n-th call failing, for every n; `script` is a victim's, or a command."""
     if MODE == "sanitized" and call in ("mmap", "rt_sigaction", "prlimit64"):
         raise Skip("the sanitizer makes this call for itself, and does not survive its failure")
-    options = ("--timeout", "2s", "--", *victim(script))
-    run = strace("plain", *options)
+    command = victim(script) if isinstance(script, str) else script
+    options = ("--timeout", "2s", "--", *command)
+    run = strace("plain", *options, **how)
     act(run)
     run.end(*statuses)
     before, count = own_calls("plain", call)
     for n in itertools.count(before + 1):
-        run = strace("trace", *options, options=("-e", f"inject={call}:error={error}:when={n}"))
+        run = strace("trace", *options, options=("-e", f"inject={call}:error={error}:when={n}"),
+                     **how)
         act(run)
         run.wait()
         hit = "(INJECTED)" in Path("trace").read_text()
@@ -92,3 +106,24 @@ def test_a_failing_call_at_a_stop(call, error):
             run.send("TERM")
     script = "orphan 1 [ on TERM [ exit 0 ] pause ] on TERM [ exit 5 ] say ready pause"
     each_failure(call, error, script, stop, (5, "KILL", "TERM"))
+
+
+@needs("strace")
+@deadline(240)
+@cases(**{f"{call}-{error}": (call, error) for call, error in SPOKEN})
+def test_a_failing_call_while_the_run_speaks(call, error):
+    """A word may be lost, and a job may fail; nobody is kept waiting for an answer."""
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind("notify")
+    manager.setblocking(False)
+    text = ("trap '' PIPE; echo 'shield a' >&9; echo 'status x' >&9; echo 'unshield a' >&9;"
+            " $AIORUN submit --wait -- true; $AIORUN shield -- true; exit 5")
+
+    def hear(run):
+        try:
+            while True:
+                manager.recv(4096)
+        except BlockingIOError:
+            pass
+    each_failure(call, error, ["/bin/sh", "-c", text], hear, (5,),
+                 env={"AIORUN": BINARY, "NOTIFY_SOCKET": str(Path("notify").absolute())})

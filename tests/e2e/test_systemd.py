@@ -237,6 +237,123 @@ def test_kill_mode_mixed_asks_once(manager):
     equal(senders, main, "who asked")
 
 
+# ---- Type=notify ----
+
+NOTIFY = "Type=notify\nNotifyAccess=main\nKillMode=mixed\nTimeoutStopSec=2\n"
+
+
+def run_script(manager, text, options="", settings=NOTIFY):
+    """A unit whose command is a shell script in which $AIORUN and $VICTIM are the programs."""
+    path = Path("worker.sh").absolute()
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    manager.unit(f"{BINARY} --success-status requested {options} -- {path}",
+                 settings=f"Environment=AIORUN={BINARY} VICTIM={VICTIM}\n{settings}")
+
+
+def said(manager):
+    """What the command has said, without what aiorun says of it."""
+    return [line for line in manager.log() if not line.startswith("aiorun:")]
+
+
+@managed
+def test_notify_from_a_shell_makes_the_unit_active(manager):
+    run_script(manager, "sleep 0.3; systemd-notify --ready --status='open for business'\n"
+               "echo told; exec sleep 1000")
+    manager.start()  # returns when it is ready
+    equal(manager.show("ActiveState", "StatusText"), ["active", "open for business"], "state")
+    manager.stop()
+    equal(manager.show("ActiveState", "Result"), ["inactive", "success"], "state and result")
+
+
+@managed
+def test_notify_by_the_control_pipe_makes_the_unit_active(manager):
+    run_script(manager, "echo 'status warming up' >&9; sleep 0.3; $AIORUN ready\n"
+               "exec sleep 1000", "--ready control")
+    manager.start()
+    equal(manager.show("ActiveState", "StatusText"), ["active", "warming up"], "state")
+    manager.stop()
+    equal(manager.show("ActiveState", "Result"), ["inactive", "success"], "state and result")
+
+
+@managed
+def test_notify_for_a_command_that_does_not_speak(manager):
+    manager.unit(aiorun("--success-status requested --ready exec", "say ready pause"),
+                 settings=NOTIFY)
+    manager.start()
+    manager.stop()
+    equal(manager.show("ActiveState", "Result"), ["inactive", "success"], "state and result")
+
+
+@managed
+def test_notify_last_word_of_a_command_counts(manager):
+    """It tells and ends at once: the unit was started, and is over."""
+    run_script(manager, "systemd-notify --no-block --ready; exit 0")
+    for _ in range(3):
+        manager.start()
+        until(lambda: manager.show("ActiveState") == ["inactive"], "the unit has ended")
+        equal(manager.show("Result"), ["success"], "result")
+
+
+@managed
+def test_shield_of_four_seconds_outlives_a_stop_timeout_of_two(manager):
+    run_script(manager, "trap 'echo oh noes; exit 0' TERM\n"
+               "$AIORUN shield -- $VICTIM report TERM say shielded sleep 4s say done"
+               " exit 0 &\nwait $!", "--ready exec --timeout 20s")
+    manager.start()
+    manager.says("shielded")
+    manager.stop()
+    equal(manager.show("ActiveState", "Result"), ["inactive", "success"], "state and result")
+    equal(said(manager), ["shielded", "oh noes", "done"], "the log")
+
+
+@managed
+def test_shield_of_the_worker_itself_outlives_the_stop_timeout(manager):
+    run_script(manager, "trap 'echo asked; exit 0' TERM\necho 'shield work 30' >&9\necho ready\n"
+               "read verb rest <&9; echo $verb; sleep 4; echo done; echo 'unshield work' >&9\n"
+               "while :; do sleep 0.05; done", "--ready exec --timeout 20s")
+    manager.start()
+    manager.says("ready")
+    manager.stop()
+    equal(manager.show("ActiveState", "Result"), ["inactive", "success"], "state and result")
+    equal(said(manager), ["ready", "shutdown", "done", "asked"], "the log")
+
+
+@managed
+def test_worker_that_is_wedged_is_killed_and_the_unit_has_failed(manager):
+    """Nobody holds a shield, nothing is extended: the manager's own timeout comes first."""
+    manager.unit(aiorun("--ready exec --timeout 20s", "ignore TERM say ready pause"),
+                 settings=NOTIFY)
+    manager.start()
+    manager.says("ready")
+    manager.stop()
+    equal(manager.show("Result"), ["timeout"], "result")
+
+
+@managed
+def test_worker_that_is_wedged_behind_its_shield_is_killed_at_the_cap(manager):
+    run_script(manager, "trap '' TERM\necho 'shield work' >&9\necho ready\n"
+               "while :; do sleep 0.05; done", "--ready exec --timeout 3s")
+    manager.start()
+    manager.says("ready")
+    manager.stop()
+    equal(manager.show("Result", "ExecMainStatus"), ["signal", "9"], "result and status")
+    check(any("holds the shield 'work'" in line for line in manager.log()), "its shield is not named")
+
+
+@managed
+def test_kill_mode_control_group_hits_the_shielded_job(manager):
+    """Why units need KillMode=mixed: the default signals the job behind our back."""
+    run_script(manager, "trap 'exit 0' TERM\n"
+               "$AIORUN shield -- $VICTIM report TERM on TERM [ say hit exit 0 ] say shielded pause &\n"
+               "wait $!", "--ready exec --timeout 20s",
+               "Type=notify\nTimeoutStopSec=10\nKillMode=control-group\n")
+    manager.start()
+    manager.says("shielded")
+    manager.stop()
+    check("hit" in manager.log(), "it was not hit")
+
+
 # ---- the example ----
 
 def example():

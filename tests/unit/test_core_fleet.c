@@ -112,7 +112,7 @@ static void start(uint32_t count)
 {
     config.worker_count = count;
     assert_int_not_equal(core_size(&config), 0);
-    core = core_init(malloc(core_size(&config)), &config, now);
+    core = core_init(calloc(1, core_size(&config)), &config, now);
     told[0] = '\0';
     post((struct core_event){.kind = EVENT_BEGIN});
 }
@@ -235,7 +235,7 @@ static void a_long_chain_stops_from_its_end(void **state)
     }
     config.workers = chain;
     config.worker_count = COUNT;
-    core = core_init(malloc(core_size(&config)), &config, now);
+    core = core_init(calloc(1, core_size(&config)), &config, now);
     core_step(core, now, &(struct core_event){.kind = EVENT_BEGIN});
     while (core_next(core, &action))
         if (action.kind == ACTION_START)
@@ -301,7 +301,7 @@ static bool reload(uint32_t count, const uint32_t *old_worker_of, const char *ne
     config.worker_count = count;
     core_map(core, &config, old_worker_of, map);
     struct core *old = core;
-    void *memory = malloc(core_size(&config));
+    void *memory = calloc(1, core_size(&config));
     struct core *fresh = core_reload(memory, old, &config, map, now);
     free(fresh == NULL ? memory : old);
     if (fresh == NULL)
