@@ -81,7 +81,7 @@ static void take_passed(struct msghdr *header, struct passed *passed)
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
     }
     if (header->msg_flags & MSG_CTRUNC)
-        close_passed(passed);
+        channel_close_passed(passed);
 }
 
 /* ---- an aiorun around us ---- */

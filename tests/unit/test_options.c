@@ -841,7 +841,7 @@ static void test_help_of_a_verb_has_its_options(void **state)
             assert_non_null(strstr(printed, words));
             assert_ptr_equal(verb_find_option(verb, option->name, strlen(option->name)), option);
         }
-        assert_null(verb_find_option(verb, "names", 5));
+        assert_null(verb_find_option(verb, "name-and-more", 13));
         assert_null(verb_find_option(verb, "nam", 3));
     }
 }
