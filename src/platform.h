@@ -37,6 +37,12 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
+/* Opens the sockets of `plan`, checked, that its workers listen at: nothing is started before all
+ * are open.  For a reload again, with the new plan: a socket with the same address is kept with
+ * all who wait there, and one that is gone is closed.  False with faults added, and what was open
+ * before is as it was.  The plan must outlive the driver, or the next call.
+ * Windows: refuses them. */
+bool platform_listen(const struct plan *plan, struct faults *faults);
 /* Zeroed memory that stays; NULL when there is none.  For the start alone.
  * Windows: HeapAlloc. */
 void *platform_allocate(size_t size);
@@ -122,6 +128,9 @@ bool platform_shares(const struct platform_signal *arrived);
  * Windows: CTRL_BREAK to the process group for INT and TERM; nothing else can be sent. */
 void platform_send(struct run_id run, int signal, bool group, const struct platform_signal *arrived,
                    bool wake);
+
+/* The run is a logger's: once those that write to it are gone, its standard input ends. */
+void platform_end_input(struct run_id run);
 
 /* Is the run's process stopped (job control)?  Windows: never. */
 bool platform_stopped(struct run_id run);

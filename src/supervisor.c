@@ -91,6 +91,10 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
     bool inherited = worker != NULL && worker->rungs[action->rung].signal == 0;
     if (action->rung == 0)
         supervisor->notes[action->run.slot].asked_at = supervisor->core->now;
+    if (worker != NULL && worker->is_logger) {
+        platform_end_input(action->run); /* what waits in its pipe is still to be written */
+        return;
+    }
     if (inherited && (supervisor->delivered & signal_bit(signal))) {
         /* The keyboard was faster: one Ctrl-C is one SIGINT. */
         supervisor->notes[action->run.slot].sent |= signal_bit(signal);
@@ -468,6 +472,9 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)
         control_job_ended(supervisor, run, end, false);
+    const struct plan_worker *worker = worker_of(supervisor, run.slot);
+    if (worker != NULL && worker->is_logger && supervisor->core->phase != PHASE_RUNNING)
+        platform_end_input(run); /* it will not be started again */
     if (supervisor->report != NULL)
         timeline_ended(supervisor, run, end, left);
     step(supervisor, &event);
@@ -544,6 +551,7 @@ static void convert_worker(const struct plan_worker *plan, struct core_worker *w
 {
     worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
     worker->wave = plan->wave;
+    worker->attends = plan->is_logger;
     worker->autostart = true;
     worker->ready_timeout = NEVER;
     worker->restart = plan->restart;

@@ -185,6 +185,11 @@ def check_reference(binary, options, path):
             copy.flush()
             result = output(binary, "check", copy.name)
             check(result.returncode == 0, f"{path.name}: {key} switched on: {result.stderr.strip()}")
+    # The example's first worker has a few of the keys as well.
+    last = text[text.rindex("\n["):]
+    twice = [key for key in wanted["worker"] if len(re.findall(rf"^;?{key} =", last, re.M)) > 1]
+    twice += [key for key in wanted["aiorun"] if len(re.findall(rf"^;?{key} =", text, re.M)) > 1]
+    check(not twice, f"{path.name}: has these twice: {twice}")
     for section, keys in wanted.items():
         missing = set(keys) - {key for where, key in found if where == section}
         check(not missing, f"{path.name}: [{section}] lacks {' '.join(sorted(missing))}")

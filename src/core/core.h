@@ -136,6 +136,7 @@ struct core_worker {
     uint32_t rung_count;            /* 1..CORE_RUNGS_MAX */
     msec rung_time[CORE_RUNGS_MAX]; /* until the next rung, after the last until KILL; never more
                                        than the cap, outside a shutdown too */
+    bool attends;                   /* it only serves others: alone it is nothing to run on for */
     msec shield_timeout;            /* of a shield that names no deadline, once its run is asked */
 };
 

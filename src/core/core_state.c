@@ -274,6 +274,12 @@ void core_free_job(struct core *core, struct core_slot *slot)
         core->jobs_present--;
 }
 
+/* Is it a worker's, and one to run on for? */
+static bool counts(const struct core *core, const struct core_slot *slot)
+{
+    return slot->kind == CORE_WORKER && !core->config.workers[slot->owner].attends;
+}
+
 void core_set_life(struct core *core, struct core_slot *slot, enum core_life life)
 {
     bool was_present = core_is_present(slot);
@@ -286,7 +292,7 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
     if (core_is_present(slot) != was_present)
         core_count_presence(core, slot, was_present ? (uint32_t)-1 : 1);
     uint32_t change = (uint32_t)core_is_up(slot) - (uint32_t)was_up;
-    if (slot->kind == CORE_WORKER)
+    if (counts(core, slot))
         core->workers_up += change;
     if (slot->kind == CORE_JOB && !slot->joined)
         core->jobs_running += change;

@@ -86,7 +86,8 @@ static void refresh_wish(struct core *core, struct core_slot *slot)
     bool serves = slot->life == CORE_UP && slot->ready && !slot->requested && !slot->why;
     member->wished = wished;
     member->prepared = member->prepared && wished;
-    core->workers_wanted += wished ? 1 : (uint32_t)-1;
+    if (!worker_of(core, team)->attends)
+        core->workers_wanted += wished ? 1 : (uint32_t)-1;
     core_set_awaited(core, slot, wished && !serves);
     if (team->turn == core_index(core, slot))
         core_list_team(core, team);

@@ -24,6 +24,15 @@ static enum plan_source source_of(const struct plan *plan, const char *name)
     return option_source(row_of(name), plan, &plan->worker);
 }
 
+/* What the command line or the environment says of all workers of a file is judged once, in
+ * `plan->worker`, and not again in each of them. */
+static bool is_judged_before(const struct plan *plan, const struct plan_worker *worker,
+                             const struct option *a, const struct option *b)
+{
+    return worker != &plan->worker && option_source(a, plan, worker) != SOURCE_FILE &&
+           option_source(b, plan, worker) != SOURCE_FILE;
+}
+
 /* Two options that exclude each other.  (Where one is from the environment and the other from the
  * command line, cli_parse() has let the latter win; and config_load() has let both win over the
  * file.) */
@@ -36,7 +45,8 @@ static void check_pairs(const struct plan *plan, const struct plan_worker *worke
             continue;
         for (size_t j = i + 1; j < option_count; j++) {
             const struct option *b = &option_table[j];
-            if (!option_in_force(b, plan, worker) || !option_contradicts(a, b))
+            if (!option_in_force(b, plan, worker) || !option_contradicts(a, b) ||
+                is_judged_before(plan, worker, a, b))
                 continue;
             char place[OPTION_PLACE_MAX], other[OPTION_PLACE_MAX];
             fault_add(faults, option_place_in(b, plan, worker, place),
@@ -114,7 +124,7 @@ static void check_user(const struct plan *plan, const struct plan_worker *worker
     const char *user = worker->attributes.user;
     const char *colon = user != NULL ? strchr(user, ':') : NULL;
     char place[OPTION_PLACE_MAX];
-    if (colon == NULL)
+    if (colon == NULL || is_judged_before(plan, worker, row_of("user"), row_of("group-name")))
         return;
     if (colon == user || colon[1] == '\0' || strchr(colon + 1, ':') != NULL)
         fault_add(faults, place_of(plan, worker, "user", place),
@@ -170,9 +180,9 @@ static void check_workers(struct plan *plan, struct faults *faults)
 {
     char place[PLAN_PLACE_MAX];
     check_fleet_terminal(plan, faults);
+    check_worker(plan, &plan->worker, faults);
     for (uint32_t i = 0; i < plan->fleet_size; i++)
         check_worker(plan, &plan->fleet[i], faults);
-    finish_worker(plan, &plan->worker);
     check_fleet(plan, faults);
     plan->workers = plan->fleet;
     plan->worker_count = plan->fleet_size;

@@ -1,5 +1,6 @@
 #include "plan/check_fleet.h"
 
+#include "plan/logger.h"
 #include "plan/option_table.h"
 #include "plan/parse.h"
 
@@ -91,7 +92,8 @@ static void add_names(struct graph *graph, struct plan_worker *worker, const cha
 
 static bool resolve(struct graph *graph, struct plan_worker *worker)
 {
-    uint32_t count = count_names(worker->after_names) + count_names(worker->needs_names);
+    bool logs = worker->output.kind == OUTPUT_PIPE;
+    uint32_t count = count_names(worker->after_names) + count_names(worker->needs_names) + logs;
     if (count == 0)
         return true;
     worker->after = malloc(count * sizeof *worker->after);
@@ -99,6 +101,11 @@ static bool resolve(struct graph *graph, struct plan_worker *worker)
         return false;
     add_names(graph, worker, worker->after_names, "after");
     add_names(graph, worker, worker->needs_names, "needs");
+    bool named = false;
+    for (uint32_t i = 0; logs && i < worker->after_count; i++)
+        named = named || worker->after[i].worker == worker->logger;
+    if (logs && !named)
+        worker->after[worker->after_count++] = (struct plan_dependency){.worker = worker->logger};
     return true;
 }
 
@@ -177,6 +184,8 @@ static bool sort_by_wave(struct graph *graph)
         *worker = plan->fleet[i];
         for (uint32_t n = 0; n < worker->after_count; n++)
             worker->after[n].worker = moved[worker->after[n].worker];
+        if (worker->output.kind == OUTPUT_PIPE)
+            worker->logger = moved[worker->logger];
     }
     free(start);
     free(plan->fleet);
@@ -191,10 +200,17 @@ struct claim {
     const struct plan_worker *worker;
 };
 
+/* `tcp:*:80 tcp6:*:80` are two addresses, but those of a host in brackets are the same. */
+static int family_of(const struct plan_listen *listen)
+{
+    bool is_ipv6 = listen->kind == LISTEN_TCP && strchr(listen->host, ':') != NULL;
+    return (int)(is_ipv6 ? LISTEN_TCP6 : listen->kind);
+}
+
 /* By address; the same ones by their place in the file. */
 static int compare_addresses(const struct plan_listen *a, const struct plan_listen *b)
 {
-    int order = (a->kind == LISTEN_UNIX) - (b->kind == LISTEN_UNIX);
+    int order = family_of(a) - family_of(b);
     if (order == 0)
         order = (int)a->port - (int)b->port;
     return order != 0 ? order : strcmp(a->host, b->host);
@@ -241,20 +257,61 @@ static bool check_addresses(struct graph *graph)
     return true;
 }
 
+/* Other workers of one name were refused with their headings. */
+static void check_logger_names(struct graph *graph)
+{
+    for (uint32_t i = 1; i < graph->plan->fleet_size; i++) {
+        const struct plan_worker *a = graph->by_name[i - 1], *b = graph->by_name[i];
+        char place[PLAN_PLACE_MAX];
+        if (strcmp(a->name, b->name) == 0 && (a->is_logger || b->is_logger))
+            fault_add(graph->faults,
+                      plan_place(graph->plan, a->is_logger ? b->line : a->line, place),
+                      "worker '%s' has the name of another one's logger", a->name);
+    }
+}
+
+/* Where we listen ourselves, a connection is made whether anybody accepts it or not. */
+static void check_ready_address(struct graph *graph, const struct plan_worker *worker)
+{
+    char words[PLAN_READY_TCP_MAX + 1], place[OPTION_PLACE_MAX];
+    const char *host;
+    uint16_t port;
+    if (worker->ready.kind != READY_TCP)
+        return;
+    strcpy(words, worker->ready.text);
+    parse_host(words, &host, &port);
+    for (uint32_t i = 0; i < graph->plan->fleet_size; i++) {
+        const struct plan_listens *listens = &graph->plan->fleet[i].listen;
+        for (size_t n = 0; n < listens->count; n++) {
+            const struct plan_listen *listen = &listens->items[n];
+            bool same = strcmp(listen->host, "*") == 0 || strcmp(listen->host, host) == 0;
+            if (listen->kind != LISTEN_UNIX && listen->port == port && same)
+                fault_add(
+                    graph->faults, place_of(graph, worker, "ready", place),
+                    "the supervisor itself listens at 'tcp:%s', for worker '%s': a connection "
+                    "there says nothing",
+                    worker->ready.text, graph->plan->fleet[i].name);
+        }
+    }
+}
+
 void check_fleet(struct plan *plan, struct faults *faults)
 {
+    bool added = logger_add_all(plan, faults);
     uint32_t count = plan->fleet_size;
     struct graph graph = {.plan = plan, .faults = faults};
     graph.by_name = malloc((count + 1) * sizeof *graph.by_name);
     graph.stack = malloc((count + 1) * sizeof *graph.stack);
     graph.next = calloc(count + 1, sizeof *graph.next);
     graph.state = calloc(count + 1, sizeof *graph.state);
-    bool done = graph.by_name != NULL && graph.stack != NULL && graph.next != NULL &&
+    bool done = added && graph.by_name != NULL && graph.stack != NULL && graph.next != NULL &&
                 graph.state != NULL && check_addresses(&graph);
     for (uint32_t i = 0; done && i < count; i++)
         graph.by_name[i] = &plan->fleet[i];
-    if (done)
+    if (done) {
         qsort(graph.by_name, count, sizeof *graph.by_name, compare_names);
+        check_logger_names(&graph);
+    }
     for (uint32_t i = 0; done && i < count; i++)
         done = resolve(&graph, &plan->fleet[i]);
     if (done)
@@ -263,6 +320,8 @@ void check_fleet(struct plan *plan, struct faults *faults)
         if (graph.state[i] == UNSEEN)
             walk(&graph, i);
     }
+    for (uint32_t i = 0; done && i < count; i++)
+        check_ready_address(&graph, &plan->fleet[i]);
     if (!done || !sort_by_wave(&graph)) {
         char place[PLAN_PLACE_MAX];
         fault_add(faults, plan_place(plan, 0, place), "no memory is left to check it");

@@ -72,7 +72,10 @@ static void take(struct reader *reader, const struct option *option, const char 
     char place[OPTION_PLACE_MAX];
     option_place(option, SOURCE_COMMAND_LINE, place);
     reader->plan->source[option - option_table] = SOURCE_COMMAND_LINE;
-    option_set(option, reader->plan, &reader->plan->worker, value, place, reader->faults);
+    bool good =
+        option_set(option, reader->plan, &reader->plan->worker, value, place, reader->faults);
+    if (!good && strcmp(option->name, "config") == 0)
+        reader->wants_command = false; /* it was said what to run, if badly */
 }
 
 /* Takes the next word as the option's argument; returns what follows. */
@@ -409,15 +412,12 @@ void cli_parse(struct plan *plan, char **argv, char **environment, struct faults
         read_drop_in(&reader, *entry);
     if (plan->config != NULL && plan->worker.argv != NULL)
         fault_add(faults, "option --config",
-                  "it contradicts the command after '--', only one of "
-                  "them is allowed");
+                  "it contradicts the command after '--', only one of them is allowed");
     if (plan->mode != MODE_LAUNCH || plan->worker.argv != NULL)
         return;
-    if (plan->config != NULL) {
+    if (plan->config != NULL)
         plan->mode = MODE_FLEET;
-        return;
-    }
-    if (plan->forever && reader.wants_command)
+    else if (plan->forever && reader.wants_command)
         plan->mode = MODE_FOREVER;
     else if (reader.wants_command && !reader.lost)
         fault_add(faults, NULL,

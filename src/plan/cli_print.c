@@ -366,6 +366,8 @@ size_t cli_print_config(const struct plan *plan, char *buffer, size_t size)
     text_add(&text, "[aiorun]\n");
     add_scope(&text, plan, &plan->worker, SCOPE_SUPERVISOR);
     for (uint32_t i = 0; i < count; i++) {
+        if (workers[i].is_logger)
+            continue; /* made of another one's `output` */
         text_add(&text, "\n[worker:%s]\n", workers[i].name);
         if (workers[i].argv != NULL)
             add_command(&text, workers[i].argv);

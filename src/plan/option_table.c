@@ -163,8 +163,8 @@ const struct option option_table[] = {
     {.name = "ready", .scope = SCOPE_WORKER, .type = TYPE_READY,
      .field = IN_WORKER(ready),
      .argument = "HOW", .group = CONTROL,
-     .help = "when the command counts as ready: exec, notify, control, fd:N or after:D; notify "
-             "under NOTIFY_SOCKET, else exec"},
+     .help = "when the command counts as ready: exec, notify, control, fd:N, after:D, "
+             "tcp:HOST:PORT or exec:CMD; notify under NOTIFY_SOCKET, else exec"},
     {.name = "executor-workers", .scope = SCOPE_SUPERVISOR, .type = TYPE_INTEGER,
      .field = IN_PLAN(executor_workers), .min = 1, .max = 1000,
      .argument = "N", .group = CONTROL,

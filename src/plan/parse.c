@@ -1,5 +1,6 @@
 #include "plan/parse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define WORD_MAX 64 /* longer than any signal or sane number */
@@ -306,6 +307,26 @@ bool parse_limit(const char *text, struct plan_limit_value *value)
     return true;
 }
 
+static bool is_address(const char *text)
+{
+    char words[PLAN_READY_TCP_MAX + 1];
+    const char *host;
+    uint16_t port;
+    if (strlen(text) >= sizeof words)
+        return false;
+    strcpy(words, text);
+    return parse_host(words, &host, &port);
+}
+
+static bool is_command(const char *text)
+{
+    char **argv;
+    bool good = parse_command(text, &argv);
+    if (good)
+        free(argv);
+    return good;
+}
+
 bool parse_ready(const char *text, struct plan_ready *value)
 {
     static const struct {
@@ -323,6 +344,10 @@ bool parse_ready(const char *text, struct plan_ready *value)
     else if (strncmp(text, "after:", 6) == 0 && parse_duration(text + 6, &ready.time) &&
              ready.time != NEVER)
         ready.kind = READY_AFTER;
+    else if (strncmp(text, "tcp:", 4) == 0 && is_address(text + 4))
+        ready = (struct plan_ready){.kind = READY_TCP, .text = text + 4};
+    else if (strncmp(text, "exec:", 5) == 0 && is_command(text + 5))
+        ready = (struct plan_ready){.kind = READY_COMMAND, .text = text + 5};
     ready.fd = (int)fd;
     if (ready.kind != READY_AUTO)
         *value = ready;

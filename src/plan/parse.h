@@ -67,6 +67,10 @@ bool parse_name(const char *text);
  * the cursor moved, when what stands there is no name. */
 bool parse_next_name(const char **cursor, char *name);
 
+/* `HOST:PORT` to connect to, an IPv6 address in brackets.  Cuts `text` in two, where `*host` then
+ * points. */
+bool parse_host(char *text, const char **host, uint16_t *port);
+
 /* Addresses with blanks between them, in shell quoting; at least one: `tcp:HOST:PORT`,
  * `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller frees `*value` with
  * parse_free_listen(). */

@@ -151,6 +151,16 @@ static bool read_host(char *text, struct plan_listen *listen)
     return strspn(text, ALNUM "._-") == strlen(text);
 }
 
+bool parse_host(char *text, const char **host, uint16_t *port)
+{
+    struct plan_listen address = {.kind = LISTEN_TCP};
+    if (!read_host(text, &address) || strcmp(address.host, "*") == 0 || *address.host == '\0')
+        return false;
+    *host = address.host;
+    *port = address.port;
+    return true;
+}
+
 /* Reads `/PATH` or `/PATH:MODE` and cuts the latter in two. */
 static bool read_path(char *text, struct plan_listen *listen)
 {

@@ -39,6 +39,8 @@ static void free_worker(struct plan_worker *worker)
     parse_free_health(&worker->health);
     free(worker->after);
     free(worker->lines);
+    free(worker->own_name);
+    worker->own_name = NULL;
     worker->after = NULL;
     worker->lines = NULL;
 }

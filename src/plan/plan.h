@@ -100,14 +100,19 @@ enum plan_ready_kind {
     READY_CONTROL, /* `ready` on the control pipe */
     READY_FD,      /* a newline on a descriptor, as s6's programs do */
     READY_AFTER,   /* after a while */
+    READY_TCP,     /* it accepts connections */
+    READY_COMMAND, /* a command succeeds */
 };
 
 /* When a run counts as ready. */
 struct plan_ready {
     enum plan_ready_kind kind;
-    int fd;    /* READY_FD */
-    msec time; /* READY_AFTER */
+    int fd;           /* READY_FD */
+    msec time;        /* READY_AFTER */
+    const char *text; /* READY_TCP: HOST:PORT; READY_COMMAND: the command, in shell quoting */
 };
+
+#define PLAN_READY_TCP_MAX 300 /* bytes of HOST:PORT */
 
 /* A socket that is opened once and given to every run as one of LISTEN_FDS. */
 enum plan_listen_kind {
@@ -199,7 +204,11 @@ struct plan_worker {
     /* Made by check_plan(). */
     struct plan_dependency *after;
     uint32_t after_count;
-    uint32_t wave; /* 0: waits for nobody; else one more than the last that it waits for */
+    uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
+    bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
+                        the end of its input, not by the signal of its first rung */
+    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
+    char *own_name;  /* of a logger: what `name` points to */
 
     uint32_t line;   /* of its section in the file; 0: it is in none */
     uint32_t *lines; /* of its options, by their row in the table; 0: not in the file */

@@ -366,17 +366,22 @@ void command_begin(struct command *command)
     command->environment[command->environment_count] = NULL;
 }
 
-char *command_add(struct command *command, const char *format, ...)
+void command_add_entry(struct command *command, char *entry)
 {
-    char *entry = variables[command->variables];
     char **place = command->environment + command->environment_count + command->variables;
-    va_list arguments;
     assert(command->variables < COMMAND_VARIABLES);
-    va_start(arguments, format);
-    vsnprintf(entry, VARIABLE_MAX, format, arguments);
-    va_end(arguments);
     command->variables++;
     place[0] = entry;
     place[1] = NULL;
+}
+
+char *command_add(struct command *command, const char *format, ...)
+{
+    char *entry = variables[command->variables];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(entry, VARIABLE_MAX, format, arguments);
+    va_end(arguments);
+    command_add_entry(command, entry);
     return entry;
 }

@@ -153,6 +153,7 @@ void platform_join(struct run_id id)
     job->fds[0] = passed->fds[0];
     passed->count = 0;
     jobs.joined++;
+    cgroup_join(id.slot, process->pid);
     loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
     loop_watch(jobs.loop, &job->io);

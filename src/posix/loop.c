@@ -92,18 +92,47 @@ static unsigned plan_backend(const struct plan *plan)
     return many ? EVBACKEND_EPOLL : backends[plan->loop];
 }
 
+/* Each run takes descriptors of ours: as many as we are allowed. */
+static void raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &inherited.files) < 0)
+        return;
+    limit = inherited.files;
+    limit.rlim_cur = limit.rlim_max;
+    inherited.raised_files =
+        limit.rlim_cur != inherited.files.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+/* Where we were started without one of these, a descriptor of our own would take its place, and
+ * what is written there would go astray.  Close-on-exec: to commands it is as it was. */
+static void fill_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
     unsigned wanted = plan_backend(plan);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
-    ready_begin();
+    if (plan_is_fleet(plan)) {
+        fill_standard();
+        raise_files();
+    }
+    ready_begin(plan);
     if (!plan->no_control)
         channel_open_outer();
     terminal_open(plan);
     if (wanted != 0 && !(ev_supported_backends() & wanted))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
+    probe_prepare(plan, faults);
+    platform_listen(plan, faults);
+    if (faults->count > 0)
+        listen_close();
     report_file_open(plan->report, faults);
 }
 
@@ -155,6 +184,21 @@ static void on_never(struct ev_loop *loop, ev_periodic *watcher, int events)
     (void)loop, (void)watcher, (void)events;
 }
 
+/* What only the workers of a file have. */
+static int open_fleet(const struct plan *plan, uint32_t slots)
+{
+    if (!output_open(driver.loop, plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot open what the output of workers goes through: %s",
+                 strerror(errno));
+        return -1;
+    }
+    if (!cgroup_open(plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of cgroups");
+        return -1;
+    }
+    return 0;
+}
+
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
     driver.supervisor = supervisor;
@@ -169,10 +213,13 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     }
     if (!channel_open_all(driver.loop, supervisor, slots) ||
         !jobs_open(driver.loop, supervisor, slots) ||
-        !ready_open(driver.loop, supervisor, plan, slots)) {
+        !ready_open(driver.loop, supervisor, plan, slots) ||
+        !probe_open(driver.loop, supervisor, slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
+    if (plan_is_fleet(plan) && open_fleet(plan, slots) < 0)
+        return -1;
     if (!admin_socket_open(driver.loop, supervisor, plan)) {
         platform_close();
         return -1;
@@ -191,6 +238,9 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
 void platform_close(void)
 {
     /* Memory and descriptors are the kernel's to clear up: we are about to leave. */
+    capture_close();
+    listen_close();
+    cgroup_close();
     admin_socket_close();
     terminal_close();
 }
@@ -270,6 +320,8 @@ void platform_census(void)
         if (slot > 0 && !run->tree)
             continue;
         run->tree = found & CENSUS_LEFT;
+        if (slot > 0 && !run->tree)
+            cgroup_remove(slot);
         supervisor_tree(driver.supervisor, (struct run_id){slot, run->generation},
                         found & CENSUS_LEFT, found & CENSUS_FRESH);
     }
@@ -316,6 +368,8 @@ static void take_status(pid_t pid, int status)
     }
     if (slot == NO_SLOT) {
         tree_forget(pid);
+        if (probe_ended(pid, status))
+            return;
         supervisor_adopted_ended(driver.supervisor, pid, ending_of(status));
         return;
     }
@@ -335,8 +389,12 @@ static void report_ended(void)
         run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
         channel_drain(id);
         ready_ended(slot);
+        probe_stop(slot);
+        output_ended(slot);
         run->tree = false;
         bool left = run->has_tree && tree_left(slot);
+        if (!left)
+            cgroup_remove(slot);
         supervisor_ended(driver.supervisor, id, run->end, left);
     }
 }

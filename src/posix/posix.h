@@ -6,11 +6,17 @@
  *   start.c     what a run is given, and platform_start()
  *   procfs.c    who is there, as /proc tells
  *   tree.c      whose they are, and asking, killing, listing them
+ *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
  *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
+ *   listen.c    sockets that are opened once, and passed on
+ *   output.c    where the output of workers goes
+ *   capture.c   lines that we pass on
+ *   sink.c      what they write, on its way to our own output
+ *   probe.c     the readiness that is asked for
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  memory
  *   loop.c      libev, reaping, and most of platform.h
@@ -24,6 +30,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* ---- signals.c ---- */
@@ -37,6 +44,8 @@ struct inherited {
     bool ignores_children; /* SIGCHLD was ignored */
     pid_t parent;
     pid_t pid, session, group;
+    bool raised_files;   /* we have raised our own limit of descriptors; commands get the old one */
+    struct rlimit files; /* that one */
     bool keeps_outer; /* the control pipe of an aiorun around us is not ours, but our command's */
 };
 
@@ -113,6 +122,7 @@ struct command {
     char **environment; /* ends in NULL; room for COMMAND_VARIABLES more is kept */
     size_t environment_count, environment_room; /* entries, and how many may be added */
     size_t variables;                           /* of those added for this start */
+    int control_fd;                             /* where a run finds its control pipe */
     const struct plan_attributes *attributes;   /* NULL: none */
     struct credentials credentials;
 };
@@ -141,12 +151,15 @@ void command_begin(struct command *command);
 char *command_add(struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same, of one that lives longer than the start. */
+void command_add_entry(struct command *command, char *entry);
+
 /* The user that the run's command is to be, or was, started as. */
 uid_t command_user(struct run_id run);
 
 /* ---- spawn.c ---- */
 
-#define SPAWN_PASSES_MAX    8
+#define SPAWN_PASSES_MAX    64
 #define SPAWN_PID_VARIABLES 2
 
 enum spawn_place {
@@ -160,6 +173,7 @@ struct spawn {
     enum spawn_place place;
     int terminal; /* >= 0: make the new group this terminal's foreground group */
     bool null_stdin;
+    int cgroup;                               /* >= 0: its cgroup.procs */
     int death_signal;                         /* when we die; 0: none */
     const char *cwd;                          /* instead of the attributes'; NULL: as they say */
     char *pid_variables[SPAWN_PID_VARIABLES]; /* where its pid is to be written; NULL: nowhere */
@@ -175,6 +189,7 @@ void spawn_pass(struct spawn *spawn, int from, int to);
 /* Where a child failed before its program ran. */
 enum spawn_stage {
     SPAWN_FORK,
+    SPAWN_CGROUP,
     SPAWN_NEW_SESSION,
     SPAWN_NEW_GROUP,
     SPAWN_FOREGROUND,
@@ -245,6 +260,36 @@ bool procfs_children(bool (*visit)(pid_t pid, void *context), void *context);
 
 /* Fills in what a person wants to know of a process. */
 void procfs_describe(const struct process *process, struct platform_process *description);
+
+/* ---- cgroup.c ---- */
+
+/* Divides our own cgroup where a worker has a limit, and warns of what cannot be enforced; false
+ * without memory. */
+bool cgroup_open(const struct plan *plan, uint32_t slots);
+
+/* As output_reload(). */
+bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* Before the start of a worker's "run", of a "job" or what is "beside" it: makes it a cgroup, if
+ * the worker has a limit.  False with errno.  cgroup_started() comes after the start. */
+bool cgroup_start(uint32_t slot, uint32_t worker, uint32_t instance, const char *kind,
+                  struct spawn *spawn);
+void cgroup_started(uint32_t slot, bool ok);
+
+/* The process, whatever run it came from, is the job in this slot from now on. */
+void cgroup_join(uint32_t slot, pid_t pid);
+
+/* The slot in whose cgroup the process is; NO_SLOT: in none. */
+uint32_t cgroup_owner(pid_t pid);
+
+/* Kills all in the slot's cgroup at once, if there is one. */
+void cgroup_kill(uint32_t slot);
+
+/* Nothing of the run is left. */
+void cgroup_remove(uint32_t slot);
+
+/* Removes them all, and takes us back to where we were. */
+void cgroup_close(void);
 
 /* ---- runs.c ---- */
 
@@ -357,7 +402,7 @@ void jobs_started(struct run_id id, struct command *command);
 /* ---- ready.c ---- */
 
 /* Looks at what the environment says of a service manager, and whether there is one. */
-void ready_begin(void);
+void ready_begin(const struct plan *plan);
 bool ready_has_manager(void);
 
 /* Is this entry of our environment meant for us, so that no command gets it as it is? */
@@ -375,6 +420,103 @@ void ready_started(uint32_t slot, bool ok);
 
 /* The run's process was reaped: takes in what it told last, and closes. */
 void ready_ended(uint32_t slot);
+
+/* ---- probe.c ---- */
+
+/* Looks up addresses and commands of the workers that are asked whether they are ready, for
+ * probe_open() or probe_reload(), which come next; adds faults, allocates. */
+void probe_prepare(const struct plan *plan, struct faults *faults);
+bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+/* As output_reload(); runs_at() is to tell the new plan's workers already. */
+bool probe_reload(uint32_t slots, const uint32_t *old_slot_of);
+
+/* The run of this worker was started: asks until it is ready, or over. */
+void probe_start(uint32_t slot, const struct plan_worker *worker);
+void probe_stop(uint32_t slot);
+
+/* Was the child that is reaped a question, with its end the answer? */
+bool probe_ended(pid_t pid, int status);
+
+/* ---- listen.c ---- */
+
+#define LISTEN_FDS_START 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+
+/* Gives the run of this worker its sockets, and tells it of them. */
+void listen_start(uint32_t worker, struct command *command, struct spawn *spawn);
+
+/* Closes them, and removes their files. */
+void listen_close(void);
+
+/* ---- output.c ---- */
+
+/* Allocates, and opens the pipes into loggers; false with errno. */
+bool output_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
+
+/* Before the start of a worker's run: opens what its output goes to, and of a logger its input.
+ * False with errno.  output_started() comes after the start, with its pid or -1. */
+bool output_start(uint32_t slot, uint32_t worker, uint32_t instance, struct spawn *spawn);
+void output_started(uint32_t slot, pid_t pid);
+
+/* The run's process is gone: passes on what it wrote, as far as there is room. */
+void output_ended(uint32_t slot);
+
+/* A new plan: what was in old_slot_of[slot] is in `slot` from now on, and NO_SLOT means that it is
+ * new; whoever has no place any more is down.  The old plan must still be there.  False with errno.
+ */
+bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* A pipe, large where that is allowed; and another end of the same pipe, with flags of its own
+ * (proc_pid_fd(5)).  -1 with errno. */
+int output_pipe(int ends[2]);
+int output_open_again(int fd, int flags);
+
+/* ---- capture.c ---- */
+
+/* Allocates, where the plan needs it; false without memory.  For the second see output_reload(). */
+bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
+bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* Opens a pipe whose lines are passed on; returns the end for the run, which is the caller's to
+ * close after the start.  -1 with errno. */
+int capture_start(uint32_t slot, uint32_t worker, uint32_t instance);
+void capture_started(uint32_t slot, pid_t pid);
+
+/* Passes on what comes from `fd`, which is not to wait and is ours to close; until its end, or
+ * until that is stopped. */
+void capture_watch(uint32_t slot, uint32_t worker, int fd);
+bool capture_is_open(uint32_t slot);
+void capture_stop(uint32_t slot);
+
+/* Passes on what can be read now, as far as there is room. */
+void capture_drain(uint32_t slot);
+
+/* Passes on what there is of everybody, and does not wait long for it. */
+void capture_close(void);
+
+/* ---- sink.c ---- */
+
+/* Opens `fd`, which need not be there, for lines that must not be lost; `drained` is called when it
+ * has been full and is not any more.  Allocates; false without memory. */
+bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void));
+
+/* Where a line of at most `size` bytes may be put; NULL: wait until it is drained.  sink_add() says
+ * how many bytes it became. */
+char *sink_room(size_t size);
+void sink_add(size_t size);
+
+/* Writes as much as there is room for; true when all is written, or lost because it is broken. */
+bool sink_flush(void);
+
+/* The same, but waits for room until then. */
+bool sink_wait(msec until);
+
+/* Does something wait to be written where log lines go too?  Then they come after it, if they find
+ * room: in the middle of a line they would be misread. */
+bool sink_comes_first(void);
+bool sink_append(const char *line, size_t length);
+
+void sink_close(void);
 
 /* ---- terminal.c ---- */
 

@@ -39,6 +39,7 @@ static struct {
     bool stuck;            /* it was waited for in vain, and not heard of since */
     uint64_t watchdog;     /* WATCHDOG_USEC; 0: none is kept on us */
     bool passes_listening; /* LISTEN_FDS are for us, so for our command */
+    bool has_fleet;        /* whose workers have LISTEN_FDS of their own, if any */
     int close_later[2];    /* the run's ends, until it has them */
     size_t close_count;
 } ready = {.fd = -1};
@@ -51,13 +52,14 @@ static bool is_our_pid(const char *name)
     return value != NULL && strtol(value, NULL, 10) == inherited.pid;
 }
 
-void ready_begin(void)
+void ready_begin(const struct plan *plan)
 {
     const char *watchdog = getenv("WATCHDOG_USEC");
     ready.manager = getenv("NOTIFY_SOCKET");
     if (ready.manager != NULL && ready.manager[0] != '/' && ready.manager[0] != '@')
         ready.manager = NULL;
     ready.passes_listening = is_our_pid("LISTEN_PID");
+    ready.has_fleet = plan_is_fleet(plan);
     bool ours = getenv("WATCHDOG_PID") == NULL || is_our_pid("WATCHDOG_PID");
     if (ready.manager != NULL && watchdog != NULL && ours)
         ready.watchdog = strtoull(watchdog, NULL, 10);
@@ -71,7 +73,10 @@ bool ready_has_manager(void)
 bool ready_drops(const char *entry)
 {
     if (strncmp(entry, "LISTEN_PID=", 11) == 0)
-        return ready.passes_listening;
+        return ready.passes_listening || ready.has_fleet;
+    if (ready.has_fleet &&
+        (strncmp(entry, "LISTEN_FDS=", 11) == 0 || strncmp(entry, "LISTEN_FDNAMES=", 15) == 0))
+        return true;
     return ready.manager != NULL &&
            (strncmp(entry, "NOTIFY_SOCKET=", 14) == 0 ||
             strncmp(entry, "WATCHDOG_USEC=", 14) == 0 || strncmp(entry, "WATCHDOG_PID=", 13) == 0);

@@ -307,11 +307,15 @@ _Noreturn static void run_child(const struct spawn *spawn, struct report *report
         report->early = seen;
         keep_keys_out();
     }
+    if (spawn->cgroup >= 0 && write(spawn->cgroup, "0", 1) < 0)
+        fail(report, SPAWN_CGROUP, 0);
     take_place(spawn, report);
     pass_descriptors(spawn, report);
     for (size_t i = 0; i < SPAWN_PID_VARIABLES; i++)
         if (spawn->pid_variables[i] != NULL)
             write_pid(spawn->pid_variables[i]);
+    if (inherited.raised_files && setrlimit(RLIMIT_NOFILE, &inherited.files) < 0)
+        fail(report, SPAWN_LIMIT, LIMIT_NOFILE);
     set_attributes(spawn, report);
     if (spawn->death_signal != 0)
         set_death_signal(spawn->death_signal, report);
@@ -423,6 +427,7 @@ static void explain_attribute(const struct spawn *spawn, const struct spawn_fail
     };
     static const char *const verbs[] = {
         [SPAWN_FORK] = "create a process",
+        [SPAWN_CGROUP] = "enter the cgroup",
         [SPAWN_NEW_SESSION] = "start a session",
         [SPAWN_NEW_GROUP] = "start a process group",
         [SPAWN_FOREGROUND] = "take the terminal's foreground",

@@ -1,3 +1,4 @@
+#include "plan/option_table.h"
 #include "plan/parse.h"
 #include "posix/posix.h"
 #include "report/log.h"
@@ -20,7 +21,6 @@ static struct {
     struct companions *companions;
     struct command handler, callback, on_error;
     struct command job;  /* the one that is being started */
-    int control_fd;      /* where a run finds its control pipe */
     uint32_t main_slot;  /* of the launcher's command */
     kernel_sigset early; /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
@@ -32,6 +32,41 @@ static bool is_inherited(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
     return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* Does the worker's run have something else there?  What was open when we started is its already.
+ */
+static bool is_taken(const struct plan_worker *worker, int fd)
+{
+    bool is_socket = fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->listen.count;
+    bool tells_ready = worker->ready.kind == READY_FD && worker->ready.fd == fd;
+    return is_socket || tells_ready || is_inherited(fd);
+}
+
+/* dash redirects single digits only. */
+static int choose_control_fd(const struct plan_worker *worker)
+{
+    int fd = 9;
+    while (fd >= 3 && is_taken(worker, fd))
+        fd--;
+    for (fd = fd >= 3 ? fd : 10; is_taken(worker, fd); fd++)
+        ;
+    return fd;
+}
+
+static void check_descriptors(const struct plan *plan, const struct plan_worker *worker,
+                              struct faults *faults)
+{
+    int fd = worker->ready.fd, sockets_end = LISTEN_FDS_START + (int)worker->listen.count;
+    char place[OPTION_PLACE_MAX];
+    if (plan->control_fd >= 0 && is_taken(worker, plan->control_fd))
+        fault_add(faults, "option --control-fd", "descriptor %d is %s already", plan->control_fd,
+                  is_inherited(plan->control_fd) ? "open" : "in use");
+    if (worker->ready.kind == READY_FD && fd < sockets_end)
+        fault_add(faults,
+                  option_place_in(option_find("ready", strlen("ready")), plan, worker, place),
+                  "descriptor %d is one of its sockets, which are %d to %d", fd, LISTEN_FDS_START,
+                  sockets_end - 1);
 }
 
 static void prepare_companions(uint32_t index, struct faults *faults)
@@ -55,6 +90,17 @@ static void prepare_companions(uint32_t index, struct faults *faults)
         command_prepare_beside(&companions->health, command, worker->health.argv, faults);
 }
 
+static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
+{
+    const struct plan_worker *worker = &plan->workers[index];
+    struct command *command = &starts.commands[index];
+    command_prepare(command, worker, faults);
+    check_descriptors(plan, worker, faults);
+    command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
+    if (plan_is_fleet(plan))
+        prepare_companions(index, faults);
+}
+
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
     static struct command only; /* a launcher needs no table */
@@ -72,40 +118,14 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
             return;
         }
     }
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        command_prepare(&starts.commands[i], &plan->workers[i], faults);
-        if (plan_is_fleet(plan))
-            prepare_companions(i, faults);
-    }
-}
-
-static bool tells_readiness(const struct plan *plan, int fd)
-{
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (plan->workers[i].ready.kind == READY_FD && plan->workers[i].ready.fd == fd)
-            return true;
-    return false;
-}
-
-/* dash redirects single digits only.  What was open when we started is the command's already. */
-static void choose_control_fd(const struct plan *plan, struct faults *faults)
-{
-    int fd = plan->control_fd;
-    if (fd >= 0 && is_inherited(fd))
-        fault_add(faults, "option --control-fd", "descriptor %d is open already", fd);
-    if (fd >= 0 && tells_readiness(plan, fd))
-        fault_add(faults, "option --control-fd", "readiness is told on descriptor %d", fd);
-    for (int next = 9; fd < 0; next = next == 3 ? 10 : next + (next < 10 ? -1 : 1))
-        if (!is_inherited(next) && !tells_readiness(plan, next))
-            fd = next;
-    starts.control_fd = fd;
+        prepare_worker(plan, i, faults);
 }
 
 void start_prepare(const struct plan *plan, struct faults *faults)
 {
     starts.plan = plan;
     prepare_workers(plan, faults);
-    choose_control_fd(plan, faults);
     command_prepare_hook(&starts.handler, plan->shutdown_handler, "option --shutdown-handler",
                          faults);
     command_prepare_hook(&starts.callback, plan->shutdown_callback, "option --shutdown-callback",
@@ -186,17 +206,31 @@ static bool open_control(struct run_id run, const struct platform_program *progr
                          struct command *command, struct spawn *spawn, int *peer)
 {
     char identity[48];
-    if (starts.plan->no_control)
+    if (starts.plan->no_control || starts.plan->workers[program->worker].is_logger)
         return true;
     *peer = channel_open_run(run, identity, sizeof identity);
     if (*peer < 0)
         return false;
-    spawn_pass(spawn, *peer, starts.control_fd);
-    command_add(command, "AIORUN_CONTROL_FD=%d", starts.control_fd);
+    spawn_pass(spawn, *peer, command->control_fd);
+    command_add(command, "AIORUN_CONTROL_FD=%d", command->control_fd);
     command_add(command, "AIORUN_CONTROL_ID=%s", identity);
     command_add(command, "AIORUN_PROTOCOL=1");
     tell_whose(command, program);
     return true;
+}
+
+/* A run's output goes to one place, whoever it is that opens it. */
+static const char *open_output(struct run_id run, const struct platform_program *program,
+                               struct spawn *spawn)
+{
+    if (output_start(run.slot, program->worker, program->instance, spawn))
+        return NULL;
+    const struct plan_output *output = &starts.plan->workers[program->worker].output;
+    static char words[256];
+    if (output->kind != OUTPUT_FILE)
+        return "open the output's pipe";
+    snprintf(words, sizeof words, "open '%.200s' as the output", output->text);
+    return words;
 }
 
 /* What a run has beside its program.  NULL, or what failed, with errno. */
@@ -209,17 +243,38 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     run->worker = program->worker;
     run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
     spawn->death_signal = worker->worker_death_signal;
+    bool is_job = program->what == PLATFORM_JOB;
     command_begin(command);
+    if (!cgroup_start(run_id.slot, program->worker, program->instance, is_job ? "job" : "run",
+                      spawn))
+        return "make a cgroup";
     if (!open_control(run_id, program, command, spawn, peer))
         return "open a control pipe";
+    if (program->what == PLATFORM_COMMAND)
+        listen_start(program->worker, command, spawn);
     if (program->what == PLATFORM_COMMAND &&
         !ready_start(run_id.slot, plan, worker, command, spawn))
         return "open what it tells its readiness by";
+    const char *failed = is_job ? NULL : open_output(run_id, program, spawn);
+    if (failed != NULL)
+        return failed;
     if (run->worker == 0 && program->what == PLATFORM_COMMAND && plan->mode == MODE_LAUNCH) {
         starts.main_slot = run_id.slot;
         terminal_place(spawn);
     }
     return NULL;
+}
+
+/* What a command beside a run has. */
+static const char *open_companion(struct run_id run, const struct platform_program *program,
+                                  struct command *command, struct spawn *spawn)
+{
+    runs_at(run.slot)->worker = program->worker;
+    command_begin(command);
+    tell_whose(command, program);
+    if (!cgroup_start(run.slot, program->worker, program->instance, "beside", spawn))
+        return "make a cgroup";
+    return open_output(run, program, spawn);
 }
 
 /* Everything before the process itself.  False with the reason in `started`. */
@@ -236,9 +291,7 @@ static bool open_program(struct run_id run, const struct platform_program *progr
         command_begin(command);
         tell_error(command, &program->error);
     } else if (is_companion(program->what)) {
-        runs_at(run.slot)->worker = program->worker;
-        command_begin(command);
-        tell_whose(command, program);
+        failed = open_companion(run, program, command, spawn);
     }
     if (failed != NULL)
         snprintf(started->sentence, sizeof started->sentence, "cannot %s for '%s': %s", failed,
@@ -251,14 +304,17 @@ static bool open_program(struct run_id run, const struct platform_program *progr
 
 /* Closes what only the start needed. */
 static void close_program(struct run_id run, const struct platform_program *program,
-                          struct command *command, int peer, bool ok)
+                          struct command *command, int peer, pid_t pid)
 {
+    bool ok = pid > 0;
     if (peer >= 0)
         close(peer);
     if (!ok && peer >= 0)
         channel_abort(run);
+    cgroup_started(run.slot, ok);
     if (program->what == PLATFORM_COMMAND)
         ready_started(run.slot, ok);
+    output_started(run.slot, pid);
     if (program->what == PLATFORM_JOB)
         jobs_started(run, command);
 }
@@ -275,6 +331,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         .command = command,
         .place = SPAWN_SESSION,
         .terminal = -1,
+        .cgroup = -1,
         .null_stdin = program->what != PLATFORM_JOB,
         .death_signal = starts.plan->worker.worker_death_signal,
     };
@@ -292,13 +349,15 @@ void platform_start(struct run_id run_id, const struct platform_program *program
             started->end =
                 spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
     }
-    close_program(run_id, program, command, peer, pid > 0);
+    close_program(run_id, program, command, peer, pid);
     if (pid < 0)
         return;
     run->own_group = spawn.place != SPAWN_SHARE;
     run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
     jobs_gone(pid);
     runs_insert(run_id.slot, pid);
+    if (program->what == PLATFORM_COMMAND)
+        probe_start(run_id.slot, &starts.plan->workers[program->worker]);
     started->ok = true;
     started->pid = pid;
 }

@@ -41,6 +41,8 @@ static bool write_pipe(const char *line, size_t length)
 bool platform_write_log(const char *line, size_t length)
 {
     struct stat status;
+    if (sink_comes_first())
+        return sink_append(line, length);
     if (fstat(STDERR_FILENO, &status) < 0)
         return false;
     if (S_ISFIFO(status.st_mode))

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A run's tree is its process with all live descendants, and adopted processes with its session
- * id.  Adopted processes of no run are orphans: slot 0's tree.
+/* A run's tree is its process with all live descendants, and adopted processes in its cgroup, or
+ * with its session id.  Adopted processes of no run are orphans: slot 0's tree.
  *
  * A scan is a snapshot of something that moves.  So whoever acts on one scans again until nobody
  * new turns up, and remembers in `done` who was dealt with. */
@@ -75,6 +75,8 @@ void tree_forget(pid_t pid)
 static uint32_t owner_of_child(pid_t pid, pid_t session)
 {
     uint32_t slot = runs_find(pid);
+    if (slot == NO_SLOT)
+        slot = cgroup_owner(pid);
     if (slot != NO_SLOT)
         return slot;
     for (slot = 0; slot < runs_count(); slot++) {
@@ -235,6 +237,8 @@ void platform_stop_tree(struct run_id run, int signal)
 void platform_kill(struct run_id run)
 {
     const struct run *known = run.slot == 0 ? NULL : runs_named(run);
+    if (jobs_joined() == 0) /* whose children may be in there, and are to be spared */
+        cgroup_kill(run.slot);
     /* Its own process with the others: who is whose is seen before the first of them is gone. */
     if (signal_namespace(run.slot, SIGKILL) || deal_with_tree(run.slot, 0, SIGKILL, DONE_KILLED))
         return;

@@ -19,8 +19,8 @@ static struct {
 } log_state = {.threshold = LEVEL_CRITICAL};
 
 struct line {
-    char bytes[LINE_MAX_BYTES];
-    size_t length;
+    char *bytes;
+    size_t size, length;
 };
 
 static const char *const level_names[] = {
@@ -65,37 +65,62 @@ unsigned long log_dropped(void)
     return log_state.dropped;
 }
 
-static void add(struct line *line, const char *text)
+static void add_bytes(struct line *line, const char *text, size_t length)
 {
-    size_t length = strlen(text);
-    size_t room = sizeof line->bytes - 1 - line->length; /* the newline's place stays */
+    size_t room = line->size - 1 - line->length; /* the newline's place stays */
     if (length > room)
         length = room;
     memcpy(line->bytes + line->length, text, length);
     line->length += length;
 }
 
+static void add(struct line *line, const char *text)
+{
+    add_bytes(line, text, strlen(text));
+}
+
+/* Bytes that stand for themselves in a string of JSON. */
+static size_t count_plain(const char *text, size_t length)
+{
+    size_t count = 0;
+    while (count < length && (unsigned char)text[count] >= 0x20 &&
+           (unsigned char)text[count] < 0x7f && text[count] != '"' && text[count] != '\\')
+        count++;
+    return count;
+}
+
 /* A string of JSON (RFC 8259, section 7), which is UTF-8 whatever an argument may hold. */
-static void add_json(struct line *line, const char *text)
+static void add_json_bytes(struct line *line, const char *text, size_t left)
 {
     add(line, "\"");
-    while (*text) {
+    while (left > 0) {
         char escaped[8] = {0};
-        size_t length = utf8_length(text);
-        if (length == 0)
+        size_t room = line->size - line->length - 4; /* so that the object still ends as one */
+        size_t plain = count_plain(text, left < room ? left : room);
+        size_t length = plain > 0 ? plain : utf8_length(text);
+        if (length > left) /* the sequence is cut */
+            length = 0;
+        if (plain == 0 && length == 0)
             strcpy(escaped, "\\ufffd");
         else if (*text == '"' || *text == '\\')
             snprintf(escaped, sizeof escaped, "\\%c", *text);
         else if ((unsigned char)*text < 0x20)
             snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)*text);
-        else
-            memcpy(escaped, text, length);
-        if (line->length + strlen(escaped) + 4 > sizeof line->bytes)
-            break; /* cut here, so that the object still ends as one */
-        add(line, escaped);
-        text += length ? length : 1;
+        const char *shown = escaped[0] ? escaped : text;
+        size_t size = escaped[0] ? strlen(escaped) : length;
+        if (size > room)
+            break;
+        add_bytes(line, shown, size);
+        length += length == 0;
+        text += length;
+        left -= length;
     }
     add(line, "\"");
+}
+
+static void add_json(struct line *line, const char *text)
+{
+    add_json_bytes(line, text, strlen(text));
 }
 
 static void add_json_time(struct line *line)
@@ -112,7 +137,7 @@ static void add_json_time(struct line *line)
 }
 
 static void format_json(struct line *line, enum log_level level, const char *worker, long pid,
-                        const char *message)
+                        const char *message, size_t length)
 {
     char number[32];
     add_json_time(line);
@@ -128,7 +153,7 @@ static void format_json(struct line *line, enum log_level level, const char *wor
         add(line, number);
     }
     add(line, ",\"message\":");
-    add_json(line, message);
+    add_json_bytes(line, message, length);
     add(line, "}");
 }
 
@@ -158,13 +183,35 @@ static void format_text(struct line *line, enum log_level level, const char *mes
 
 static bool emit(enum log_level level, const char *worker, long pid, const char *message)
 {
-    struct line line = {.length = 0};
+    char bytes[LINE_MAX_BYTES];
+    struct line line = {.bytes = bytes, .size = sizeof bytes};
     if (log_state.style == LOG_STYLE_JSON)
-        format_json(&line, level, worker, pid, message);
+        format_json(&line, level, worker, pid, message, strlen(message));
     else
         format_text(&line, level, message);
     line.bytes[line.length++] = '\n';
     return log_state.sink(line.bytes, line.length);
+}
+
+enum log_style log_style(void)
+{
+    return log_state.style;
+}
+
+size_t log_format(char *buffer, size_t size, const char *worker, long pid, const char *text,
+                  size_t length)
+{
+    struct line line = {.bytes = buffer, .size = size};
+    if (log_state.style == LOG_STYLE_JSON) {
+        format_json(&line, LEVEL_INFO, worker, pid, text, length);
+    } else {
+        add(&line, log_state.style == LOG_STYLE_JOURNAL ? "<6>" : "");
+        add(&line, worker);
+        add(&line, " | ");
+        add_bytes(&line, text, length);
+    }
+    line.bytes[line.length++] = '\n';
+    return line.length;
 }
 
 static void own_up(void)

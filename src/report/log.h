@@ -38,6 +38,15 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 void log_about(enum log_level level, const char *worker, long pid, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+enum log_style log_style(void);
+
+/* Formats a line of the worker's own, as a record of the log's style at INFO, newline included,
+ * into `buffer`, and returns its bytes: at most LOG_FORMAT_MAX(length), of which `size` has room.
+ */
+#define LOG_FORMAT_MAX(length) (6 * (length) + 512)
+size_t log_format(char *buffer, size_t size, const char *worker, long pid, const char *text,
+                  size_t length);
+
 /* How many lines were lost so far. */
 unsigned long log_dropped(void);
 

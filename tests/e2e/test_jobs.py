@@ -253,7 +253,7 @@ def test_another_runs_process_is_refused():
 
 def test_hundred_jobs_come_and_go():
     run, pipe = begin("orphan 100 [ on USR1 [ exit 0 ] print pids pause ]"
-                      " on TERM [ exit 3 ] say ready pause")
+                      " on TERM [ exit 3 ] say ready pause", "--executor-workers", "2")
     pids = [int(pid) for pid in re.findall(r"pids pid=(\d+)", run.out)]
     before = len(descriptors(run.pid))
     channel = pipe.attach()

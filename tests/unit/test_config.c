@@ -569,6 +569,20 @@ static void test_what_is_overridden_is_judged_all_the_same(void **state)
     expect_fault("bad.ini:5: nice: '99'");
 }
 
+static void test_what_is_said_of_all_workers_is_judged_once(void **state)
+{
+    static const char text[] = "[worker:a]\ncommand = x\n[worker:b]\ncommand = y\nuser = c:d\n";
+    (void)state;
+    read_bytes(&plan, text, sizeof text - 1,
+               VARIABLES("--stop", "TERM", "--stop-signal", "INT", "--user", "a:b:c"), NULL);
+    assert_int_equal(faults.count, 2);
+    expect_fault("option --stop: it contradicts option --stop-signal");
+    expect_fault("option --user: 'a:b:c' is not USER or USER:GROUP");
+    read_bytes(&plan, text, sizeof text - 1, VARIABLES("--group-name", "e"), NULL);
+    assert_int_equal(faults.count, 1);
+    expect_fault("option --group-name: 'e' contradicts the group in the user 'c:d'");
+}
+
 static void test_a_terminal_is_refused_by_name(void **state)
 {
     (void)state;
@@ -615,6 +629,30 @@ static void test_workers_stand_in_waves(void **state)
         for (uint32_t n = 0; n < plan.workers[i].after_count; n++)
             assert_true(plan.workers[i].after[n].worker < i);
     }
+}
+
+static void test_a_logger_is_a_worker_before_those_that_it_serves(void **state)
+{
+    (void)state;
+    read_text("[worker:web]\ncommand = x\ninstances = 3\nuser = w\noutput = pipe:cat -n\n"
+              "[worker:db]\ncommand = x\nafter = web\noutput = pipe: 'my log' a\n"
+              "[worker:a]\ncommand = x\noutput = prefix\n");
+    expect_no_fault();
+    expect_order("a0 web.log0 db.log0 web1 db2");
+    const struct plan_worker *web = worker("web"), *logger = worker("web.log");
+    assert_ptr_equal(&plan.workers[web->logger], logger);
+    assert_int_equal(web->after_count, 1);
+    assert_ptr_equal(&plan.workers[web->after[0].worker], logger);
+    assert_false(web->after[0].needs);
+    assert_true(logger->is_logger);
+    assert_false(web->is_logger);
+    assert_int_equal(logger->instances, 1);
+    assert_string_equal(logger->argv[0], "cat");
+    assert_string_equal(logger->argv[1], "-n");
+    assert_null(logger->attributes.user);
+    assert_int_equal(logger->restart, RESTART_ALWAYS);
+    assert_string_equal(worker("db.log")->argv[0], "my log");
+    assert_string_equal(plan.workers[worker("db")->logger].name, "db.log");
 }
 
 /* Far more than a recursion would survive, and than a search in all for each would finish. */
@@ -755,8 +793,10 @@ int main(void)
         cmocka_unit_test(test_checks_and_outputs),
         cmocka_unit_test(test_the_command_line_and_the_environment_win_over_the_file),
         cmocka_unit_test(test_what_is_overridden_is_judged_all_the_same),
+        cmocka_unit_test(test_what_is_said_of_all_workers_is_judged_once),
         cmocka_unit_test(test_a_terminal_is_refused_by_name),
         cmocka_unit_test(test_workers_stand_in_waves),
+        cmocka_unit_test(test_a_logger_is_a_worker_before_those_that_it_serves),
         cmocka_unit_test(test_a_chain_of_thousands),
         cmocka_unit_test(test_what_is_printed_reads_back),
         cmocka_unit_test(test_equal_is_what_is_done_and_not_how_it_was_written),

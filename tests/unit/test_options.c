@@ -178,6 +178,8 @@ static const struct {
     {TYPE_STRINGS, "/etc/default/x", "/etc/default/x"},
     {TYPE_ENV, "A=b=c d", "A=b=c d"},
     {TYPE_READY, "after:2000ms", "after:2s"},
+    {TYPE_READY, "tcp:[::1]:80", "tcp:[::1]:80"},
+    {TYPE_READY, "exec:test -e x", "exec:test -e x"},
     {TYPE_NAMES, "db, cache", "db, cache"},
     {TYPE_AMOUNT, "64K", "65536"},
     {TYPE_CPUS, "150%", "1.500"},
@@ -390,6 +392,32 @@ static void test_modes(void **state)
         expect_no_fault();
         assert_int_equal(plan.mode, cases[i].mode);
     }
+}
+
+/* The file itself is not read here, so that it has no workers. */
+static void test_modes_with_a_file(void **state)
+{
+    static const struct {
+        const char *words[WORDS_MAX];
+        enum plan_mode mode;
+    } cases[] = {
+        {{"--config", "f"}, MODE_FLEET},
+        {{"--config=f", "--no-forever"}, MODE_FLEET},
+        {{"--forever", "--config=f"}, MODE_FLEET},
+        {{"--config", "f", "--print-config"}, MODE_PRINT_CONFIG},
+        {{"check", "f"}, MODE_CHECK},
+        {{"--timeout", "5", "check", "f"}, MODE_CHECK},
+    };
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        read_as("aiorun", cases[i].words, NULL);
+        assert_int_equal(plan.mode, cases[i].mode);
+        assert_string_equal(plan.config, "f");
+        assert_true(plan_is_fleet(&plan));
+    }
+    READ("--config", "f", "--help");
+    assert_int_equal(plan.mode, MODE_HELP);
+    assert_null(plan.config); /* so that it is not read */
 }
 
 static void test_command_is_what_follows_the_dashes(void **state)
@@ -614,6 +642,16 @@ static const struct {
     {{"version", "now"}, {0}, {"version", "'now'", "no argument"}},
     {{"-v", "shield", "--", "x"}, {0}, {"shield", "first word"}},
     {{"\x1b[2J"}, {0}, {"'?[2J'", "verb"}},
+
+    /* files */
+    {{"--config"}, {0}, {"--config", "FILE", "missing"}},
+    {{"--config="}, {0}, {"--config", "''", "empty"}},
+    {{"--config", "f", "--", "x"}, {0}, {"--config", "'--'", "only one"}},
+    {{"--instances", "4", "--", "x"}, {0}, {"--instances", "--config FILE only"}},
+    {{"--instnces", "4", "--", "x"}, {0}, {"--instnces", "no such option"}},
+    {{"--", "x"}, {"AIORUN_OPT_INSTANCES=4"}, {"AIORUN_OPT_INSTANCES", "--config FILE only"}},
+    {{"--", "x"}, {"AIORUN_OPT_CONFIG=f"}, {"AIORUN_OPT_CONFIG", "command line"}},
+    {{"check"}, {0}, {"check", "FILE", "missing"}},
 
     /* the environment */
     {{"--", "x"}, {"AIORUN_OPT_TIMEOUT=soon"}, {"AIORUN_OPT_TIMEOUT: ", "'soon'", "duration"}},
@@ -841,7 +879,7 @@ static void test_help_of_a_verb_has_its_options(void **state)
             assert_non_null(strstr(printed, words));
             assert_ptr_equal(verb_find_option(verb, option->name, strlen(option->name)), option);
         }
-        assert_null(verb_find_option(verb, "name-and-more", 13));
+        assert_null(verb_find_option(verb, "nameless", 8));
         assert_null(verb_find_option(verb, "nam", 3));
     }
 }
@@ -991,6 +1029,7 @@ int main(void)
         cmocka_unit_test(test_repeated_options_add_up),
         cmocka_unit_test(test_switches_have_a_no),
         cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_modes_with_a_file),
         cmocka_unit_test(test_command_is_what_follows_the_dashes),
         cmocka_unit_test(test_called_as_another_init),
         cmocka_unit_test(test_no_name_at_all),

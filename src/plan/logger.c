@@ -1,0 +1,85 @@
+#include "plan/logger.h"
+
+#include "plan/option_table.h"
+#include "plan/parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX ".log"
+
+static bool copy_strings(struct plan_strings *copy, const struct plan_strings *from)
+{
+    *copy = (struct plan_strings){0};
+    if (from->count == 0)
+        return true;
+    copy->items = malloc(from->count * sizeof *copy->items);
+    if (copy->items == NULL)
+        return false;
+    memcpy(copy->items, from->items, from->count * sizeof *copy->items);
+    copy->count = from->count;
+    return true;
+}
+
+/* It is begun like any worker of the file, but has nothing of the one that it serves: it runs as
+ * whoever the supervisor is, as a file is opened. */
+static bool make_logger(const struct plan *plan, const struct plan_worker *served,
+                        struct plan_worker *logger)
+{
+    size_t length = strlen(served->name);
+    *logger = plan->worker;
+    bool copied = copy_strings(&logger->attributes.env, &plan->worker.attributes.env);
+    copied =
+        copy_strings(&logger->attributes.env_files, &plan->worker.attributes.env_files) && copied;
+    logger->lines = NULL;
+    logger->line = served->line;
+    logger->own_name = malloc(length + sizeof SUFFIX);
+    if (!copied || logger->own_name == NULL || !parse_command(served->output.text, &logger->argv))
+        return false;
+    memcpy(logger->own_name, served->name, length);
+    memcpy(logger->own_name + length, SUFFIX, sizeof SUFFIX);
+    logger->name = logger->own_name;
+    logger->command = served->output.text;
+    logger->is_logger = true;
+    logger->instances = 1;
+    logger->restart = RESTART_ALWAYS;
+    logger->backoff.limit = 0;
+    logger->ready = (struct plan_ready){.kind = READY_EXEC};
+    logger->stop_given = true; /* so that it is not made of --stop-signal and --stop-timeout */
+    logger->rung_count = 1;
+    logger->rungs[0] = (struct plan_rung){.time = NEVER};
+    logger->may_stop = false;
+    logger->may_stop_set = true;
+    return true;
+}
+
+bool logger_add_all(struct plan *plan, struct faults *faults)
+{
+    uint32_t count = plan->fleet_size, loggers = 0;
+    for (uint32_t i = 0; i < count; i++)
+        loggers += plan->fleet[i].output.kind == OUTPUT_PIPE;
+    if (loggers == 0)
+        return true;
+    struct plan_worker *fleet = realloc(plan->fleet, (count + loggers + 1) * sizeof *fleet);
+    if (fleet == NULL)
+        return false;
+    plan->fleet = fleet;
+    for (uint32_t i = 0; i < count; i++) {
+        char place[OPTION_PLACE_MAX];
+        if (fleet[i].output.kind != OUTPUT_PIPE)
+            continue;
+        if (strlen(fleet[i].name) + strlen(SUFFIX) >= WORKER_NAME_MAX)
+            fault_add(
+                faults,
+                option_place_in(option_find("output", strlen("output")), plan, &fleet[i], place),
+                "the logger would be the worker '%s" SUFFIX "', which is too long a name",
+                fleet[i].name);
+        memset(&fleet[plan->fleet_size], 0, sizeof *fleet);
+        fleet[i].logger = plan->fleet_size;
+        bool made = make_logger(plan, &fleet[i], &fleet[plan->fleet_size]);
+        plan->fleet_size++; /* so that what there is of it is freed */
+        if (!made)
+            return false;
+    }
+    return true;
+}

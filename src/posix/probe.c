@@ -1,0 +1,346 @@
+#include "plan/option_table.h"
+#include "plan/parse.h"
+#include "posix/posix.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Readiness that has to be asked for: does somebody accept connections, does a command succeed?
+ * Asked soon, then less and less often, until the answer is yes or the run is over. */
+
+#define SLOWEST         1.0  /* seconds between two questions, at most */
+#define FIRST_CONNECT   0.02 /* until the first; doubled each time */
+#define FIRST_COMMAND   0.1
+#define CONNECT_TIMEOUT 5.0 /* of one connection whose packets nobody answers */
+#define COMMAND_TIMEOUT 5.0 /* of one command, which is killed then */
+
+/* What to ask, by worker. */
+struct target {
+    struct addrinfo *address;
+    struct command command;
+};
+
+/* Of a slot. */
+struct probe {
+    ev_timer timer; /* until the next question, or to the end of this one's time */
+    ev_io io;       /* of a connection that is being made */
+    uint32_t slot;
+    double delay;
+    const struct addrinfo *address; /* that comes next */
+    pid_t pid;                      /* of a command that is running; 0: none */
+    bool connecting;
+};
+
+static struct {
+    struct ev_loop *loop;
+    struct supervisor *supervisor;
+    struct probe **list; /* by slot; NULL: nobody is asked */
+    struct target *targets;
+    struct target *next; /* of the plan that is to come */
+    uint32_t slots, count, next_count, running;
+    int null; /* where commands write */
+} probes = {.null = -1};
+
+static bool is_asked(const struct plan_worker *worker)
+{
+    return worker->ready.kind == READY_TCP || worker->ready.kind == READY_COMMAND;
+}
+
+/* ---- before the first start ---- */
+
+static void prepare_address(struct target *target, const char *text, const char *place,
+                            struct faults *faults)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    char words[PLAN_READY_TCP_MAX + 1], number[8];
+    const char *host;
+    uint16_t port;
+    snprintf(words, sizeof words, "%s", text);
+    if (!parse_host(words, &host, &port))
+        return; /* the parser has seen it */
+    snprintf(number, sizeof number, "%u", (unsigned)port);
+    int error = getaddrinfo(host, number, &hints, &target->address);
+    if (error != 0)
+        fault_add(faults, place, "cannot look up the host of 'tcp:%s': %s", text,
+                  error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+}
+
+static void prepare_command(struct target *target, const struct plan_worker *worker,
+                            struct faults *faults)
+{
+    struct plan_worker asked = *worker;
+    if (!parse_command(worker->ready.text, &asked.argv)) {
+        fault_add(faults, NULL, "out of memory for a command");
+        return;
+    }
+    command_prepare(&target->command, &asked, faults);
+    target->command.attributes = &worker->attributes;
+}
+
+static void free_targets(struct target *targets, uint32_t count)
+{
+    for (uint32_t i = 0; targets != NULL && i < count; i++)
+        if (targets[i].address != NULL)
+            freeaddrinfo(targets[i].address);
+    free(targets);
+}
+
+/* By worker; NULL: none is asked, or there is a fault. */
+static struct target *make_targets(const struct plan *plan, struct faults *faults)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        any = any || is_asked(&plan->workers[i]);
+    struct target *targets = any ? calloc(plan->worker_count, sizeof *targets) : NULL;
+    if (any && targets == NULL)
+        fault_add(faults, NULL, "out of memory for the commands");
+    for (uint32_t i = 0; targets != NULL && i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        char place[OPTION_PLACE_MAX];
+        option_place_in(option_find("ready", strlen("ready")), plan, worker, place);
+        if (worker->ready.kind == READY_TCP)
+            prepare_address(&targets[i], worker->ready.text, place, faults);
+        else if (worker->ready.kind == READY_COMMAND)
+            prepare_command(&targets[i], worker, faults);
+    }
+    return targets;
+}
+
+void probe_prepare(const struct plan *plan, struct faults *faults)
+{
+    probes.next = make_targets(plan, faults);
+    probes.next_count = plan->worker_count;
+}
+
+/* A table of `slots`, with what has been in another one before; NULL without memory. */
+static struct probe **make_table(uint32_t slots, const uint32_t *old_slot_of)
+{
+    struct probe **list = calloc(slots, sizeof *list);
+    bool done = list != NULL;
+    for (uint32_t slot = 0; done && slot < slots; slot++) {
+        bool old = probes.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
+        list[slot] = old ? probes.list[old_slot_of[slot]] : calloc(1, sizeof **list);
+        done = list[slot] != NULL;
+    }
+    for (uint32_t slot = 0; !done && list != NULL && slot < slots; slot++)
+        if (probes.list == NULL || old_slot_of == NULL || old_slot_of[slot] == NO_SLOT)
+            free(list[slot]);
+    if (!done)
+        free(list);
+    return done ? list : NULL;
+}
+
+static void take_targets(void)
+{
+    free_targets(probes.targets, probes.count);
+    probes.targets = probes.next;
+    probes.count = probes.next_count;
+    probes.next = NULL;
+}
+
+bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+{
+    probes.loop = loop;
+    probes.supervisor = supervisor;
+    return probe_reload(slots, NULL);
+}
+
+bool probe_reload(uint32_t slots, const uint32_t *old_slot_of)
+{
+    if (probes.list == NULL && probes.next == NULL)
+        return true;
+    struct probe **list = make_table(slots, old_slot_of);
+    if (probes.null < 0)
+        probes.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (list == NULL || probes.null < 0)
+        return false;
+    for (uint32_t slot = 0; probes.list != NULL && slot < slots; slot++)
+        if (old_slot_of != NULL && old_slot_of[slot] != NO_SLOT)
+            probes.list[old_slot_of[slot]] = NULL;
+    for (uint32_t slot = 0; probes.list != NULL && slot < probes.slots; slot++) {
+        if (probes.list[slot] != NULL)
+            probe_stop(slot);
+        free(probes.list[slot]);
+    }
+    free(probes.list);
+    probes.list = list;
+    probes.slots = slots;
+    take_targets();
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        list[slot]->slot = slot;
+        list[slot]->address = NULL; /* the old plan's: the new one's come next */
+    }
+    return true;
+}
+
+/* ---- asking ---- */
+
+static const struct target *target_of(const struct probe *probe)
+{
+    return &probes.targets[runs_at(probe->slot)->worker];
+}
+
+static void end_connection(struct probe *probe)
+{
+    if (!probe->connecting)
+        return;
+    ev_io_stop(probes.loop, &probe->io);
+    close(probe->io.fd);
+    probe->connecting = false;
+}
+
+static void wait_for(struct probe *probe, double seconds)
+{
+    ev_timer_stop(probes.loop, &probe->timer);
+    ev_now_update(probes.loop);
+    ev_timer_set(&probe->timer, seconds, 0);
+    ev_timer_start(probes.loop, &probe->timer);
+}
+
+static void ask_later(struct probe *probe)
+{
+    double delay = probe->delay;
+    probe->delay = 2 * delay < SLOWEST ? 2 * delay : SLOWEST;
+    wait_for(probe, delay);
+}
+
+static void answer(struct probe *probe, bool yes)
+{
+    uint32_t slot = probe->slot;
+    end_connection(probe);
+    if (!yes && probe->address != NULL && probe->address->ai_next != NULL) {
+        probe->address = probe->address->ai_next;
+        wait_for(probe, 0);
+        return;
+    }
+    if (!yes) {
+        probe->address = target_of(probe)->address;
+        ask_later(probe);
+        return;
+    }
+    ev_timer_stop(probes.loop, &probe->timer);
+    supervisor_ready(probes.supervisor, (struct run_id){slot, runs_at(slot)->generation});
+}
+
+static void on_connected(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct probe *probe =
+        (struct probe *)(void *)((char *)(void *)watcher - offsetof(struct probe, io));
+    int error = 0;
+    socklen_t size = sizeof error;
+    (void)loop, (void)events;
+    answer(probe, getsockopt(watcher->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0);
+}
+
+static void ask_address(struct probe *probe)
+{
+    const struct addrinfo *address = probe->address;
+    if (address == NULL)
+        address = probe->address = target_of(probe)->address;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int result = fd < 0 ? -1 : connect(fd, address->ai_addr, address->ai_addrlen);
+    if (fd >= 0 && (result == 0 || errno == EINPROGRESS)) {
+        ev_io_init(&probe->io, on_connected, fd, EV_WRITE);
+        ev_io_start(probes.loop, &probe->io);
+        probe->connecting = true;
+        wait_for(probe, CONNECT_TIMEOUT);
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
+    answer(probe, false);
+}
+
+static void ask_command(struct probe *probe)
+{
+    struct spawn_failure failure;
+    kernel_sigset early;
+    struct command *command = &probes.targets[runs_at(probe->slot)->worker].command;
+    struct spawn spawn = {
+        .command = command,
+        .place = SPAWN_SESSION,
+        .terminal = -1,
+        .cgroup = -1,
+        .null_stdin = true,
+        .death_signal = SIGKILL,
+    };
+    command_begin(command);
+    spawn_pass(&spawn, probes.null, STDOUT_FILENO);
+    spawn_pass(&spawn, probes.null, STDERR_FILENO);
+    pid_t pid = spawn_process(&spawn, &early, &failure);
+    tree_set_childless(false);
+    if (pid < 0) {
+        answer(probe, false);
+        return;
+    }
+    jobs_gone(pid);
+    probe->pid = pid;
+    probes.running++;
+    wait_for(probe, COMMAND_TIMEOUT);
+}
+
+static void on_time(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct probe *probe = (struct probe *)(void *)watcher;
+    (void)loop, (void)events;
+    if (probe->pid != 0)
+        kill(-probe->pid, SIGKILL); /* its end is the answer */
+    else if (probe->connecting)
+        answer(probe, false);
+    else if (target_of(probe)->address != NULL)
+        ask_address(probe);
+    else
+        ask_command(probe);
+}
+
+void probe_start(uint32_t slot, const struct plan_worker *worker)
+{
+    if (!is_asked(worker))
+        return;
+    struct probe *probe = probes.list[slot];
+    loop_widen();
+    probe_stop(slot);
+    ev_init(&probe->timer, on_time);
+    probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;
+    probe->address = target_of(probe)->address;
+    ask_later(probe);
+}
+
+bool probe_ended(pid_t pid, int status)
+{
+    for (uint32_t slot = 0; probes.running > 0 && slot < probes.slots; slot++) {
+        struct probe *probe = probes.list[slot];
+        if (probe->pid != pid)
+            continue;
+        probe->pid = 0;
+        probes.running--;
+        answer(probe, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        return true;
+    }
+    return false;
+}
+
+void probe_stop(uint32_t slot)
+{
+    if (probes.list == NULL)
+        return;
+    struct probe *probe = probes.list[slot];
+    end_connection(probe);
+    ev_timer_stop(probes.loop, &probe->timer);
+    if (probe->pid != 0) {
+        kill(-probe->pid, SIGKILL); /* and is reaped like any child that we adopted */
+        probe->pid = 0;
+        probes.running--;
+    }
+}
