@@ -620,7 +620,7 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
     config->job_workers = executor_workers(supervisor);
     bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
-    bool many = plan_is_fleet(plan) || plan->executor_workers > 0 || plan->control != NULL;
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
     if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
         return true;
     config->job_capacity = many ? JOBS_MAX : FEW;

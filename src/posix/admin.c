@@ -289,7 +289,8 @@ static bool is_stale(const struct sockaddr_un *address)
     return refused;
 }
 
-/* The directory of the socket, so that of two who find a stale one only one replaces it. */
+/* The directory of the socket: of two who find a stale one, or one whose maker does not listen yet,
+ * only one goes on.  Not for ever: others may lock a directory, too. */
 static int lock_directory(void)
 {
     char directory[SOCKET_PATH_MAX];
@@ -305,32 +306,30 @@ static int lock_directory(void)
     return -1;
 }
 
-/* Replaces what a supervisor that was killed has left. */
-static bool bind_again(int fd, const struct sockaddr_un *address)
+/* Binds, in place of what a supervisor that was killed has left. */
+static bool bind_anew(int fd, const struct sockaddr_un *address, bool locked)
 {
-    int lock = lock_directory();
-    bool stale = lock >= 0 && is_stale(address);
-    bool bound = false;
-    if (stale) {
-        unlink(address->sun_path);
-        bound = bind_at(fd, address);
-    }
-    int saved = lock >= 0 ? errno : EADDRINUSE;
-    if (lock >= 0)
-        close(lock);
-    errno = saved;
-    return bound;
+    if (bind_at(fd, address))
+        return true;
+    if (errno != EADDRINUSE || !locked || !is_stale(address))
+        return false;
+    unlink(address->sun_path);
+    return bind_at(fd, address);
 }
 
 static bool bind_and_listen(int fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat status;
+    int lock = lock_directory();
     memcpy(address.sun_path, admin.path, strlen(admin.path) + 1);
-    bool bound = bind_at(fd, &address);
-    if (!bound && errno == EADDRINUSE)
-        bound = bind_again(fd, &address);
-    if (!bound || listen(fd, BACKLOG) < 0 || lstat(admin.path, &status) < 0)
+    bool listens = bind_anew(fd, &address, lock >= 0) && listen(fd, BACKLOG) == 0 &&
+                   lstat(admin.path, &status) == 0;
+    int saved = errno;
+    if (lock >= 0)
+        close(lock);
+    errno = saved;
+    if (!listens)
         return false;
     admin.device = status.st_dev;
     admin.inode = status.st_ino;
