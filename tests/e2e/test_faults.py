@@ -1,7 +1,8 @@
 """Any single system call of aiorun's may fail: it ends, truthfully, and leaves nothing.
 
-The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Calls of the dynamic linker,
-before the program's own first instruction, are left out.
+The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Of calls that come by the
+hundred, since they look at every process of a busy machine, the later ones are sampled.  Calls of
+the dynamic linker, before the program's own first instruction, are left out.
 """
 import itertools
 import socket
@@ -55,6 +56,12 @@ def own_calls(trace, call):
     return count(lines[:first]), count(lines[first:])
 
 
+def numbers(before, count):
+    """Which calls fail: the first forty, and then forty more from all over the rest."""
+    yield from range(before + 1, before + 41)
+    yield from itertools.count(before + 41, max(1, count // 40))
+
+
 def each_failure(call, error, script, act, statuses, **how):
     """Run with the n-th call failing, for every n; `script` is a victim's, or a command."""
     if MODE == "sanitized" and call in ("mmap", "rt_sigaction", "prlimit64"):
@@ -65,7 +72,7 @@ def each_failure(call, error, script, act, statuses, **how):
     act(run)
     run.end(*statuses)
     before, count = own_calls("plain", call)
-    for n in itertools.count(before + 1):
+    for n in numbers(before, count):
         run = strace("trace", *options, options=("-e", f"inject={call}:error={error}:when={n}"),
                      **how)
         act(run)
