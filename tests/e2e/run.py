@@ -162,8 +162,18 @@ def set_up_environment(options, directory):
         os.environ["AIORUN_BINARY"] = str(wrapper)
 
 
+def keep_nine():
+    """Programs find the control pipe at descriptor 9, and some tests put one there: so nothing of
+    our own may be in its place."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != 9:
+        os.dup2(null, 9, inheritable=False)
+        os.close(null)
+
+
 def main():
     options = arguments()
+    keep_nine()
     with tempfile.TemporaryDirectory(prefix="aiorun-e2e-") as directory:
         os.chmod(directory, 0o755)
         set_up_environment(options, directory)
