@@ -141,6 +141,13 @@ static void on_ping(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- opening ---- */
 
+/* Does the worker get a NOTIFY_SOCKET? */
+static bool notifies(const struct plan *plan, const struct plan_worker *worker)
+{
+    return plan_ready_kind(plan, worker, ready.manager != NULL) == READY_NOTIFY ||
+           worker->watchdog != NEVER;
+}
+
 bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
                 uint32_t slots)
 {
@@ -150,7 +157,8 @@ bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struc
     ready.slots = slots;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
-        needed = needed || kind == READY_FD || kind == READY_NOTIFY || kind == READY_AFTER;
+        needed = needed || kind == READY_FD || kind == READY_AFTER;
+        needed = needed || notifies(plan, &plan->workers[i]);
         passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
     }
     if (needed) {
@@ -347,21 +355,23 @@ static bool open_socket(struct ready *state, struct command *command)
     return true;
 }
 
-/* What the service manager left for its main process is for the command, under its own pid. */
-static void pass_on(const struct plan *plan, struct command *command, struct spawn *spawn,
-                    bool notifies)
+/* In microseconds, with the pid that it is meant for (sd_watchdog_enabled(3)). */
+static void add_watchdog(struct command *command, struct spawn *spawn, uint64_t time)
 {
-    if (plan->mode != MODE_LAUNCH)
-        return;
+    command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)time);
+    char *entry = command_add(command, "WATCHDOG_PID=");
+    spawn->pid_variables[1] = entry + strlen(entry);
+}
+
+/* What the service manager left for its main process is for the command, under its own pid. */
+static void pass_on(struct command *command, struct spawn *spawn, bool is_main)
+{
     if (ready.passes_listening) {
         char *entry = command_add(command, "LISTEN_PID=");
         spawn->pid_variables[0] = entry + strlen(entry);
     }
-    if (notifies && ready.watchdog > 0) {
-        command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)ready.watchdog);
-        char *entry = command_add(command, "WATCHDOG_PID=");
-        spawn->pid_variables[1] = entry + strlen(entry);
-    }
+    if (is_main && ready.watchdog > 0)
+        add_watchdog(command, spawn, ready.watchdog);
 }
 
 bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
@@ -371,13 +381,16 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
     struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
     bool opened = true;
     ready.close_count = 0;
-    pass_on(plan, command, spawn, kind == READY_NOTIFY);
+    if (plan->mode == MODE_LAUNCH)
+        pass_on(command, spawn, kind == READY_NOTIFY);
+    if (worker->watchdog != NEVER)
+        add_watchdog(command, spawn, (uint64_t)worker->watchdog * 1000);
     if (state == NULL)
         return true;
     stop_all(state); /* of the run before */
     if (kind == READY_FD)
         opened = open_pipe(state, worker->ready.fd, spawn);
-    else if (kind == READY_NOTIFY)
+    if (opened && notifies(plan, worker))
         opened = open_socket(state, command);
     if (kind == READY_AFTER) {
         ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
