@@ -168,15 +168,26 @@ void narrate_signal(const struct platform_signal *arrived)
              arrived->from_kernel ? " from the kernel" : "");
 }
 
+/* What stands around a worker and fails says so: nobody else tells. */
+static enum log_level end_level(const struct supervisor *supervisor, uint32_t slot,
+                                struct ending end)
+{
+    const struct core_slot *about = &supervisor->core->slots[slot];
+    bool failed = end.kind != ENDING_EXITED || end.value != 0;
+    bool counts = about->kind == CORE_COMPANION && about->companion != COMPANION_HEALTH;
+    return counts && failed && !about->requested ? LEVEL_WARNING : LEVEL_DEBUG;
+}
+
 void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end)
 {
     char text[64];
     const char *name = narrate_name(supervisor, run.slot);
     long pid = supervisor->notes[run.slot].pid;
-    if (!log_enabled(LEVEL_DEBUG))
+    enum log_level level = end_level(supervisor, run.slot, end);
+    if (!log_enabled(level))
         return;
-    log_about(LEVEL_DEBUG, name, pid, "%s%s (pid %ld) %s", narrate_role(supervisor, run.slot), name,
-              pid, narrate_ending(end, text, sizeof text));
+    log_about(level, name, pid, "%s%s (pid %ld) %s", narrate_role(supervisor, run.slot), name, pid,
+              narrate_ending(end, text, sizeof text));
 }
 
 void narrate_phase(const struct supervisor *supervisor, const struct core_action *action)

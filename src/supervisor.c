@@ -383,6 +383,17 @@ static bool is_key(const struct supervisor *supervisor, const struct platform_si
     return arrived->from_kernel && (supervisor->place.keyboard & signal_bit(arrived->signal));
 }
 
+/* A fleet ends with the terminal that it was started on.  A HUP that a program sends is another. */
+static bool has_lost_terminal(const struct supervisor *supervisor,
+                              const struct platform_signal *arrived)
+{
+#ifdef SIGHUP
+    return plan_is_fleet(supervisor->plan) && arrived->from_kernel && arrived->signal == SIGHUP;
+#else
+    return false;
+#endif
+}
+
 static void trigger(struct supervisor *supervisor, const struct platform_signal *arrived,
                     bool delivered)
 {
@@ -392,7 +403,7 @@ static void trigger(struct supervisor *supervisor, const struct platform_signal 
     /* Signals are not passed on to a fleet: one more, of whatever kind, is the same again. */
     if (plan_is_fleet(supervisor->plan) && supervisor->core->phase != PHASE_RUNNING)
         event.cause = supervisor->core->cause;
-    event.keyboard = is_key(supervisor, arrived);
+    event.keyboard = is_key(supervisor, arrived) && !has_lost_terminal(supervisor, arrived);
     if (delivered)
         supervisor->delivered |= bit;
     else
@@ -432,7 +443,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
 {
     bool delivered = platform_shares(arrived);
     bool running = supervisor->core->phase == PHASE_RUNNING;
-    bool is_trigger = supervisor->triggers & signal_bit(arrived->signal);
+    bool is_trigger = (supervisor->triggers & signal_bit(arrived->signal)) ||
+                      has_lost_terminal(supervisor, arrived);
     narrate_signal(arrived);
     if (supervisor->report != NULL)
         timeline_signal(supervisor, arrived);

@@ -1,0 +1,558 @@
+"""The workers of a file: how many, in which order, how they are restarted, watched and stopped, what
+they are given, and the exit status of it all."""
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
+                     state, stat, status_field, until)
+from terminal import Terminal
+from test_admin_fleet import ask, pids, verb, workers
+from test_output import ENDS, fleet, python, worker
+
+QUICK = "restart-delay = 10ms..10ms"
+
+
+def end(run, *statuses):
+    run.send("TERM")
+    run.end(*(statuses or (0,)))
+
+
+def states():
+    return {name: shown["state"] for name, shown in workers().items()}
+
+
+def all_up(run, count):
+    for _ in range(count):
+        run.line("^up$")
+
+
+def is_up(run):
+    """The admin socket is there."""
+    until(lambda: Path(f"aiorun/{run.pid}.sock").exists(), "it is up")
+
+
+class Events:
+    """What `aiorun events --json` tells from here on."""
+
+    def __init__(self):
+        self.told = verb("events", "--json")
+
+        def follows():
+            ask("submit", "--wait", "--name", "probe", "--", "true")
+            self.told.pump(0)
+            return "probe" in self.told.out
+        until(follows, "events are told")
+
+    def wait(self, event, name):
+        self.told.line(f'"event":"{event}","name":"{re.escape(name)}"')
+
+    def all(self, *kinds):
+        """Those of these kinds, each as (kind, name), when the supervisor has ended."""
+        self.told.end(0)
+        events = [json.loads(line) for line in self.told.out.splitlines()]
+        return [(event["event"], event.get("name")) for event in events
+                if event["event"] in kinds and event.get("name") != "probe"]
+
+
+# ---- how many ----
+
+def test_instances_know_who_they_are():
+    run = fleet(worker("web", "print env print pids pause", "instances = 3"))
+    found = [run.pids() for _ in range(3)]
+    equal(len({p["pid"] for p in found}), 3, "processes")
+    check(all(p["sid"] == p["pid"] and p["ppid"] == run.pid for p in found),
+          f"each has a session of its own: {found}")
+    for number in range(3):
+        equal(run.out.count(f"AIORUN_INSTANCE={number}\n"), 1, f"who is instance {number}")
+    equal(run.out.count("AIORUN_WORKER=web\n"), 3, "who are of web")
+    end(run)
+
+
+def test_standard_input_is_empty():
+    reading, writing = os.pipe()
+    os.write(writing, b"for somebody else\n")
+    run = fleet(ENDS + worker("web", "read"), stdin=reading)
+    run.line("read 0 bytes")
+    run.end(0)
+
+
+# ---- restart ----
+
+@cases(never_fails=("never", "exit 3", 3), on_failure_succeeds=("on-failure", "exit 0", 0),
+       never_dies=("never", "kill self USR1", "USR1"))
+def test_end_that_no_policy_restarts(policy, script, status):
+    run = fleet(ENDS + worker("web", f"say up {script}", f"restart = {policy}", QUICK))
+    run.end(status)
+    equal(run.out, "up\n", "output")
+
+
+@cases(on_failure=("on-failure", "exit 3"), killed=("on-failure", "kill self TERM"),
+       always=("always", "exit 0"))
+def test_end_that_is_followed_by_a_restart(policy, script):
+    run = fleet(ENDS + worker("web", f"say up {script}", f"restart = {policy}", QUICK))
+    for _ in range(4):
+        run.line("up")
+    end(run)
+
+
+def test_success_status_makes_an_end_no_failure():
+    run = fleet(ENDS + worker("web", "say up exit 3", "success-status = 3", QUICK))
+    run.end(0)
+    equal(run.out, "up\n", "output")
+
+
+def test_restarts_are_limited_and_the_others_run_on():
+    run = fleet(worker("web", "say web exit 3", "restart-limit = 2/1m", QUICK)
+                + worker("db", "say db pause"))
+    run.log("web exited with status 3, and has used up its restarts")
+    equal(run.out.count("web"), 3, "starts")
+    equal(states(), {"web": "down", "db": "ready"}, "states")
+    end(run, 3)
+
+
+def test_restart_limit_counts_within_its_window_only():
+    run = fleet(worker("web", "say up exit 3", "restart-limit = 2/500ms",
+                       "restart-delay = 300ms..300ms"))
+    for _ in range(6):
+        run.line("up")
+    check("used up" not in run.err, run.err)
+    until(lambda: states() == {"web": "waiting"}, "it waits")
+    end(run)
+
+
+def test_restart_delay_doubles_up_to_its_maximum():
+    run = fleet(worker("web", "exit 3", "restart-delay = 50ms..150ms"), "--log-format", "json")
+    delays = [run.log(r"starts again in ([\d.]+) s").group(1) for _ in range(4)]
+    equal(delays[:2] + delays[2:], ["0.1", "0.1", "0.2", "0.2"], "delays, rounded")
+    end(run)
+
+
+# ---- errors, and the exit status ----
+
+def test_unhandled_error_ends_everything_with_the_status_of_the_first():
+    run = fleet(worker("bad", "exit 4", "restart-limit = 1/1m", QUICK)
+                + worker("good", "on TERM [ exit 5 ] pause"), "--stop-on-unhandled-errors")
+    run.end(4)
+    check("good exited with status 5; an earlier error is the exit status" in run.err, run.err)
+
+
+def test_handled_error_ends_nothing():
+    run = fleet(worker("bad", "say up exit 4", QUICK), "--stop-on-unhandled-errors")
+    for _ in range(4):
+        run.line("up")
+    end(run)
+
+
+def test_on_error_is_told_who_has_failed():
+    script = Path("told.sh").absolute()
+    script.write_text('echo "told $AIORUN_ERROR_WORKER $AIORUN_ERROR_STATUS"\n')
+    run = fleet(f"[aiorun]\non-error = sh {script}\n"
+                + worker("bad", "exit 4", "restart = never") + worker("good", "pause"))
+    equal(run.line("told.*").group(), "told bad 4", "what the command knows")
+    end(run, 4)
+
+
+@cases(dies=("pause", 0), handles=("on TERM [ exit 0 ] pause", 0),
+       fails=("on TERM [ exit 3 ] pause", 3), quits=("on TERM [ kill self QUIT ] pause", "QUIT"))
+def test_status_after_a_stop_that_was_asked_for(script, status):
+    run = fleet(worker("web", f"say up {script}") + worker("db", "say up pause"))
+    all_up(run, 2)
+    end(run, status)
+
+
+@cases(missing=("/no/such/program", 127), no_program=("/etc/passwd", 126))
+def test_command_that_cannot_be_started(command, status):
+    run = fleet(ENDS + f"[worker:web]\ncommand = {command}\nrestart = never\n")
+    run.end(status)
+
+
+def test_requested_end_is_no_error_in_a_fleet():
+    run = fleet(worker("web", "say up on TERM [ exit 143 ] pause", "success-status = requested"))
+    run.line("up")
+    end(run)
+
+
+# ---- needs, after ----
+
+THREE = (worker("db", "say db pause", QUICK) + worker("web", "say web pause", "needs = db")
+         + worker("job", "say job pause", "after = db"))
+
+
+def test_needs_is_stopped_with_what_it_needs_and_comes_back_with_it():
+    run = fleet(THREE)
+    run.lines("db", "web", "job")
+    events = Events()
+    before = pids()
+    ask("stop", "db")
+    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    ask("start", "db")
+    until(lambda: set(states().values()) == {"ready"}, "all are back")
+    equal(pids()["job"], before["job"], "who only stands after it")
+    end(run)
+    ends = events.all("ended")
+    check(ends.index(("ended", "web")) < ends.index(("ended", "db")), f"web ended first: {ends}")
+
+
+def test_needs_is_left_alone_by_a_restart():
+    run = fleet(THREE)
+    run.lines("db", "web", "job")
+    before = pids()
+    kill(before["db"])
+    run.line("db")
+    until(lambda: set(states().values()) == {"ready"}, "db is back")
+    equal({name: pid for name, pid in pids().items() if name != "db"},
+          {name: pid for name, pid in before.items() if name != "db"}, "the others")
+    end(run)
+
+
+def test_needs_is_stopped_when_what_it_needs_is_given_up():
+    run = fleet(worker("db", "say db on USR1 [ exit 7 ] pause", "restart = never")
+                + worker("web", "say web pause", "needs = db")
+                + worker("job", "say job pause", "after = db"))
+    run.lines("db", "web", "job")
+    os.kill(pids()["db"], signal.SIGUSR1)
+    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    end(run, 7)
+
+
+def test_start_order_goes_by_readiness_not_by_the_file():
+    run = fleet(worker("c", "say c pause", "after = b")
+                + worker("b", "say b pause", "ready = after:200ms", "after = a")
+                + worker("a", "say a pause", "ready = after:200ms"), "-v")
+    run.line("^a$")
+    run.log("a is ready")
+    run.line("^b$")
+    equal(run.out.split(), ["a", "b"], "who was started so far")
+    run.log("b is ready")
+    run.line("^c$")
+    end(run)
+
+
+# ---- readiness, watchdog, health ----
+
+def test_missed_ready_timeout_is_a_failure():
+    run = fleet(ENDS + worker("web", "say up on TERM [ say asked exit 0 ] pause",
+                              "ready = control", "ready-timeout = 100ms", "restart-limit = 1/1m",
+                              QUICK))
+    for word in "up", "asked", "up", "asked":
+        run.line(word)
+    run.wait()
+    check(run.status != 0, f"it ended with {run.status}")
+
+
+ALIVE = """import os, socket, sys, time
+def say(how):
+    if how == "control":
+        os.write(9, b"watchdog\\n")
+    else:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"WATCHDOG=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0"))
+print("up", os.environ.get("WATCHDOG_USEC"), flush=True)
+while not os.path.exists("sleep"):
+    say(sys.argv[1])
+    time.sleep(0.05)
+os.unlink("sleep")
+time.sleep(1000)
+"""
+
+
+@cases("control", "notify")
+def test_watchdog(how):
+    Path("alive.py").write_text(ALIVE)
+    run = fleet(f"[worker:web]\ncommand = python3 {Path('alive.py').absolute()} {how}\n"
+                f"watchdog = 500ms\n{QUICK}\n")
+    equal(run.line("up (.*)").group(1), "500000", "WATCHDOG_USEC")
+    first = pids()["web"]
+    pause(1)
+    equal(pids()["web"], first, "who says that it is alive")
+    Path("sleep").touch()
+    run.log("web has missed its watchdog")
+    run.line("up")
+    check(pids()["web"] != first, "who was silent")
+    end(run)
+
+
+def health(*lines):
+    """A worker that is well while the file `well` is there; `asked` grows with each question."""
+    Path("well").touch()
+    Path("asked").touch()
+    script = Path("health.sh").absolute()
+    script.write_text("echo >>asked\ntest ! -e hang || exec sleep 1000\ntest -e well\n")
+    return worker("web", "say up pause", f"health = sh {script} {' '.join(lines)}", QUICK)
+
+
+def asked():
+    return Path("asked").read_text().count("\n")
+
+
+def test_health_is_a_failure_when_its_retries_are_used_up():
+    run = fleet(health("every 50ms retries 3"))
+    run.line("up")
+    until(lambda: asked() >= 4, "it was asked")
+    Path("well").unlink()
+    run.log("web has failed its health checks")
+    Path("well").touch()
+    run.line("up")
+    end(run)
+
+
+def test_health_that_comes_back_in_time_is_no_failure():
+    """Every other answer is bad: two in a row never are."""
+    Path("health.sh").write_text("echo >>asked\nif test -e odd; then rm odd; exit 1; fi; touch odd\n")
+    run = fleet(worker("web", "say up pause",
+                       f"health = sh {Path('health.sh').absolute()} every 20ms retries 1"))
+    until(lambda: Path("asked").exists() and asked() >= 12, "it was asked")
+    check("health" not in run.err, run.err)
+    equal(workers()["web"]["restarts"], 0, "restarts")
+    end(run)
+
+
+def test_health_that_hangs_is_a_failure():
+    run = fleet(health("every 50ms timeout 100ms retries 1"))
+    run.line("up")
+    Path("hang").touch()
+    run.log("web has failed its health checks")
+    Path("hang").unlink()
+    run.line("up")
+    end(run)
+
+
+# ---- before and after ----
+
+def test_before_start_and_after_stop_stand_around_each_run():
+    run = fleet(worker("web", "append log run on USR1 [ exit 3 ] say up pause",
+                       "before-start = sh -c 'echo before >>log'",
+                       "after-stop = sh -c 'echo after >>log'", QUICK))
+    run.line("up")
+    os.kill(pids()["web"], signal.SIGUSR1)
+    run.line("up")
+    end(run)
+    equal(Path("log").read_text().split(), ["before", "run", "after"] * 2, "order")
+
+
+def test_before_start_that_fails_is_a_start_that_fails():
+    run = fleet(ENDS + worker("web", "say up", "before-start = sh -c 'echo tried; exit 4'",
+                              "restart-limit = 2/1m", QUICK))
+    run.end(4)
+    equal(run.out.split(), ["tried"] * 3, "output")
+    check(re.search(r"before-start of web \(pid \d+\) exited with status 4", run.err), run.err)
+
+
+def test_after_stop_comes_when_all_of_the_run_is_gone_in_a_shutdown_too():
+    run = fleet(worker("web", "orphan 1 [ on TERM [ sleep 300ms append log child exit 0 ] pause ]"
+                       " on TERM [ append log run exit 0 ] say up pause",
+                       "after-stop = sh -c 'echo after >>log'"))
+    run.line("up")
+    end(run)
+    equal(Path("log").read_text().split(), ["run", "child", "after"], "order")
+
+
+# ---- max-age, autostart ----
+
+def test_max_age_replaces_one_instance_after_the_other():
+    run = fleet(python("web", "import os, time\ntime.sleep(0.2)\nos.write(9, b'ready\\n')\n"
+                       "time.sleep(1000)\n", "ready = control", "instances = 2", "max-age = 1s"))
+    is_up(run)
+    events = Events()
+    until(lambda: all(w["restarts"] for w in workers().values()), "both are new", 15)
+    run.send("TERM")
+    run.end(0)
+    told = events.all("asked", "ready", "phase")
+    away = set()
+    for kind, name in told[:told.index(("phase", None))]:
+        if kind == "asked":
+            check(not away, f"{name} is stopped while {away} is away: {told}")
+            away.add(name)
+        elif kind == "ready":
+            away.discard(name)
+
+
+def test_what_is_not_started_by_itself_is_started_when_it_is_asked_for():
+    run = fleet(worker("web", "say web pause") + worker("extra", "say extra pause",
+                                                        "autostart = no"))
+    run.line("web")
+    equal(states(), {"web": "ready", "extra": "down"}, "states")
+    ask("start", "extra")
+    run.line("extra")
+    end(run)
+
+
+# ---- may-stop ----
+
+@needs("root")
+@cases(refused=("user = www-data", False), allowed=("user = www-data\nmay-stop = yes", True),
+       our_user=("", True), forbidden=("may-stop = no", False))
+def test_may_stop(lines, may):
+    run = fleet("[worker:web]\ncommand = sh -c 'echo up; read go <go; echo shutdown 6 >&9; "
+                f"exec sleep 1000'\ncwd = {os.getcwd()}\n{lines}\n")
+    os.mkfifo("go")
+    os.chmod("go", 0o666)
+    run.line("up")
+    Path("go").write_text("on\n")
+    if may:
+        run.end(6)
+        return
+    run.log("web.*may not|may not.*web|may-stop")
+    equal(states(), {"web": "ready"}, "states")
+    end(run)
+
+
+# ---- how it ends ----
+
+def test_stop_goes_in_waves_and_whoever_is_asked_late_still_gets_time():
+    """The last wave refuses, and takes what it can get: the two before it still end cleanly."""
+    slow = "on TERM [ say {0}-asked sleep 300ms say {0}-done exit 0 ] say up pause"
+    run = fleet("[aiorun]\ntimeout = 4s\n" + worker("a", slow.format("a"))
+                + worker("b", slow.format("b"), "after = a")
+                + worker("c", "ignore TERM say up pause", "after = b"))
+    all_up(run, 3)
+    run.send("TERM")
+    run.end("KILL")
+    equal(run.out.split()[3:], ["b-asked", "b-done", "a-asked", "a-done"], "order")
+    check(run.duration < 10, f"it took {run.duration:.1f} s")
+
+
+def test_shutdown_that_comes_while_it_starts():
+    run = fleet(worker("db", "on TERM [ exit 0 ] say db pause", "ready = control")
+                + worker("web", "say web", "after = db"))
+    run.line("db")
+    end(run)
+    check("web" not in run.out, "web was started")
+
+
+def test_hangup_ends_nobody():
+    run = fleet(worker("web", "say up pause"))
+    run.line("up")
+    before = pids()
+    run.send("HUP")
+    ask("status")
+    equal(pids(), before, "who runs")
+    end(run)
+
+
+def test_signals_are_not_forwarded():
+    run = fleet(worker("web", "on TERM [ exit 0 ] on USR1 [ say hit ] on USR2 [ say hit ] say up"
+                       " pause"))
+    run.line("up")
+    for name in "USR1", "USR2", "WINCH", "QUIT":
+        run.send(name)
+    equal(states(), {"web": "ready"}, "states")
+    end(run)
+    check("hit" not in run.out, run.out)
+
+
+def test_stop_of_a_stopped_worker_continues_it():
+    run = fleet(worker("web", "on TERM [ say asked exit 0 ] say up pause"))
+    run.line("up")
+    kill(run.command, "STOP")
+    until(lambda: state(run.command) == "T", "it is stopped")
+    end(run)
+    run.line("asked")
+
+
+def test_workers_die_with_a_supervisor_that_is_killed():
+    run = fleet(worker("web", "say up pause", "instances = 3"))
+    all_up(run, 3)
+    everything = children(run.pid)
+    kill(run.pid)
+    run.wait()
+    for pid in everything:
+        os.waitpid(pid, 0)
+
+
+# ---- what they are given ----
+
+def test_each_has_its_own_environment():
+    Path("web.env").write_text("ONE=file\nTWO=file\n")
+    run = fleet(ENDS + worker("web", "print env", f"env-file = {Path('web.env').absolute()}",
+                              "env.TWO = it's ; all # of it", "clear-env = yes")
+                + worker("db", "sleep 300ms print env", "env.ONLY = db"), env={"OURS": "yes"})
+    run.end(0)
+    web, _, db = run.out.partition("env OURS=yes\n")
+    check("env ONE=file\nenv TWO=it's ; all # of it\n" in web, web)
+    entries = {line for line in run.out.splitlines() if line.startswith("env ")}
+    check("env ONLY=db" in entries and "env OURS=yes" in entries, db)
+    equal(run.out.count("OURS="), 1, "who has ours")
+
+
+@needs("root")
+def test_each_has_its_own_user_limits_and_place():
+    os.mkdir("place")
+    run = fleet(worker("web", "print cwd cat /proc/self/status say up pause", "user = www-data",
+                       "umask = 0027", "limit.nofile = 100:200", "nice = 5", "cwd = /tmp")
+                + worker("db", "say up pause", f"cwd = {Path('place').absolute()}"))
+    all_up(run, 2)
+    found = pids()
+    web, db = found["web"], found["db"]
+    ids = [status_field(pid, "Uid").split()[0] for pid in (web, db)]
+    equal((ids[0] != "0", ids[1]), (True, "0"), "users")
+    equal(status_field(web, "Umask"), "0027", "umask")
+    limits = Path(f"/proc/{web}/limits").read_text()
+    check(re.search(r"Max open files +100 +200 ", limits), limits)
+    equal([int(stat(pid)[16]) for pid in (web, db)], [5, 0], "nice")
+    equal([os.readlink(f"/proc/{pid}/cwd") for pid in (web, db)],
+          ["/tmp", os.path.realpath("place")], "directories")
+    end(run)
+
+
+def test_control_pipe_stands_at_the_descriptor_that_is_chosen():
+    code = "import os\nos.write(1, b'at %s\\n' % os.environb[b'AIORUN_CONTROL_FD'])\n" \
+           "os.write(5, b'ready\\n')\nos.read(5, 100)\n"
+    run = fleet("[aiorun]\ncontrol-fd = 5\n" + python("web", code, "ready = control")
+                + python("db", code, "ready = control"))
+    equal([run.line("at (.*)").group(1) for _ in range(2)], ["5", "5"], "descriptors")
+    until(lambda: set(states().values()) == {"ready"}, "both are ready")
+    end(run)
+
+
+# ---- where it runs ----
+
+@needs("root", "unshare")
+def test_fleet_as_pid_1():
+    Path("fleet.ini").write_text(
+        worker("db", "orphan 3 [ setsid exit 0 ] orphan 1 [ setsid pause ] say db pause")
+        + worker("web", "say web on USR1 [ exit 3 ] pause", "needs = db", QUICK))
+    run = pid1("--config", "fleet.ini")
+    run.lines("db", "web")
+    supervisor = run.subject
+
+    def grown():
+        return [pid for pid in children(supervisor) if state(pid) != "Z"]
+    until(lambda: len(grown()) == 3 and len(children(supervisor)) == 3, "no zombie is left")
+    end(run)
+
+
+def on_a_terminal(text):
+    """The fleet on a terminal of its own, aiorun leading its session."""
+    Path("fleet.ini").write_text(text)
+    return Terminal([BINARY, "--config", "fleet.ini"], wrapped=False)
+
+
+def test_ctrl_c_is_a_shutdown():
+    run = on_a_terminal(worker("web", "report INT on TERM [ say asked exit 0 ] say up pause"))
+    run.expect("up")
+    run.ctrl("C")
+    run.expect("asked")
+    run.end(0)
+    check("got INT" not in run.out, "the key reached the worker")
+
+
+def test_second_ctrl_c_a_second_later_forces_the_end():
+    run = on_a_terminal(worker("web", "on TERM [ say asked ] say up pause"))
+    run.expect("up")
+    run.ctrl("C")
+    run.expect("asked")
+    pause(1.1)
+    run.ctrl("C")
+    run.end("KILL", timeout=8)
+
+
+def test_losing_the_terminal_is_a_shutdown():
+    run = on_a_terminal(worker("web", "on TERM [ append log asked exit 0 ] say up pause"))
+    run.expect("up")
+    run.hang_up()
+    run.end(0)
+    equal(Path("log").read_text(), "asked\n", "what the worker heard")
