@@ -150,6 +150,7 @@ static int open_loop(const struct plan *plan)
         log_line(LEVEL_CRITICAL, "cannot open a descriptor for signals: %s", strerror(errno));
         return -1;
     }
+    tree_open(driver.signal_fd);
     return 0;
 }
 

@@ -282,6 +282,9 @@ void cgroup_join(uint32_t slot, pid_t pid);
 /* The slot in whose cgroup the process is; NO_SLOT: in none. */
 uint32_t cgroup_owner(pid_t pid);
 
+/* Has the slot one? */
+bool cgroup_has(uint32_t slot);
+
 /* Kills all in the slot's cgroup at once, if there is one. */
 void cgroup_kill(uint32_t slot);
 
@@ -543,7 +546,11 @@ void report_file_open(const char *path, struct faults *faults);
 
 /* ---- tree.c ---- */
 
-/* Is anything of the run's tree left, its own process being gone? */
+/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs. */
+void tree_open(int fd);
+
+/* Is anything of the run's tree left, its own process being gone?  Where nothing is, that costs the
+ * same however many children we have. */
 bool tree_left(uint32_t slot);
 
 enum { CENSUS_LEFT = 1, CENSUS_FRESH = 2 };

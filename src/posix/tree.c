@@ -2,6 +2,7 @@
 #include "report/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,10 +250,27 @@ void platform_kill(struct run_id run)
 /* ---- counting ---- */
 
 static bool childless;
+static int session_probe = -1;
+
+void tree_open(int fd)
+{
+    session_probe = fd;
+}
 
 void tree_set_childless(bool is_childless)
 {
     childless = is_childless;
+}
+
+/* Is it certain that nobody has the session that the run has led?  Its number is not free while
+ * anybody is in it: F_SETOWN refuses a number that is free, and looks at nothing else (fcntl(2),
+ * ESRCH).  That costs the same however many children we have.  No signal comes of it without
+ * O_ASYNC. */
+static bool is_session_gone(uint32_t slot)
+{
+    const struct run *run = runs_at(slot);
+    return run->session == run->last_pid && !cgroup_has(slot) &&
+           fcntl(session_probe, F_SETOWN, run->session) < 0 && errno == ESRCH;
 }
 
 struct search {
@@ -263,14 +281,15 @@ struct search {
 static bool search_member(pid_t pid, void *context)
 {
     struct search *search = context;
-    search->found = owner_of_child(pid, getsid(pid)) == search->slot;
+    if (runs_find(pid) == NO_SLOT) /* else it is that run's, and there are many of them */
+        search->found = owner_of_child(pid, getsid(pid)) == search->slot;
     return !search->found;
 }
 
 bool tree_left(uint32_t slot)
 {
     struct search search = {.slot = slot, .found = false};
-    if (childless)
+    if (childless || is_session_gone(slot))
         return false;
     runs_at(slot)->tree = true; /* so that its session's children are found to be its own */
     procfs_children(search_member, &search);
