@@ -121,6 +121,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (plan_is_fleet(plan)) {
         fill_standard();
         raise_files();
+        spawn_open_fleet();
     }
     ready_begin(plan);
     if (!plan->no_control)

@@ -183,6 +183,13 @@ struct spawn {
     } passes[SPAWN_PASSES_MAX]; /* descriptors that the command is to have, and where */
 };
 
+/* For many runs: from now on a start costs the same however many descriptors we have, if the kernel
+ * can do that (Linux 5.9) and those that are kept are high ones. */
+void spawn_open_fleet(void);
+
+/* Moves a descriptor that is kept while a run lives; returns what it is from now on. */
+int spawn_keep_high(int fd);
+
 /* Adds one; `from` stays ours. */
 void spawn_pass(struct spawn *spawn, int from, int to);
 

@@ -1,8 +1,8 @@
 /* victim.c - the command that is supervised while something is measured.
  *
  * It sleeps until a signal tells it otherwise, and stamps the shared page, where BENCH_PAGE names
- * one.  USR1: handled.  USR2: ends with the page's status.  TERM: ends with 0.  With any argument it
- * ends at once, with 1. */
+ * one.  USR1: handled.  USR2: ends with the page's status.  TERM: ends with 0.  With any argument
+ * it ends at once, with 1. */
 #include "page.h"
 #include "raw.h"
 
