@@ -320,8 +320,9 @@ struct run {
     int stop_signal;   /* that stopped it, not reported yet; 0: none */
     struct ending end; /* reaped, and to be reported */
     uint32_t next_ended;
-    bool tree;     /* reaped, but something of its tree was left */
-    bool has_tree; /* what it leaves behind is its tree; else it is orphans */
+    bool tree;       /* reaped, but something of its tree was left */
+    bool has_tree;   /* what it leaves behind is its tree; else it is orphans */
+    int tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
