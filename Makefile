@@ -170,6 +170,7 @@ BENCH_TOOLS := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*
 # The least there can be: no C library.
 BENCH_LINK_bare   := -nostdlib -ffreestanding -fno-stack-protector
 BENCH_LINK_victim := $(BENCH_LINK_bare)
+BENCH_LINK_fleet_bare := $(BENCH_LINK_bare)
 
 build/bench/%: tests/bench/%.c $(wildcard tests/bench/*.h) Makefile
 	@mkdir -p $(@D)

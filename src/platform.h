@@ -162,6 +162,11 @@ void platform_stop_tree(struct run_id run, int signal);
  * Windows: TerminateJobObject. */
 void platform_kill(struct run_id run);
 
+/* Does what the two above have been asked for so far, all in one go: until then they only take note
+ * of it.  It comes at the end of every step, or there is no telling who is left.
+ * Windows: does nothing. */
+void platform_flush(void);
+
 /* Reports by supervisor_tree() for every run whose process is gone but its tree was not, and
  * for slot 0.  Windows: JobObjectBasicProcessIdList of the run's job object. */
 void platform_census(void);
@@ -176,7 +181,8 @@ struct platform_process {
 };
 
 /* The processes of a run and its tree (slot 0: the orphans), at most `max`; returns how many there
- * are in all.  Windows: JobObjectBasicProcessIdList, QueryFullProcessImageName. */
+ * are in all: as they are now, or were since the last platform_flush().  Windows:
+ * JobObjectBasicProcessIdList, QueryFullProcessImageName. */
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
 
 /* ---- the control pipe ----

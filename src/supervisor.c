@@ -320,6 +320,7 @@ void supervisor_settle(struct supervisor *supervisor)
     supervisor->performing = true;
     while (core_next(supervisor->core, &action))
         perform(supervisor, &action);
+    platform_flush();
     supervisor->performing = false;
     platform_arm(core_deadline(supervisor->core));
     admin_look(supervisor);

@@ -374,9 +374,14 @@ uint32_t cgroup_owner(pid_t pid)
     return NO_SLOT;
 }
 
+bool cgroup_has(uint32_t slot)
+{
+    return groups.list != NULL && groups.list[slot].path[0] != '\0';
+}
+
 void cgroup_kill(uint32_t slot)
 {
-    if (groups.list != NULL && groups.list[slot].path[0] != '\0')
+    if (cgroup_has(slot))
         write_text(path_of("%s/cgroup.kill", groups.list[slot].path), "1");
 }
 

@@ -200,7 +200,7 @@ int channel_open_run(struct run_id run, char *identity, size_t size)
     }
     snprintf(identity, size, "%llu:%llu", (unsigned long long)status.st_dev,
              (unsigned long long)status.st_ino);
-    watch(run.slot, ends[0], run);
+    watch(run.slot, spawn_keep_high(ends[0]), run);
     return ends[1];
 }
 

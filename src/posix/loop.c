@@ -121,6 +121,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (plan_is_fleet(plan)) {
         fill_standard();
         raise_files();
+        spawn_open_fleet();
     }
     ready_begin(plan);
     if (!plan->no_control)
@@ -150,6 +151,7 @@ static int open_loop(const struct plan *plan)
         log_line(LEVEL_CRITICAL, "cannot open a descriptor for signals: %s", strerror(errno));
         return -1;
     }
+    tree_open(driver.signal_fd);
     return 0;
 }
 

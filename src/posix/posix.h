@@ -183,6 +183,13 @@ struct spawn {
     } passes[SPAWN_PASSES_MAX]; /* descriptors that the command is to have, and where */
 };
 
+/* For many runs: from now on a start costs the same however many descriptors we have, if the kernel
+ * can do that (Linux 5.9) and those that are kept are high ones. */
+void spawn_open_fleet(void);
+
+/* Moves a descriptor that is kept while a run lives; returns what it is from now on. */
+int spawn_keep_high(int fd);
+
 /* Adds one; `from` stays ours. */
 void spawn_pass(struct spawn *spawn, int from, int to);
 
@@ -282,6 +289,9 @@ void cgroup_join(uint32_t slot, pid_t pid);
 /* The slot in whose cgroup the process is; NO_SLOT: in none. */
 uint32_t cgroup_owner(pid_t pid);
 
+/* Has the slot one? */
+bool cgroup_has(uint32_t slot);
+
 /* Kills all in the slot's cgroup at once, if there is one. */
 void cgroup_kill(uint32_t slot);
 
@@ -310,8 +320,9 @@ struct run {
     int stop_signal;   /* that stopped it, not reported yet; 0: none */
     struct ending end; /* reaped, and to be reported */
     uint32_t next_ended;
-    bool tree;     /* reaped, but something of its tree was left */
-    bool has_tree; /* what it leaves behind is its tree; else it is orphans */
+    bool tree;       /* reaped, but something of its tree was left */
+    bool has_tree;   /* what it leaves behind is its tree; else it is orphans */
+    int tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
@@ -543,7 +554,11 @@ void report_file_open(const char *path, struct faults *faults);
 
 /* ---- tree.c ---- */
 
-/* Is anything of the run's tree left, its own process being gone? */
+/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs. */
+void tree_open(int fd);
+
+/* Is anything of the run's tree left, its own process being gone?  Where nothing is, that costs the
+ * same however many children we have. */
 bool tree_left(uint32_t slot);
 
 enum { CENSUS_LEFT = 1, CENSUS_FRESH = 2 };

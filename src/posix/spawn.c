@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,13 +338,80 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
     return pid;
 }
 
+/* ---- of many descriptors, a child gets a copy of few ----
+ *
+ * vfork(2) copies the table of descriptors, and execve(2) closes nearly all of them again: with a
+ * descriptor for each of ten thousand runs that takes longer than all the rest.  So a fleet's child
+ * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What runs keep
+ * open is moved above that (spawn_keep_high()), and what is passed on is opened below. */
+
+#define LOW_DESCRIPTORS 64
+#define CHILD_STACK     32768
+
+static int inherited_top = -1; /* the highest descriptor that was given to us; -1: unknown */
+
+static _Alignas(16) char child_stack[CHILD_STACK] UNTOUCHED("child_stack");
+
+struct split {
+    const struct spawn *spawn;
+    struct report *report;
+};
+
+static void find_top(long fd)
+{
+    int flags = fcntl((int)fd, F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC) && fd > inherited_top)
+        inherited_top = (int)fd;
+}
+
+/* There is nothing above the last descriptor, and nobody to share with: this only asks the kernel
+ * whether it can. */
+void spawn_open_fleet(void)
+{
+    inherited_top = -1;
+    if (syscall(SYS_close_range, ~0u, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+        return;
+    inherited_top = STDERR_FILENO;
+    if (!procfs_numbers("/proc/self/fd", find_top))
+        inherited_top = -1;
+}
+
+int spawn_keep_high(int fd)
+{
+    int high = inherited_top < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, LOW_DESCRIPTORS);
+    if (high < 0)
+        return fd;
+    close(fd);
+    return high;
+}
+
+static int run_sharing_child(void *context)
+{
+    const struct split *both = context;
+    int top = inherited_top;
+    for (size_t i = 0; i < both->spawn->pass_count; i++)
+        top = both->spawn->passes[i].from > top ? both->spawn->passes[i].from : top;
+    top = both->spawn->cgroup > top ? both->spawn->cgroup : top;
+    if (syscall(SYS_close_range, (unsigned)top + 1, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+        fail(both->report, SPAWN_FORK, 0);
+    run_child(both->spawn, both->report);
+}
+
+static pid_t split_sharing(const struct spawn *spawn, struct report *report)
+{
+    struct split both = {spawn, report};
+    return clone(run_sharing_child, child_stack + sizeof child_stack,
+                 CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &both);
+}
+
 pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spawn_failure *failure)
 {
     struct report report = {.stage = SPAWN_FORK, .error = 0};
     stopped_early = 0;
     if (spawn->place == SPAWN_SHARE)
         let_keys_in();
-    pid_t pid = split(spawn, &report);
+    bool shares = inherited_top >= 0 && spawn->place == SPAWN_SESSION;
+    pid_t pid = shares ? split_sharing(spawn, &report) : split(spawn, &report);
     int fork_error = errno;
     if (spawn->place == SPAWN_SHARE)
         keep_keys_out();

@@ -2,6 +2,7 @@
 #include "report/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,12 @@ static bool is_dead(const struct process *process)
     return process->state == 'Z' || process->state == 'X';
 }
 
+/* The scan for lists, which are made of it until the table is needed for another one. */
+static struct {
+    struct process *all; /* by owner; NULL: none */
+    size_t count;
+} listed;
+
 /* ---- acting ---- */
 
 /* Between the scan and now a descendant that is not our own child may have been replaced by another
@@ -202,23 +209,6 @@ static bool deal_with(const struct process *process, int signal, enum done what)
     return true;
 }
 
-/* Deals with everyone of the slot's tree but `except`; false when /proc cannot be read. */
-static bool deal_with_tree(uint32_t slot, pid_t except, int signal, enum done what)
-{
-    bool found = true;
-    for (int pass = 0; found && pass < PASSES_MAX; pass++) {
-        size_t count;
-        const struct process *all = scan(&count);
-        if (all == NULL)
-            return false;
-        found = false;
-        for (size_t i = 0; i < count; i++)
-            if (all[i].owner == slot && all[i].pid != except)
-                found = deal_with(&all[i], signal, what) || found;
-    }
-    return true;
-}
-
 /* PID 1 of a namespace reaches everyone in it at once (kill(2)); no fork is fast enough.  Only when
  * none of them is a run that has its own time. */
 static bool signal_namespace(uint32_t slot, int signal)
@@ -226,33 +216,100 @@ static bool signal_namespace(uint32_t slot, int signal)
     return slot == 0 && inherited.pid == 1 && runs_alive() == 0 && kill(-1, signal) == 0;
 }
 
+/* What the tree that the process is in is to get, if the process was not dealt with before. */
+static bool deal_with_member(const struct process *process)
+{
+    const struct run *run = process->owner == NO_SLOT ? NULL : runs_at(process->owner);
+    if (run == NULL || run->tree_signal == 0)
+        return false;
+    bool kills = run->tree_signal == SIGKILL;
+    if (!kills && process->owner != 0 && process->pid == run->pid)
+        return false; /* a run's own process is asked by its ladder */
+    return deal_with(process, run->tree_signal, kills ? DONE_KILLED : DONE_ASKED);
+}
+
+/* Without /proc. */
+static void deal_blindly(uint32_t slot)
+{
+    struct run *run = runs_at(slot);
+    if (run->tree_signal == SIGKILL && run->pid != 0)
+        kill(run->pid, SIGKILL);
+    else if (run->tree_signal != SIGKILL && !signal_namespace(slot, run->tree_signal))
+        log_line(LEVEL_WARNING, "cannot find out who is left: /proc is not mounted");
+}
+
+static uint32_t trees_marked;
+
+/* All trees in one go: a scan for each would take ten thousand runs ten thousand scans. */
+void platform_flush(void)
+{
+    bool found = trees_marked > 0, blind = false;
+    listed.all = NULL;
+    for (int pass = 0; found && pass < PASSES_MAX; pass++) {
+        size_t count;
+        const struct process *all = scan(&count);
+        blind = all == NULL;
+        found = false;
+        for (size_t i = 0; all != NULL && i < count; i++)
+            found = deal_with_member(&all[i]) || found;
+    }
+    for (uint32_t slot = 0; trees_marked > 0 && slot < runs_count(); slot++) {
+        if (runs_at(slot)->tree_signal == 0)
+            continue;
+        if (blind)
+            deal_blindly(slot);
+        runs_at(slot)->tree_signal = 0;
+    }
+    trees_marked = 0;
+}
+
+/* Kills rather than asks, if it is to do both. */
+static void mark(uint32_t slot, int signal)
+{
+    struct run *run = runs_at(slot);
+    trees_marked += run->tree_signal == 0;
+    if (run->tree_signal != SIGKILL)
+        run->tree_signal = signal;
+}
+
 void platform_stop_tree(struct run_id run, int signal)
 {
-    const struct run *known = run.slot == 0 ? NULL : runs_named(run);
-    pid_t own = known ? known->pid : 0;
-    if (!deal_with_tree(run.slot, own, signal, DONE_ASKED) && !signal_namespace(run.slot, signal))
-        log_line(LEVEL_WARNING, "cannot find out who is left: /proc is not mounted");
+    mark(run.slot, signal);
 }
 
 void platform_kill(struct run_id run)
 {
-    const struct run *known = run.slot == 0 ? NULL : runs_named(run);
     if (jobs_joined() == 0) /* whose children may be in there, and are to be spared */
         cgroup_kill(run.slot);
     /* Its own process with the others: who is whose is seen before the first of them is gone. */
-    if (signal_namespace(run.slot, SIGKILL) || deal_with_tree(run.slot, 0, SIGKILL, DONE_KILLED))
-        return;
-    if (known != NULL && known->pid != 0)
-        kill(known->pid, SIGKILL);
+    if (!signal_namespace(run.slot, SIGKILL))
+        mark(run.slot, SIGKILL);
 }
 
 /* ---- counting ---- */
 
 static bool childless;
+static int session_probe = -1;
+
+void tree_open(int fd)
+{
+    session_probe = fd;
+}
 
 void tree_set_childless(bool is_childless)
 {
     childless = is_childless;
+}
+
+/* Is it certain that nobody has the session that the run has led?  Its number is not free while
+ * anybody is in it: F_SETOWN refuses a number that is free, and looks at nothing else (fcntl(2),
+ * ESRCH).  That costs the same however many children we have.  No signal comes of it without
+ * O_ASYNC. */
+static bool is_session_gone(uint32_t slot)
+{
+    const struct run *run = runs_at(slot);
+    return run->session == run->last_pid && !cgroup_has(slot) &&
+           fcntl(session_probe, F_SETOWN, run->session) < 0 && errno == ESRCH;
 }
 
 struct search {
@@ -263,15 +320,17 @@ struct search {
 static bool search_member(pid_t pid, void *context)
 {
     struct search *search = context;
-    search->found = owner_of_child(pid, getsid(pid)) == search->slot;
+    if (runs_find(pid) == NO_SLOT) /* else it is that run's, and there are many of them */
+        search->found = owner_of_child(pid, getsid(pid)) == search->slot;
     return !search->found;
 }
 
 bool tree_left(uint32_t slot)
 {
     struct search search = {.slot = slot, .found = false};
-    if (childless)
+    if (childless || is_session_gone(slot))
         return false;
+    listed.all = NULL;          /* the search may need the table */
     runs_at(slot)->tree = true; /* so that its session's children are found to be its own */
     procfs_children(search_member, &search);
     runs_at(slot)->tree = search.found;
@@ -298,6 +357,7 @@ static bool count_child(pid_t pid, void *context)
 
 void tree_census(unsigned char *found)
 {
+    platform_flush(); /* who is fresh was not asked */
     memset(found, 0, runs_count());
     if (childless)
         return;
@@ -310,18 +370,48 @@ void tree_census(unsigned char *found)
         found[0] = CENSUS_LEFT;
 }
 
+static int by_owner(const void *a, const void *b)
+{
+    const struct process *left = a, *right = b;
+    if (left->owner != right->owner)
+        return left->owner < right->owner ? -1 : 1;
+    return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+/* The first that belongs to the slot, in a scan that is kept until the end of a step: reports name
+ * many runs one after the other. */
+static size_t find_listed(uint32_t slot)
+{
+    if (listed.all == NULL) {
+        listed.all = scan(&listed.count);
+        if (listed.all == NULL)
+            return listed.count = 0;
+        qsort(listed.all, listed.count, sizeof listed.all[0], by_owner);
+    }
+    size_t low = 0, high = listed.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (listed.all[middle].owner < slot)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max)
 {
-    size_t count, listed = 0;
-    const struct process *all = scan(&count);
-    for (size_t i = 0; all != NULL && i < count; i++) {
-        if (all[i].owner != run.slot || is_dead(&all[i]))
+    size_t known = 0;
+    size_t at = find_listed(run.slot);
+    for (; at < listed.count && listed.all[at].owner == run.slot; at++) {
+        const struct process *process = &listed.all[at];
+        if (is_dead(process))
             continue;
-        if (listed < max) {
-            procfs_describe(&all[i], &list[listed]);
-            list[listed].killed = is_done(&all[i], DONE_KILLED);
+        if (known < max) {
+            procfs_describe(process, &list[known]);
+            list[known].killed = is_done(process, DONE_KILLED);
         }
-        listed++;
+        known++;
     }
-    return listed;
+    return known;
 }
