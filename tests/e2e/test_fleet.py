@@ -95,6 +95,7 @@ def test_end_that_is_followed_by_a_restart(policy, script):
     run = fleet(ENDS + worker("web", f"say up {script}", f"restart = {policy}", QUICK))
     for _ in range(4):
         run.line("up")
+    ask("stop", "web")  # its end in a shutdown would be an error that no restart handles
     end(run)
 
 
@@ -143,6 +144,7 @@ def test_handled_error_ends_nothing():
     run = fleet(worker("bad", "say up exit 4", QUICK), "--stop-on-unhandled-errors")
     for _ in range(4):
         run.line("up")
+    ask("stop", "bad")
     end(run)
 
 
