@@ -138,9 +138,9 @@ e2e: $(BUILD)/aiorun $(BUILD)/e2e/victim
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # The sanitizers' build of everything, and the end-to-end tests that a sanitizer can run under.
-asan:
+asan: $(BUILD)/e2e/victim
 	$(MAKE) BUILD=build/asan EXTRA_CFLAGS='$(SANITIZERS)' CFLAGS='-O1 -g' unit \
-	        build/asan/aiorun build/asan/sim build/e2e/victim
+	        build/asan/aiorun build/asan/sim
 	build/asan/sim --schedules 20000
 	python3 tests/e2e/run.py -j 3 --binary build/asan/aiorun --sanitized
 
