@@ -1,7 +1,8 @@
-/* supervisor_private.h - the state that supervisor.c, control.c, narrate.c and admin.c share;
- * nobody else includes it.
+/* supervisor_private.h - the state that supervisor.c, setup.c, control.c, narrate.c and admin.c
+ * share; nobody else includes it.
  *
  *     supervisor.c  core and driver: signals, ends, actions
+ *     setup.c       from a plan to a core
  *     admin*.c      what people ask: the admin socket
  *     control.c     what runs say: the control pipe, sd_notify(3), readiness
  *     narrate.c     the log
@@ -53,6 +54,14 @@ struct supervisor {
     struct ending end;
     struct report *report; /* NULL: nobody wants one */
 };
+
+static inline bool supervisor_is_launcher(const struct supervisor *supervisor)
+{
+    return supervisor->plan->mode == MODE_LAUNCH;
+}
+
+/* The end that aiorun itself is to come to, now that everything is over. */
+struct ending supervisor_outcome(const struct supervisor *supervisor);
 
 /* Records a fact; false when the core refuses it.  What follows from it is done by
  * supervisor_settle(). */
