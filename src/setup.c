@@ -15,18 +15,34 @@
 
 /* ---- from plan to core ---- */
 
-static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
+/* Workers with their orders behind them, to be freed as one; NULL without memory. */
+static struct core_worker *allocate_workers(const struct plan *plan)
 {
-    uint32_t *after = platform_allocate((plan->after_count + 1) * sizeof *after);
-    bool *needs = platform_allocate((plan->after_count + 1) * sizeof *needs);
-    for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
-        after[i] = plan->after[i].worker;
-        needs[i] = plan->after[i].needs;
+    size_t links = 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        links += plan->workers[i].after_count;
+    return platform_allocate((plan->worker_count + 1) * sizeof(struct core_worker) +
+                             links * (sizeof(uint32_t) + sizeof(bool)));
+}
+
+/* Whom each worker comes after: all of that first, and then whether it needs them. */
+static void convert_orders(const struct plan *plan, struct core_worker *workers)
+{
+    uint32_t *after = (uint32_t *)(workers + plan->worker_count + 1);
+    size_t links = 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        links += plan->workers[i].after_count;
+    bool *needs = (bool *)(after + links);
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        workers[i].after = after;
+        workers[i].needs = needs;
+        workers[i].after_count = worker->after_count;
+        for (uint32_t n = 0; n < worker->after_count; n++) {
+            *after++ = worker->after[n].worker;
+            *needs++ = worker->after[n].needs;
+        }
     }
-    worker->after = after;
-    worker->needs = needs;
-    worker->after_count = plan->after_count;
-    return after != NULL && needs != NULL;
 }
 
 /* What only a file says of a worker. */
@@ -61,16 +77,16 @@ static void convert_worker(const struct plan_worker *plan, struct core_worker *w
 }
 
 /* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
-static uint32_t executor_workers(const struct supervisor *supervisor)
+static uint32_t executor_workers(const struct plan *plan, uint32_t processors)
 {
-    uint32_t suitable = supervisor->place.processors + 4;
-    if (supervisor->plan->executor_workers > 0)
-        return (uint32_t)supervisor->plan->executor_workers;
+    uint32_t suitable = processors + 4;
+    if (plan->executor_workers > 0)
+        return (uint32_t)plan->executor_workers;
     return suitable < 32 ? suitable : 32;
 }
 
-/* False without memory. */
-static bool convert(struct supervisor *supervisor, struct core_config *config)
+struct core_worker *setup_convert(const struct supervisor *supervisor, const struct plan *plan,
+                                  struct core_config *config)
 {
     static const enum core_repeat repeats[] = {
         [REPEAT_AUTO] = CORE_REPEAT_KEYBOARD,
@@ -83,23 +99,21 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
         [ORPHANS_WAIT] = CORE_ORPHANS_WAIT,
         [ORPHANS_LEAVE] = CORE_ORPHANS_LEAVE,
     };
-    const struct plan *plan = supervisor->plan;
-    bool launches = supervisor_is_launcher(supervisor);
+    bool launches = plan->mode == MODE_LAUNCH;
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
+    struct core_worker *workers = allocate_workers(plan);
+    if (workers == NULL)
+        return NULL;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         bool has_manager = supervisor->place.has_manager;
-        convert_worker(worker, &supervisor->workers[i]);
-        supervisor->workers[i].ready_told =
-            plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
-        if (!plan_is_fleet(plan))
-            continue;
-        convert_fleet_worker(worker, &supervisor->workers[i]);
-        if (!convert_order(worker, &supervisor->workers[i]))
-            return false;
+        convert_worker(worker, &workers[i]);
+        workers[i].ready_told = plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
+        if (plan_is_fleet(plan))
+            convert_fleet_worker(worker, &workers[i]);
     }
-    config->workers = supervisor->workers;
-    config->worker_count = plan->worker_count;
+    convert_orders(plan, workers);
+    *config = (struct core_config){.workers = workers, .worker_count = plan->worker_count};
     config->timeout = plan->timeout;
     config->drain_delay = plan->drain_delay;
     config->orphan_time = NEVER;
@@ -116,36 +130,38 @@ static bool convert(struct supervisor *supervisor, struct core_config *config)
     config->has_on_error = plan->on_error != NULL;
     config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
     config->error_hooks = plan->on_error != NULL ? 4 : 0;
-    config->job_workers = executor_workers(supervisor);
+    config->job_workers = executor_workers(plan, supervisor->place.processors);
     bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
     bool many = plan_is_fleet(plan) || plan->executor_workers > 0 || plan->control != NULL;
     if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
-        return true;
+        return workers;
     config->job_capacity = many ? JOBS_MAX : FEW;
     config->shield_capacity = plan->no_control ? 0 : many ? SHIELDS_MAX : FEW;
-    return true;
+    return workers;
 }
 
 /* Instances are told apart where a worker has several: "web:0", "web:1". */
-static bool name_instances(struct supervisor *supervisor)
+bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
 {
-    const struct core *core = supervisor->core;
-    uint32_t count = core->first_job - core->first_instance, slot = 0;
-    if (count <= supervisor->plan->worker_count)
+    uint32_t count = 0, next = 0;
+    *names = NULL;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        count += plan->workers[i].instances > 0 ? (uint32_t)plan->workers[i].instances : 1;
+    if (count <= plan->worker_count)
         return true;
-    supervisor->names = platform_allocate(count * sizeof *supervisor->names);
-    if (supervisor->names == NULL)
+    *names = platform_allocate(count * sizeof **names);
+    if (*names == NULL)
         return false;
-    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
-        const struct plan_worker *worker = &supervisor->plan->workers[i];
-        for (int n = 0; n < worker->instances; n++, slot++)
-            snprintf(supervisor->names[slot], sizeof supervisor->names[slot],
-                     worker->instances > 1 ? "%s:%d" : "%s", worker->name, n);
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        for (int n = 0; n < worker->instances; n++, next++)
+            snprintf((*names)[next], sizeof(*names)[next], worker->instances > 1 ? "%s:%d" : "%s",
+                     worker->name, n);
     }
     return true;
 }
 
-static void open_log(const struct plan *plan)
+void setup_log(const struct plan *plan)
 {
     static const enum log_style styles[] = {
         [LOG_TEXT] = LOG_STYLE_TEXT,
@@ -181,20 +197,24 @@ static struct ending run_until_over(struct supervisor *supervisor)
     return end;
 }
 
-struct ending supervisor_run(const struct plan *plan)
+void setup_triggers(struct supervisor *supervisor)
+{
+    signal_mask signals = supervisor->plan->shutdown_signals;
+    supervisor->triggers = signals & ~platform_ignored(signals);
+}
+
+struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
 {
     struct ending end = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    struct supervisor supervisor = {.plan = plan, .place = platform_surroundings()};
-    struct core_config config = {0};
+    struct supervisor supervisor = {
+        .plan = plan, .first_plan = plan, .load = load, .place = platform_surroundings()};
+    struct core_config config;
 
-    open_log(plan);
+    setup_log(plan);
     log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
-    struct core_worker only = {0}; /* a launcher needs no table */
-    supervisor.workers = &only;
-    if (plan->worker_count > 1)
-        supervisor.workers = platform_allocate(plan->worker_count * sizeof *supervisor.workers);
-    if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
+    setup_triggers(&supervisor);
+    supervisor.workers = setup_convert(&supervisor, plan, &config);
+    if (supervisor.workers == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
@@ -208,8 +228,9 @@ struct ending supervisor_run(const struct plan *plan)
     supervisor.core = core_init(memory, &config, platform_now());
     supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
     supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
-    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
-        timeline_open(&supervisor) && admin_open(&supervisor))
+    if (supervisor.notes != NULL && supervisor.jobs != NULL &&
+        setup_names(plan, &supervisor.names) && timeline_open(&supervisor) &&
+        admin_open(&supervisor))
         end = run_until_over(&supervisor);
     else
         log_line(LEVEL_CRITICAL,

@@ -305,10 +305,13 @@ void supervisor_settle(struct supervisor *supervisor)
     if (supervisor->performing)
         return;
     supervisor->performing = true;
-    while (core_next(supervisor->core, &action))
-        perform(supervisor, &action);
+    do {
+        while (core_next(supervisor->core, &action))
+            perform(supervisor, &action);
+    } while (supervisor->reload != NULL && reload_holds_down(supervisor));
     supervisor->performing = false;
-    platform_arm(core_deadline(supervisor->core));
+    bool due = supervisor->reload != NULL && reload_is_due(supervisor);
+    platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
     admin_look(supervisor);
 }
 
@@ -415,6 +418,17 @@ static bool catches_up(const struct supervisor *supervisor)
     return platform_hand_over(main_run(supervisor)) || platform_yields_keys();
 }
 
+/* The hangup of a terminal is none: a fleet has nothing to do with one. */
+static bool is_reload(const struct supervisor *supervisor, const struct platform_signal *arrived)
+{
+#ifdef SIGHUP
+    return plan_is_fleet(supervisor->plan) && arrived->signal == SIGHUP && !arrived->from_kernel;
+#else
+    (void)supervisor, (void)arrived;
+    return false;
+#endif
+}
+
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
     bool delivered = platform_shares(arrived);
@@ -435,6 +449,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
     }
     if (is_trigger)
         trigger(supervisor, arrived, delivered);
+    else if (is_reload(supervisor, arrived))
+        reload_by_signal(supervisor);
     else if (!delivered && main_is_up(supervisor))
         pass_on(supervisor, arrived);
 }
@@ -508,11 +524,6 @@ void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left
 void supervisor_time(struct supervisor *supervisor)
 {
     step(supervisor, &(struct core_event){.kind = EVENT_TIME});
-}
-
-bool supervisor_reload(struct supervisor *supervisor, const char **fault)
-{
-    (void)supervisor;
-    *fault = "this supervisor cannot read its file anew: it must be started again";
-    return false;
+    if (supervisor->reload != NULL && reload_is_due(supervisor))
+        reload_switch(supervisor);
 }

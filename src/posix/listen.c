@@ -324,6 +324,7 @@ void listen_switch(void)
 
 void listen_close(void)
 {
+    listen_drop();
     for (size_t i = 0; i < listening.count; i++)
         close_listener(&listening.list[i]);
 }
