@@ -88,6 +88,17 @@ static int print(void)
     return printed ? EXIT_SUCCESS : STATUS_OWN_FAILURE;
 }
 
+static char **arguments;
+
+/* The same for the start and for each reload. */
+static void load(struct plan *loaded, struct faults *found)
+{
+    plan_init(loaded);
+    cli_parse(loaded, arguments, environ, found);
+    config_load(loaded, found);
+    check_plan(loaded, found);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && verbs_knows(argv[1]) && drop_in_name(argv[0]) == NULL)
@@ -95,10 +106,8 @@ int main(int argc, char **argv)
     platform_begin();
     faults = platform_allocate(sizeof *faults);
     assert(faults != NULL); /* the first allocation of all */
-    plan_init(&plan);
-    cli_parse(&plan, argv, environ, faults);
-    config_load(&plan, faults);
-    check_plan(&plan, faults);
+    arguments = argv;
+    load(&plan, faults);
     if (plan.mode == MODE_CHECK)
         return check();
     bool runs = plan.mode == MODE_LAUNCH || plan.mode == MODE_FOREVER || plan.mode == MODE_FLEET;
@@ -108,5 +117,5 @@ int main(int argc, char **argv)
         return refuse();
     if (!runs)
         return print();
-    platform_leave(supervisor_run(&plan));
+    platform_leave(supervisor_run(&plan, load));
 }

@@ -164,6 +164,12 @@ static void look_at(struct supervisor *supervisor, struct admin_session *session
             decide(supervisor, session, NULL);
         return;
     }
+    if (session->request.verb == ADMIN_RELOAD) {
+        bool done = supervisor->reload_fault[0] == '\0';
+        if (supervisor->reload == NULL)
+            decide(supervisor, session, done ? NULL : supervisor->reload_fault);
+        return;
+    }
     for (;;) {
         struct admin_cursor next = session->cursor;
         uint32_t slot;
@@ -336,7 +342,11 @@ static const char *obey(struct supervisor *supervisor, struct admin_session *ses
     case ADMIN_RESTART:
         return change(supervisor, session);
     case ADMIN_RELOAD:
-        return supervisor_reload(supervisor, &fault) ? NULL : fault;
+        if (!supervisor_reload(supervisor))
+            return supervisor->reload_fault;
+        supervisor_settle(supervisor);
+        wait(supervisor, session);
+        return NULL;
     case ADMIN_SIGNAL:
         return send_signals(supervisor, session);
     case ADMIN_DRAIN:
@@ -430,4 +440,55 @@ void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client)
         if (supervisor->jobs[slot - first_job].client == client + 1)
             supervisor->jobs[slot - first_job].client = 0;
     memset(session, 0, sizeof *session);
+}
+
+/* ---- a new plan ---- */
+
+/* Who is the slot's successor?  CORE_NONE: nobody. */
+static uint32_t successor(const struct supervisor *supervisor, const uint32_t *old_slot_of,
+                          uint32_t was)
+{
+    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++)
+        if (old_slot_of[slot] == was)
+            return slot;
+    return CORE_NONE;
+}
+
+/* A list goes on with the next one that is still there; whoever waits looks at all of his again. */
+static void move_session(struct supervisor *supervisor, struct admin_session *session,
+                         const uint32_t *old_slot_of, uint32_t old_first_job)
+{
+    bool lists = session->stage == STAGE_BODY || session->stage == STAGE_VERDICT;
+    if (session->stage == STAGE_PENDING && session->request.verb != ADMIN_RELOAD &&
+        session->request.verb != ADMIN_WAIT_IDLE) {
+        const char *fault = check_names(supervisor, session);
+        session->cursor = admin_all_of(supervisor, &session->request);
+        if (fault != NULL && session->request.verb != ADMIN_STOP)
+            decide(supervisor, session, fault);
+    } else if (lists && session->request.verb == ADMIN_STATUS) {
+        struct admin_cursor *cursor = &session->cursor;
+        uint32_t first_job = supervisor->core->first_job, left = cursor->end - cursor->slot;
+        uint32_t slot = successor(supervisor, old_slot_of, cursor->slot);
+        for (; slot == CORE_NONE && left > 0; left--)
+            slot = successor(supervisor, old_slot_of, ++cursor->slot);
+        cursor->slot = slot < first_job ? slot : first_job;
+        cursor->end = left < first_job - cursor->slot ? cursor->slot + left : first_job;
+        if (session->slot != 0)
+            session->slot = first_job + session->slot - old_first_job;
+    }
+    if (session->job.slot != 0)
+        session->job.slot += supervisor->core->first_job - old_first_job;
+}
+
+void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
+                  const uint32_t *old_slot_of, uint32_t old_first_job)
+{
+    struct admin *admin = supervisor->admin;
+    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++)
+        if (old_slot_of[slot] != CORE_NONE)
+            lives[slot] = admin->lives[old_slot_of[slot]];
+    platform_free(admin->lives);
+    admin->lives = lives;
+    for (uint32_t i = 0; i < PLATFORM_ADMIN_CLIENTS; i++)
+        move_session(supervisor, &admin->sessions[i], old_slot_of, old_first_job);
 }

@@ -119,6 +119,11 @@ struct admin {
 /* Allocates, when there is to be an admin socket; false without memory. */
 bool admin_open(struct supervisor *supervisor);
 
+/* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with room
+ * for all slots, is the admin socket's from now on. */
+void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
+                  const uint32_t *old_slot_of, uint32_t old_first_job);
+
 /* Something may have come to be that somebody waits for. */
 void admin_look_at_all(struct supervisor *supervisor);
 static inline void admin_look(struct supervisor *supervisor)

@@ -37,19 +37,35 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
-/* Opens the sockets of `plan`, checked, that its workers listen at: nothing is started before all
- * are open.  For a reload again, with the new plan: a socket with the same address is kept with
- * all who wait there, and one that is gone is closed.  False with faults added, and what was open
- * before is as it was.  The plan must outlive the driver, or the next call.
- * Windows: refuses them. */
-bool platform_listen(const struct plan *plan, struct faults *faults);
-/* Zeroed memory that stays; NULL when there is none.  For the start alone.
- * Windows: HeapAlloc. */
+/* Zeroed memory; NULL when there is none.  For the start and a reload alone.  What is given back
+ * after a reload is free again, unless it is of the little that a start finds in our own pages.
+ * Windows: HeapAlloc, HeapFree. */
 void *platform_allocate(size_t size);
+void platform_free(void *memory);
 
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port, and the job object that everything lives in. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
+
+/* A new plan, in two steps.  platform_prepare_reload() does for it what platform_prepare() has done
+ * for the one in force, which it leaves alone; sockets with the same address are shared.  False
+ * with faults added, and nothing has changed.  Else platform_reload() puts it in force, or
+ * platform_drop_reload() forgets it.  Allocates.
+ * Windows: likewise. */
+bool platform_prepare_reload(const struct plan *plan, struct faults *faults);
+void platform_drop_reload(void);
+
+/* Where everybody is after a reload, as core_map() has it. */
+struct platform_map {
+    uint32_t slots, old_slots, old_workers; /* how many there are, and were */
+    const uint32_t *old_slot_of, *old_worker_of;
+};
+
+/* The slots are those of `plan` from now on; whoever has no place any more is down.  For
+ * supervisor_time() alone: nothing else of the driver may be going on.  The old plan must still be
+ * there, and is not needed any more afterwards.  False when nothing was changed, with a sentence
+ * logged. */
+bool platform_reload(const struct plan *plan, const struct platform_map *map);
 
 /* Monotonic milliseconds.  Windows: QueryPerformanceCounter. */
 msec platform_now(void);

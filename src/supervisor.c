@@ -5,24 +5,10 @@
 #include "plan/parse.h"
 #include "timeline.h"
 
-#include <assert.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
- * for those who use them now and then. */
-#define JOBS_MAX    256
-#define SHIELDS_MAX 4096
-#define FEW         32
-
 /* ---- signals to send ---- */
-
-static bool is_launcher(const struct supervisor *supervisor)
-{
-    return supervisor->plan->mode == MODE_LAUNCH;
-}
 
 /* The worker whose run this slot has; NULL: it is no worker's. */
 static const struct plan_worker *worker_of(const struct supervisor *supervisor, uint32_t slot)
@@ -38,7 +24,7 @@ static struct run_id main_run(const struct supervisor *supervisor)
 
 static bool main_is_up(const struct supervisor *supervisor)
 {
-    return is_launcher(supervisor) &&
+    return supervisor_is_launcher(supervisor) &&
            supervisor->core->slots[main_run(supervisor).slot].life == CORE_UP;
 }
 
@@ -78,7 +64,7 @@ static int rung_signal(const struct supervisor *supervisor, const struct core_ac
 static int tree_signal(const struct supervisor *supervisor, uint32_t slot)
 {
     const struct plan_worker *worker = worker_of(supervisor, slot);
-    if (worker == NULL && is_launcher(supervisor))
+    if (worker == NULL && supervisor_is_launcher(supervisor))
         worker = &supervisor->plan->workers[0];
     int signal = worker != NULL ? worker->rungs[0].signal : 0;
     return signal ? signal : SIGTERM;
@@ -318,11 +304,14 @@ void supervisor_settle(struct supervisor *supervisor)
     if (supervisor->performing)
         return;
     supervisor->performing = true;
-    while (core_next(supervisor->core, &action))
-        perform(supervisor, &action);
+    do {
+        while (core_next(supervisor->core, &action))
+            perform(supervisor, &action);
+    } while (supervisor->reload != NULL && reload_holds_down(supervisor));
     platform_flush();
     supervisor->performing = false;
-    platform_arm(core_deadline(supervisor->core));
+    bool due = supervisor->reload != NULL && reload_is_due(supervisor);
+    platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
     admin_look(supervisor);
 }
 
@@ -440,6 +429,17 @@ static bool catches_up(const struct supervisor *supervisor)
     return platform_hand_over(main_run(supervisor)) || platform_yields_keys();
 }
 
+/* The hangup of a terminal is none: a fleet has nothing to do with one. */
+static bool is_reload(const struct supervisor *supervisor, const struct platform_signal *arrived)
+{
+#ifdef SIGHUP
+    return plan_is_fleet(supervisor->plan) && arrived->signal == SIGHUP && !arrived->from_kernel;
+#else
+    (void)supervisor, (void)arrived;
+    return false;
+#endif
+}
+
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived)
 {
     bool delivered = platform_shares(arrived);
@@ -461,6 +461,8 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
     }
     if (is_trigger)
         trigger(supervisor, arrived, delivered);
+    else if (is_reload(supervisor, arrived))
+        reload_by_signal(supervisor);
     else if (!delivered && main_is_up(supervisor))
         pass_on(supervisor, arrived);
 }
@@ -492,6 +494,21 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     step(supervisor, &event);
 }
 
+/* --success-status: an end that counts as success becomes status 0. */
+struct ending supervisor_outcome(const struct supervisor *supervisor)
+{
+    struct ending end = supervisor->end;
+    const struct plan_worker *worker = &supervisor->plan->worker;
+    bool requested = false;
+    if (end.kind == ENDING_NOT_STARTED)
+        return (struct ending){ENDING_EXITED, end.value};
+    if (supervisor_is_launcher(supervisor))
+        requested = was_requested(supervisor, main_run(supervisor), end);
+    if (policy_is_success(&worker->success, end, requested))
+        return (struct ending){ENDING_EXITED, 0};
+    return end;
+}
+
 void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct ending end)
 {
     char text[64];
@@ -519,228 +536,6 @@ void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left
 void supervisor_time(struct supervisor *supervisor)
 {
     step(supervisor, &(struct core_event){.kind = EVENT_TIME});
-}
-
-bool supervisor_reload(struct supervisor *supervisor, const char **fault)
-{
-    (void)supervisor;
-    *fault = "this supervisor cannot read its file anew: it must be started again";
-    return false;
-}
-
-/* ---- from plan to core ---- */
-
-static bool convert_order(const struct plan_worker *plan, struct core_worker *worker)
-{
-    uint32_t *after = platform_allocate((plan->after_count + 1) * sizeof *after);
-    bool *needs = platform_allocate((plan->after_count + 1) * sizeof *needs);
-    for (uint32_t i = 0; i < plan->after_count && after != NULL && needs != NULL; i++) {
-        after[i] = plan->after[i].worker;
-        needs[i] = plan->after[i].needs;
-    }
-    worker->after = after;
-    worker->needs = needs;
-    worker->after_count = plan->after_count;
-    return after != NULL && needs != NULL;
-}
-
-/* What only a file says of a worker. */
-static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
-{
-    worker->autostart = plan->autostart;
-    worker->ready_timeout = plan->ready_timeout;
-    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
-    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
-    worker->has_before_start = plan->before_start != NULL;
-    worker->has_after_stop = plan->after_stop != NULL;
-    worker->has_health = plan->health.argv != NULL;
-    worker->health_interval = plan->health.every;
-    worker->health_timeout = plan->health.timeout;
-    worker->health_retries = plan->health.retries + 1;
-}
-
-static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
-{
-    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
-    worker->wave = plan->wave;
-    worker->attends = plan->is_logger;
-    worker->autostart = true;
-    worker->ready_timeout = NEVER;
-    worker->restart = plan->restart;
-    worker->backoff = plan->backoff;
-    worker->success = plan->success;
-    worker->rung_count = plan->rung_count;
-    worker->shield_timeout = plan->shield_timeout;
-    for (uint32_t i = 0; i < plan->rung_count; i++)
-        worker->rung_time[i] = plan->rungs[i].time;
-}
-
-/* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
-static uint32_t executor_workers(const struct supervisor *supervisor)
-{
-    uint32_t suitable = supervisor->place.processors + 4;
-    if (supervisor->plan->executor_workers > 0)
-        return (uint32_t)supervisor->plan->executor_workers;
-    return suitable < 32 ? suitable : 32;
-}
-
-/* False without memory. */
-static bool convert(struct supervisor *supervisor, struct core_config *config)
-{
-    static const enum core_repeat repeats[] = {
-        [REPEAT_AUTO] = CORE_REPEAT_KEYBOARD,
-        [REPEAT_IGNORE] = CORE_REPEAT_IGNORE,
-        [REPEAT_ESCALATE] = CORE_REPEAT_ESCALATE,
-    };
-    static const enum core_orphans orphans[] = {
-        [ORPHANS_AUTO] = CORE_ORPHANS_STOP,
-        [ORPHANS_STOP] = CORE_ORPHANS_STOP,
-        [ORPHANS_WAIT] = CORE_ORPHANS_WAIT,
-        [ORPHANS_LEAVE] = CORE_ORPHANS_LEAVE,
-    };
-    const struct plan *plan = supervisor->plan;
-    bool launches = is_launcher(supervisor);
-    bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        const struct plan_worker *worker = &plan->workers[i];
-        bool has_manager = supervisor->place.has_manager;
-        convert_worker(worker, &supervisor->workers[i]);
-        supervisor->workers[i].ready_told =
-            plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
-        if (!plan_is_fleet(plan))
-            continue;
-        convert_fleet_worker(worker, &supervisor->workers[i]);
-        if (!convert_order(worker, &supervisor->workers[i]))
-            return false;
-    }
-    config->workers = supervisor->workers;
-    config->worker_count = plan->worker_count;
-    config->timeout = plan->timeout;
-    config->drain_delay = plan->drain_delay;
-    config->orphan_time = NEVER;
-    for (uint32_t i = 0; i < plan->worker.rung_count; i++)
-        config->orphan_time = i == 0 ? plan->worker.rungs[i].time
-                                     : msec_add(config->orphan_time, plan->worker.rungs[i].time);
-    config->repeat = repeats[plan->repeat];
-    config->orphans = orphans[plan->orphans];
-    config->launcher = launches;
-    config->daemons_stay = plan->orphans == ORPHANS_AUTO && launches && lenient;
-    config->forever = plan->forever;
-    config->has_handler = plan->shutdown_handler != NULL;
-    config->has_callback = plan->shutdown_callback != NULL;
-    config->has_on_error = plan->on_error != NULL;
-    config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
-    config->error_hooks = plan->on_error != NULL ? 4 : 0;
-    config->job_workers = executor_workers(supervisor);
-    bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
-    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
-    if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
-        return true;
-    config->job_capacity = many ? JOBS_MAX : FEW;
-    config->shield_capacity = plan->no_control ? 0 : many ? SHIELDS_MAX : FEW;
-    return true;
-}
-
-/* Instances are told apart where a worker has several: "web:0", "web:1". */
-static bool name_instances(struct supervisor *supervisor)
-{
-    const struct core *core = supervisor->core;
-    uint32_t count = core->first_job - core->first_instance, slot = 0;
-    if (count <= supervisor->plan->worker_count)
-        return true;
-    supervisor->names = platform_allocate(count * sizeof *supervisor->names);
-    if (supervisor->names == NULL)
-        return false;
-    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
-        const struct plan_worker *worker = &supervisor->plan->workers[i];
-        for (int n = 0; n < worker->instances; n++, slot++)
-            snprintf(supervisor->names[slot], sizeof supervisor->names[slot],
-                     worker->instances > 1 ? "%s:%d" : "%s", worker->name, n);
-    }
-    return true;
-}
-
-static void open_log(const struct plan *plan)
-{
-    static const enum log_style styles[] = {
-        [LOG_TEXT] = LOG_STYLE_TEXT,
-        [LOG_JSON] = LOG_STYLE_JSON,
-        [LOG_JOURNAL] = LOG_STYLE_JOURNAL,
-    };
-    int threshold = LEVEL_WARNING - plan_verbosity(plan);
-    bool terminal = false;
-    enum plan_log_format format = plan->log_format;
-    if (format == LOG_AUTO)
-        format = platform_log_format(&terminal);
-    if (threshold < LEVEL_DEBUG)
-        threshold = LEVEL_DEBUG;
-    if (threshold > LEVEL_CRITICAL)
-        threshold = LEVEL_CRITICAL;
-    log_open((enum log_level)threshold, terminal ? LOG_STYLE_COLOUR : styles[format],
-             platform_write_log);
-}
-
-/* --success-status: an end that counts as success becomes status 0. */
-static struct ending apply_success(const struct supervisor *supervisor, struct ending end)
-{
-    const struct plan_worker *worker = &supervisor->plan->worker;
-    bool requested = false;
-    if (end.kind == ENDING_NOT_STARTED)
-        return (struct ending){ENDING_EXITED, end.value};
-    if (is_launcher(supervisor))
-        requested = was_requested(supervisor, main_run(supervisor), end);
-    if (policy_is_success(&worker->success, end, requested))
-        return (struct ending){ENDING_EXITED, 0};
-    return end;
-}
-
-static struct ending run_until_over(struct supervisor *supervisor)
-{
-    const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
-        return failed;
-    step(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
-    platform_loop();
-    platform_close();
-    struct ending end = apply_success(supervisor, supervisor->end);
-    if (supervisor->report != NULL)
-        timeline_write(supervisor, end);
-    log_line(LEVEL_INFO, "Leaving. Bye!");
-    return end;
-}
-
-struct ending supervisor_run(const struct plan *plan)
-{
-    struct ending end = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    struct supervisor supervisor = {.plan = plan, .place = platform_surroundings()};
-    struct core_config config = {0};
-
-    open_log(plan);
-    log_line(LEVEL_DEBUG, "Entering run()");
-    supervisor.triggers = plan->shutdown_signals & ~platform_ignored(plan->shutdown_signals);
-    struct core_worker only = {0}; /* a launcher needs no table */
-    supervisor.workers = &only;
-    if (plan->worker_count > 1)
-        supervisor.workers = platform_allocate(plan->worker_count * sizeof *supervisor.workers);
-    if (supervisor.workers == NULL || !convert(&supervisor, &config)) {
-        log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
-        return end;
-    }
-    size_t size = core_size(&config);
-    assert(size > 0);
-    void *memory = platform_allocate(size);
-    if (memory == NULL) {
-        log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
-        return end;
-    }
-    supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
-    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
-    if (supervisor.notes != NULL && supervisor.jobs != NULL && name_instances(&supervisor) &&
-        timeline_open(&supervisor) && admin_open(&supervisor))
-        end = run_until_over(&supervisor);
-    else
-        log_line(LEVEL_CRITICAL,
-                 "cannot allocate the tables of runs, of the report and of the admin socket");
-    return end;
+    if (supervisor->reload != NULL && reload_is_due(supervisor))
+        reload_switch(supervisor);
 }

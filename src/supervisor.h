@@ -3,7 +3,7 @@
  * Gives the core its facts, performs its actions through platform.h, and says in the
  * log what happened.  What reaches it: the driver's reports below.
  *
- *     struct ending end = supervisor_run(&plan);
+ *     struct ending end = supervisor_run(&plan, load);
  *     platform_leave(end);
  */
 #ifndef AIORUN_SUPERVISOR_H
@@ -11,9 +11,13 @@
 
 #include "platform.h"
 
+/* Makes the uninitialised `plan` what the command line, the environment and the file ask for now,
+ * checked; adds a fault for everything that is wrong.  plan_free() comes after it in any case. */
+typedef void supervisor_load(struct plan *plan, struct faults *faults);
+
 /* Runs what `plan` (checked, prepared) asks for until everything is over; returns the end that
- * aiorun itself is to come to. */
-struct ending supervisor_run(const struct plan *plan);
+ * aiorun itself is to come to.  `load` reads the plan of a file anew. */
+struct ending supervisor_run(const struct plan *plan, supervisor_load *load);
 
 /* ---- reports of the driver ---- */
 
@@ -69,7 +73,8 @@ void supervisor_reaped(struct supervisor *supervisor);
 /* Answers platform_census(). */
 void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left, bool fresh);
 
-/* The time asked for by platform_arm() has come. */
+/* The time asked for by platform_arm() has come.  Nothing else is being reported meanwhile: what
+ * moves everything, a reload, is done here. */
 void supervisor_time(struct supervisor *supervisor);
 
 #endif

@@ -1,7 +1,9 @@
-/* supervisor_private.h - the state that supervisor.c, control.c, narrate.c and admin.c share;
- * nobody else includes it.
+/* supervisor_private.h - the state that supervisor.c and the files beside it share; nobody else
+ * includes it.
  *
  *     supervisor.c  core and driver: signals, ends, actions
+ *     setup.c       from a plan to a core
+ *     reload.c      from one plan to the next
  *     admin*.c      what people ask: the admin socket
  *     control.c     what runs say: the control pipe, sd_notify(3), readiness
  *     narrate.c     the log
@@ -30,8 +32,15 @@ struct job_notes {
     bool queued;
 };
 
+struct reload;
+
 struct supervisor {
-    const struct plan *plan;
+    const struct plan *plan;       /* in force */
+    const struct plan *first_plan; /* that we were started with; stays, for what stays */
+    supervisor_load *load;
+    struct reload *reload;             /* that is under way; NULL: none */
+    bool reload_again;                 /* somebody has asked for one meanwhile */
+    char reload_fault[FAULT_TEXT_MAX]; /* of the last; empty: it was done */
     struct core *core;
     struct core_worker *workers;      /* by index in the plan */
     struct run_notes *notes;          /* by slot */
@@ -54,6 +63,14 @@ struct supervisor {
     struct report *report; /* NULL: nobody wants one */
 };
 
+static inline bool supervisor_is_launcher(const struct supervisor *supervisor)
+{
+    return supervisor->plan->mode == MODE_LAUNCH;
+}
+
+/* The end that aiorun itself is to come to, now that everything is over. */
+struct ending supervisor_outcome(const struct supervisor *supervisor);
+
 /* Records a fact; false when the core refuses it.  What follows from it is done by
  * supervisor_settle(). */
 bool supervisor_post(struct supervisor *supervisor, const struct core_event *event);
@@ -62,9 +79,39 @@ void supervisor_settle(struct supervisor *supervisor);
 /* Sends `signal`, rewritten, to the run, and remembers it: a death by it was asked for. */
 void supervisor_send(struct supervisor *supervisor, struct run_id run, int signal);
 
-/* Reads the file anew and goes on by what it says.  False when nothing was changed, with the reason
- * in *fault, which is good until the next call. */
-bool supervisor_reload(struct supervisor *supervisor, const char **fault);
+/* ---- setup.c ---- */
+
+/* Fills `config` from `plan`; returns its workers, which platform_free() frees, or NULL. */
+struct core_worker *setup_convert(const struct supervisor *supervisor, const struct plan *plan,
+                                  struct core_config *config);
+
+/* Makes the names of instances, as in struct supervisor.  False without memory. */
+bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX]);
+
+/* What the plan says of the log, of shutdown signals. */
+void setup_log(const struct plan *plan);
+void setup_triggers(struct supervisor *supervisor);
+
+/* ---- reload.c ---- */
+
+/* Reads the file anew, and begins to go on by what it says: until supervisor->reload is NULL again.
+ * False when that is refused, and nothing has changed, with the reason in supervisor->reload_fault.
+ * Allocates.  supervisor_settle() comes after. */
+bool supervisor_reload(struct supervisor *supervisor);
+
+/* Somebody has asked by signal: later, if one is under way. */
+void reload_by_signal(struct supervisor *supervisor);
+
+/* Has somebody wished for an instance that the reload needs down?  Not any more: there is something
+ * to do about that then. */
+bool reload_holds_down(struct supervisor *supervisor);
+
+/* Everything that follows from the last event is done: has everybody stopped who is to stop?  Then
+ * supervisor_time() is to come at once, */
+bool reload_is_due(const struct supervisor *supervisor);
+
+/* and to call this, after its own business. */
+void reload_switch(struct supervisor *supervisor);
 
 /* ---- control.c ---- */
 

@@ -28,6 +28,12 @@ bool timeline_open(struct supervisor *supervisor)
     return memory != NULL;
 }
 
+void timeline_reload(struct supervisor *supervisor, const uint32_t *old_slot_of)
+{
+    report_reload(supervisor->report, old_slot_of, supervisor->core->slot_limit,
+                  supervisor->plan->timeout);
+}
+
 /* ---- records ---- */
 
 static struct report_record make_record(enum report_kind kind)

@@ -16,6 +16,9 @@
 /* Allocates the report that the plan asks for, if it does; false without memory. */
 bool timeline_open(struct supervisor *supervisor);
 
+/* The supervisor has another plan by now, and its core other slots. */
+void timeline_reload(struct supervisor *supervisor, const uint32_t *old_slot_of);
+
 /* Facts.  None of these may be called without a report. */
 void timeline_signal(struct supervisor *supervisor, const struct platform_signal *arrived);
 void timeline_started(struct supervisor *supervisor, struct run_id run,

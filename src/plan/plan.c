@@ -139,3 +139,8 @@ bool plan_settings_equal(const struct plan *a, const struct plan *b)
 {
     return same_scope(SCOPE_SUPERVISOR, a, &a->worker, b, &b->worker);
 }
+
+bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name)
+{
+    return same_values(option_find(name, strlen(name)), a, &a->worker, b, &b->worker);
+}

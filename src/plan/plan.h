@@ -325,7 +325,8 @@ const char *plan_place(const struct plan *plan, uint32_t line, char *buffer);
  * from?  Also false without memory. */
 bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b);
 
-/* Are all options the same that are not a worker's? */
+/* Are all options the same that are not a worker's?  Is the one with this name? */
 bool plan_settings_equal(const struct plan *a, const struct plan *b);
+bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name);
 
 #endif

@@ -6,8 +6,9 @@
 
 /* What most supervisors need comes from here, and only the rest from the heap, which would cost its
  * first user system calls and pages.  Small blocks are taken from the front, where they share
- * pages; large ones, which are tables with room for more, from the back.  Nothing is given back:
- * what is allocated at the start stays, and libev's tables only grow, and by doubling. */
+ * pages; large ones, which are tables with room for more, from the back.  Nothing is given back to
+ * it: what is allocated at the start mostly stays, and libev's tables only grow, and by doubling.
+ */
 static union {
     max_align_t alignment;
     char bytes[262144];
@@ -35,17 +36,23 @@ void *platform_allocate(size_t size)
     return memory != NULL ? memory : calloc(1, size);
 }
 
+static bool in_arena(const void *memory)
+{
+    uintptr_t at = (uintptr_t)memory, start = (uintptr_t)arena.bytes;
+    return at >= start && at < start + sizeof arena.bytes;
+}
+
+void platform_free(void *memory)
+{
+    if (!in_arena(memory))
+        free(memory);
+}
+
 /* ---- for libev, which aborts the program when it gets none ---- */
 
 struct block {
     _Alignas(max_align_t) size_t size; /* of the memory that follows */
 };
-
-static bool in_arena(const struct block *block)
-{
-    uintptr_t at = (uintptr_t)block, start = (uintptr_t)arena.bytes;
-    return at >= start && at < start + sizeof arena.bytes;
-}
 
 void *allocate_for_libev(void *old, long size)
 {
@@ -58,7 +65,6 @@ void *allocate_for_libev(void *old, long size)
         size_t kept = before == NULL ? 0 : before->size < block->size ? before->size : block->size;
         memcpy(block + 1, old != NULL ? old : "", kept);
     }
-    if (before != NULL && !in_arena(before))
-        free(before);
+    platform_free(before);
     return block != NULL ? block + 1 : NULL;
 }

@@ -41,7 +41,9 @@ static struct {
     struct supervisor *supervisor;
     struct channel *list;
     struct backlog *backlogs;
-    uint32_t own, count;   /* the runs' own; all */
+    uint32_t own, count;  /* the runs' own; all */
+    struct channel *next; /* what is to take their place; NULL: nothing */
+    struct backlog *next_backlogs;
     struct passed *passed; /* with the line that is being reported */
     struct {
         ev_io io;
@@ -229,14 +231,15 @@ void platform_order(struct run_id run, const char *line, size_t length)
 
 void platform_answer(struct channel_id id, const char *line, size_t length)
 {
-    if (id.index == 0 || id.index >= channels.count)
+    uint32_t index = channels.own + id.index - 1;
+    if (id.index == 0 || index >= channels.count)
         return;
-    struct channel *channel = &channels.list[id.index];
+    struct channel *channel = &channels.list[index];
     if (!channel->open || channel->generation != id.generation)
         return;
     /* Whoever asks and never reads the answers has no use for a channel. */
     if (!write_line(channel->io.fd, line, length))
-        close_channel(id.index);
+        close_channel(index);
 }
 
 /* ---- attach ---- */
@@ -285,11 +288,12 @@ static void attach(uint32_t index)
 
 /* ---- reading ---- */
 
+/* Where the runs' own end may change (channel_reload()): a private channel keeps its name. */
 struct channel_id channel_name(uint32_t index)
 {
     if (index < channels.own)
         return (struct channel_id){0, 0};
-    return (struct channel_id){index, channels.list[index].generation};
+    return (struct channel_id){index - channels.own + 1, channels.list[index].generation};
 }
 
 /* `ok` is what we say.  Who has both ends of a socket attached would have us answer our own answers
@@ -421,4 +425,66 @@ void channel_wake(void)
         fcntl(channel->io.fd, F_SETFL, O_RDWR);
         loop_watch(channels.loop, &channel->io);
     }
+}
+
+/* ---- a new plan ---- */
+
+bool channel_prepare(uint32_t slots)
+{
+    size_t count = (size_t)slots + PRIVATE_MAX;
+    channels.next = calloc(count, sizeof *channels.next);
+    channels.next_backlogs = calloc(count, sizeof *channels.next_backlogs);
+    return channels.next != NULL && channels.next_backlogs != NULL;
+}
+
+void channel_drop(void)
+{
+    free(channels.next);
+    free(channels.next_backlogs);
+    channels.next = NULL;
+    channels.next_backlogs = NULL;
+}
+
+/* To the place `to` of the next table, for the run in `slot`; NO_SLOT: that is gone. */
+static void move_channel(uint32_t from, uint32_t to, uint32_t slot)
+{
+    struct channel *old = &channels.list[from], *channel = &channels.next[to];
+    bool watched = old->open && ev_is_active(&old->io);
+    if (slot == NO_SLOT)
+        close_channel(from);
+    *channel = *old;
+    channel->run.slot = slot != NO_SLOT ? slot : 0;
+    if (channel->behind)
+        channels.next_backlogs[to] = channels.backlogs[from];
+    if (!channel->open)
+        return;
+    int fd = old->io.fd;
+    ev_io_stop(channels.loop, &old->io);
+    ev_io_init(&channel->io, on_channel, fd, EV_READ);
+    if (watched)
+        loop_watch(channels.loop, &channel->io);
+}
+
+/* No line is being taken in: see supervisor_time(). */
+void channel_reload(const struct reload *reload)
+{
+    struct channel *list = channels.list;
+    for (uint32_t slot = 0; slot < channels.own; slot++)
+        if (reload->new_slot_of[slot] == NO_SLOT)
+            close_channel(slot);
+        else
+            move_channel(slot, reload->new_slot_of[slot], reload->new_slot_of[slot]);
+    for (uint32_t i = 0; i < PRIVATE_MAX; i++) {
+        uint32_t from = channels.own + i;
+        uint32_t slot = list[from].open ? reload->new_slot_of[list[from].run.slot] : NO_SLOT;
+        move_channel(from, reload->slots + i, slot);
+    }
+    platform_free(channels.list);
+    platform_free(channels.backlogs);
+    channels.list = channels.next;
+    channels.backlogs = channels.next_backlogs;
+    channels.own = reload->slots;
+    channels.count = reload->slots + PRIVATE_MAX;
+    channels.next = NULL;
+    channels.next_backlogs = NULL;
 }

@@ -17,6 +17,49 @@ extern char **environ;
 
 #define VARIABLE_MAX 160 /* bytes of a variable that is added at a start */
 
+/* ---- memory ---- */
+
+struct command_block {
+    struct command_block *next;
+    void *memory;
+};
+
+static struct command_memory *collection;
+
+void command_collect(struct command_memory *memory)
+{
+    collection = memory;
+}
+
+bool command_own(void *memory)
+{
+    struct command_block *block = memory != NULL ? platform_allocate(sizeof *block) : NULL;
+    if (block == NULL) {
+        platform_free(memory);
+        return false;
+    }
+    block->memory = memory;
+    block->next = collection->first;
+    collection->first = block;
+    return true;
+}
+
+void *command_allocate(size_t size)
+{
+    void *memory = platform_allocate(size);
+    return command_own(memory) ? memory : NULL;
+}
+
+void command_release(struct command_memory *memory)
+{
+    while (memory->first != NULL) {
+        struct command_block *block = memory->first;
+        memory->first = block->next;
+        platform_free(block->memory);
+        platform_free(block);
+    }
+}
+
 /* ---- environment ------------------------------------------------------------------------------
  */
 
@@ -33,7 +76,7 @@ static bool set_variable(struct command *command, const char *entry)
     if (command->environment_room == 0) {
         size_t count = command->environment_count;
         size_t room = 2 * count + 16 + COMMAND_VARIABLES;
-        char **grown = platform_allocate(room * sizeof *grown);
+        char **grown = command_allocate(room * sizeof *grown);
         if (grown == NULL)
             return false;
         memcpy(grown, command->environment, count * sizeof *grown);
@@ -78,7 +121,7 @@ static bool inherit_environment(struct command *command, bool clear)
         count++;
     size_t room = count + 16;
     command->environment =
-        platform_allocate((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
+        command_allocate((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
     command->environment_room = room;
     if (command->environment == NULL)
         return false;
@@ -124,7 +167,7 @@ static void read_env_file(struct command *command, const char *path, struct faul
             continue;
         }
         char *kept = strdup(line);
-        if (kept == NULL || !set_variable(command, kept)) {
+        if (!command_own(kept) || !set_variable(command, kept)) {
             fault_add(faults, "option --env-file", "out of memory");
             break;
         }
@@ -194,7 +237,7 @@ static bool find_supplementary(struct credentials *credentials, const char *user
 {
     int count = 16;
     for (;;) {
-        gid_t *groups = realloc(credentials->groups, (size_t)count * sizeof *groups);
+        gid_t *groups = command_allocate((size_t)count * sizeof *groups);
         if (groups == NULL)
             return false;
         credentials->groups = groups;
@@ -208,10 +251,10 @@ static bool find_supplementary(struct credentials *credentials, const char *user
     }
 }
 
-/* "HOME=directory", allocated; NULL without memory. */
+/* "HOME=directory"; NULL without memory. */
 static const char *home_variable(const char *directory)
 {
-    char *entry = malloc(sizeof "HOME=" + strlen(directory));
+    char *entry = command_allocate(sizeof "HOME=" + strlen(directory));
     if (entry != NULL) {
         strcpy(entry, "HOME=");
         strcat(entry, directory);
@@ -325,7 +368,7 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
     if (worker->argv == NULL || command->environment == NULL)
         return;
     command->name = worker->argv[0];
-    if (!command_find(command, platform_allocate))
+    if (!command_find(command, command_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
@@ -335,7 +378,7 @@ void command_prepare_beside(struct command *command, const struct command *besid
     *command = *beside;
     command->argv = argv;
     command->name = argv[0];
-    if (command->environment != NULL && !command_find(command, platform_allocate))
+    if (command->environment != NULL && !command_find(command, command_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 
@@ -346,12 +389,13 @@ void command_prepare_hook(struct command *command, const char *line, const char 
     if (line == NULL)
         return;
     prepare_environment(command, NULL, faults);
-    if (!parse_command(line, &command->argv)) {
+    if (!parse_command(line, &command->argv) || !command_own(command->argv)) {
+        command->argv = NULL;
         fault_add(faults, place, "'%s' is no command line: a quote is open, or it is empty", line);
         return;
     }
     command->name = command->argv[0];
-    if (command->environment != NULL && !command_find(command, platform_allocate))
+    if (command->environment != NULL && !command_find(command, command_allocate))
         fault_add(faults, NULL, "out of memory for the command's path");
 }
 

@@ -36,6 +36,7 @@ static struct {
     struct ev_loop *loop;
     struct supervisor *supervisor;
     struct job *list; /* by slot; only those of jobs are ever touched */
+    struct job *next; /* that is to take its place; NULL: none */
     uint32_t joined;
     struct process judged; /* that platform_judge_job() has accepted, */
     uint32_t speaker;      /* and for whom */
@@ -48,6 +49,42 @@ bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slo
     jobs.supervisor = supervisor;
     jobs.list = platform_allocate(slots * sizeof *jobs.list);
     return jobs.list != NULL;
+}
+
+static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events);
+
+bool jobs_prepare(uint32_t slots)
+{
+    jobs.next = calloc(slots, sizeof *jobs.next);
+    return jobs.next != NULL;
+}
+
+void jobs_drop(void)
+{
+    free(jobs.next);
+    jobs.next = NULL;
+}
+
+void jobs_reload(const struct reload *reload)
+{
+    for (uint32_t slot = 0; slot < reload->slots; slot++) {
+        uint32_t was = reload->old_slot_of[slot];
+        if (was == NO_SLOT || (!jobs.list[was].joined && !jobs.list[was].kept))
+            continue;
+        struct job *old = &jobs.list[was], *job = &jobs.next[slot];
+        bool watched = old->joined && ev_is_active(&old->io);
+        *job = *old;
+        if (!old->joined)
+            continue;
+        job->speaker = old->speaker == NO_SLOT ? NO_SLOT : reload->new_slot_of[old->speaker];
+        ev_io_stop(jobs.loop, &old->io);
+        ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
+        if (watched)
+            loop_watch(jobs.loop, &job->io);
+    }
+    platform_free(jobs.list);
+    jobs.list = jobs.next;
+    jobs.next = NULL;
 }
 
 /* ---- joined jobs ---- */
@@ -143,6 +180,7 @@ void platform_join(struct run_id id)
     memset(run, 0, sizeof *run);
     run->generation = id.generation;
     run->worker = NO_WORKER;
+    run->user = geteuid();
     run->session = process->session;
     run->start = process->start;
     run->has_tree = process->session == process->pid; /* else its session is its caller's */

@@ -20,7 +20,8 @@ struct listener {
     int fd;
     bool kept; /* by the plan that replaces this one */
     bool fresh;
-    dev_t device; /* of LISTEN_UNIX: the file that is ours to remove */
+    bool chmod_due; /* it is kept, and its permissions are others now */
+    dev_t device;   /* of LISTEN_UNIX: the file that is ours to remove */
     ino_t inode;
 };
 
@@ -33,7 +34,7 @@ struct listeners {
     uint32_t workers;
 };
 
-static struct listeners listening;
+static struct listeners listening, next_listening; /* of the plan in force, of the next one */
 
 /* ---- sentences ---- */
 
@@ -195,8 +196,7 @@ static bool keep_listener(struct listener *listener)
         listener->address = address;
         listener->fresh = false;
         old->kept = true;
-        if (address->mode >= 0 && address->mode != old->address->mode)
-            chmod(address->host, (mode_t)address->mode);
+        listener->chmod_due = address->mode >= 0 && address->mode != old->address->mode;
         return true;
     }
     return false;
@@ -277,34 +277,54 @@ static void open_worker(struct listeners *all, const struct plan *plan, uint32_t
     }
 }
 
-bool platform_listen(const struct plan *plan, struct faults *faults)
+bool listen_prepare(const struct plan *plan, struct faults *faults)
 {
-    struct listeners all;
+    struct listeners *all = &next_listening;
     size_t before = faults->count + faults->dropped;
-    if (!allocate(&all, plan)) {
+    if (!allocate(all, plan)) {
         fault_add(faults, NULL, "out of memory for the sockets");
-        free_listeners(&all);
+        free_listeners(all);
+        *all = (struct listeners){0};
         return false;
     }
     for (size_t i = 0; i < listening.count; i++)
         listening.list[i].kept = false;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        open_worker(&all, plan, i, faults);
-    bool good = faults->count + faults->dropped == before;
-    for (size_t i = 0; !good && i < all.count; i++)
-        if (all.list[i].fresh)
-            close_listener(&all.list[i]);
-    for (size_t i = 0; good && i < listening.count; i++)
+        open_worker(all, plan, i, faults);
+    if (faults->count + faults->dropped == before)
+        return true;
+    listen_drop();
+    return false;
+}
+
+void listen_drop(void)
+{
+    for (size_t i = 0; i < next_listening.count; i++)
+        if (next_listening.list[i].fresh)
+            close_listener(&next_listening.list[i]);
+    free_listeners(&next_listening);
+    next_listening = (struct listeners){0};
+}
+
+void listen_switch(void)
+{
+    for (size_t i = 0; i < listening.count; i++)
         if (!listening.list[i].kept)
             close_listener(&listening.list[i]);
-    free_listeners(good ? &listening : &all);
-    if (good)
-        listening = all;
-    return good;
+    free_listeners(&listening);
+    listening = next_listening;
+    next_listening = (struct listeners){0};
+    for (size_t i = 0; i < listening.count; i++) {
+        struct listener *listener = &listening.list[i];
+        if (listener->chmod_due)
+            chmod(listener->address->host, (mode_t)listener->address->mode);
+        listener->chmod_due = listener->fresh = false;
+    }
 }
 
 void listen_close(void)
 {
+    listen_drop();
     for (size_t i = 0; i < listening.count; i++)
         close_listener(&listening.list[i]);
 }

@@ -131,10 +131,21 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
     probe_prepare(plan, faults);
-    platform_listen(plan, faults);
+    start_switch();
+    if (listen_prepare(plan, faults))
+        listen_switch();
     if (faults->count > 0)
         listen_close();
     report_file_open(plan->report, faults);
+}
+
+/* ---- a new plan ---- */
+
+void loop_reload(const struct plan *plan, unsigned char *census)
+{
+    driver.plan = plan;
+    platform_free(driver.census);
+    driver.census = census;
 }
 
 static int open_loop(const struct plan *plan)

@@ -68,8 +68,15 @@ static bool keep_feed(const struct plan_worker *worker, struct feed *feed)
     return false;
 }
 
-/* Those of a new plan.  False with errno, and nothing has changed. */
-static bool open_feeds(const struct plan *plan)
+static void close_feeds(const struct plan *plan, struct feed *feeds)
+{
+    for (uint32_t i = 0; feeds != NULL && i < plan->worker_count; i++)
+        close_feed(&feeds[i]);
+    free(feeds);
+}
+
+/* Those of a new plan, by worker; NULL with errno. */
+static struct feed *open_feeds(const struct plan *plan)
 {
     struct feed *feeds = calloc(plan->worker_count + 1, sizeof *feeds);
     bool done = feeds != NULL;
@@ -83,25 +90,26 @@ static bool open_feeds(const struct plan *plan)
         if (done)
             feeds[i] = (struct feed){ends[0], ends[1], false};
     }
-    for (uint32_t i = 0; i < plan->worker_count && feeds != NULL; i++) {
+    if (done)
+        return feeds;
+    int error = errno;
+    close_feeds(plan, feeds);
+    errno = error;
+    return NULL;
+}
+
+static void take_feeds(const struct plan *plan, struct feed *feeds)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
         struct feed kept;
-        if (!done)
-            close_feed(&feeds[i]);
-        else if (plan->workers[i].is_logger && keep_feed(&plan->workers[i], &kept)) {
-            close_feed(&feeds[i]);
-            feeds[i] = kept;
-        }
+        if (!plan->workers[i].is_logger || !keep_feed(&plan->workers[i], &kept))
+            continue;
+        close_feed(&feeds[i]);
+        feeds[i] = kept;
     }
-    if (!done) {
-        free(feeds);
-        return false;
-    }
-    for (uint32_t i = 0; output.feeds != NULL && i < output.plan->worker_count; i++)
-        close_feed(&output.feeds[i]);
-    free(output.feeds);
+    close_feeds(output.plan, output.feeds);
     output.feeds = feeds;
     output.plan = plan;
-    return true;
 }
 
 /* ---- a plan ---- */
@@ -118,13 +126,26 @@ static void choose_size(const struct plan *plan)
 bool output_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 {
     choose_size(plan);
-    return capture_open(loop, plan, slots) && open_feeds(plan);
+    struct feed *feeds = open_feeds(plan);
+    if (feeds == NULL)
+        return false;
+    take_feeds(plan, feeds);
+    return capture_open(loop, plan, slots);
 }
 
 bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
 {
     choose_size(plan);
-    return capture_reload(plan, slots, old_slot_of) && open_feeds(plan);
+    struct feed *feeds = open_feeds(plan);
+    if (feeds == NULL)
+        return false;
+    if (!capture_reload(plan, slots, old_slot_of)) {
+        close_feeds(plan, feeds);
+        errno = ENOMEM;
+        return false;
+    }
+    take_feeds(plan, feeds);
+    return true;
 }
 
 /* ---- a start ---- */

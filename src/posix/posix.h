@@ -20,6 +20,7 @@
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  memory
  *   loop.c      libev, reaping, and most of platform.h
+ *   reload.c    a new plan
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
  */
@@ -93,6 +94,25 @@ bool loop_is_wide(void);
 void loop_watch(struct ev_loop *loop, struct ev_io *watcher);
 void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher);
 
+/* The new plan is in force. `census`, a byte a slot, is the loop's from now on. */
+void loop_reload(const struct plan *plan, unsigned char *census);
+
+/* ---- reload.c ---- */
+
+/* Who is where with a new plan: what was in slot old_slot_of[slot] is in `slot` from now on, and
+ * NO_SLOT means that it is new; and the other way round.
+ *
+ * Each file that keeps something by slot has a NAME_prepare(), which allocates what is to take its
+ * place and is false without memory, a NAME_drop(), for when nothing comes of it, and a
+ * NAME_reload(), which moves everybody and cannot fail.  Nothing of theirs is going on then: see
+ * supervisor_time(). */
+struct reload {
+    uint32_t slots, old_slots, old_workers;
+    const uint32_t *old_slot_of;
+    uint32_t *new_slot_of;   /* NO_SLOT: it is gone */
+    uint32_t *new_worker_of; /* NO_WORKER: likewise */
+};
+
 /* ---- allocate.c ---- */
 
 /* For large tables that are mostly not used: they stand behind everything else, in the order of
@@ -126,6 +146,18 @@ struct command {
     const struct plan_attributes *attributes;   /* NULL: none */
     struct credentials credentials;
 };
+
+/* What commands are made of is given back together: from now on it is collected here. */
+struct command_memory {
+    struct command_block *first;
+};
+void command_collect(struct command_memory *memory);
+void command_release(struct command_memory *memory);
+
+/* Zeroed memory that is collected; NULL when there is none.  Collects what came from malloc(3)
+ * (NULL: nothing); false without memory, and then it is freed. */
+void *command_allocate(size_t size);
+bool command_own(void *memory);
 
 /* Prepares the plan's command, and a hook from its command line.  Add faults; allocate. */
 void command_prepare(struct command *command, const struct plan_worker *worker,
@@ -231,8 +263,11 @@ struct ending spawn_explain(const struct spawn *spawn, const struct spawn_failur
 
 /* ---- start.c ---- */
 
-/* Looks up what the plan's commands need; adds faults, allocates. */
+/* Looks up what the plan's commands need; adds faults, allocates.  Then either start_switch(): it
+ * is in force, and what was before is freed; or start_drop(). */
 void start_prepare(const struct plan *plan, struct faults *faults);
+void start_switch(void);
+void start_drop(void);
 
 /* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
 uint32_t start_main_slot(void);
@@ -309,7 +344,8 @@ void cgroup_close(void);
 /* A slot's process. */
 struct run {
     uint32_t generation;
-    uint32_t worker; /* whose, in the plan; NO_WORKER: a hook */
+    uint32_t worker; /* whose, in the plan; NO_WORKER: a hook, or a job whose worker is gone */
+    uid_t user;      /* that it was started as */
     pid_t pid;       /* 0: not there, or reaped */
     pid_t last_pid;
     pid_t session;            /* of its tree */
@@ -335,6 +371,10 @@ uint32_t runs_alive(void);                  /* how many have a pid */
 
 /* The run with this name; NULL when it is over. */
 struct run *runs_named(struct run_id run);
+
+bool runs_prepare(uint32_t slots);
+void runs_drop(void);
+void runs_reload(const struct reload *reload);
 
 /* ---- channel.c ---- */
 
@@ -376,6 +416,10 @@ struct passed *channel_passed(void);
 void channel_pass(struct passed *passed);
 void channel_close_passed(struct passed *passed);
 
+bool channel_prepare(uint32_t slots);
+void channel_drop(void);
+void channel_reload(const struct reload *reload);
+
 /* recv(2) without waiting; descriptors that come along replace those in `passed`. */
 ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
 
@@ -392,6 +436,10 @@ void admin_socket_close(void);
 /* ---- jobs.c ---- */
 
 bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+
+bool jobs_prepare(uint32_t slots);
+void jobs_drop(void);
+void jobs_reload(const struct reload *reload);
 
 /* How many joined jobs there are. */
 uint32_t jobs_joined(void);
@@ -423,6 +471,10 @@ bool ready_drops(const char *entry);
 bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
                 uint32_t slots);
 
+bool ready_prepare(const struct plan *plan, uint32_t slots);
+void ready_drop(void);
+void ready_reload(const struct reload *reload);
+
 /* Before the start of a worker's run: opens what it is to tell its readiness by, and tells it
  * where. False with errno.  ready_started() comes after the start. */
 bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
@@ -435,8 +487,10 @@ void ready_ended(uint32_t slot);
 /* ---- probe.c ---- */
 
 /* Looks up addresses and commands of the workers that are asked whether they are ready, for
- * probe_open() or probe_reload(), which come next; adds faults, allocates. */
+ * probe_open() or probe_reload(), which come next, or probe_drop(); adds faults, allocates, what
+ * commands need where start_prepare() collects it. */
 void probe_prepare(const struct plan *plan, struct faults *faults);
+void probe_drop(void);
 bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
 
 /* As output_reload(); runs_at() is to tell the new plan's workers already. */
@@ -452,6 +506,14 @@ bool probe_ended(pid_t pid, int status);
 /* ---- listen.c ---- */
 
 #define LISTEN_FDS_START 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+
+/* Opens the sockets that the workers of `plan`, checked, listen at: nothing is started before all
+ * are open.  One that is there already with the same address is shared.  False with faults added;
+ * else either listen_switch() comes next: these are in force, and those that are gone are closed;
+ * or listen_drop().  The plan must outlive them. */
+bool listen_prepare(const struct plan *plan, struct faults *faults);
+void listen_switch(void);
+void listen_drop(void);
 
 /* Gives the run of this worker its sockets, and tells it of them. */
 void listen_start(uint32_t worker, struct command *command, struct spawn *spawn);

@@ -80,7 +80,7 @@ static void prepare_command(struct target *target, const struct plan_worker *wor
                             struct faults *faults)
 {
     struct plan_worker asked = *worker;
-    if (!parse_command(worker->ready.text, &asked.argv)) {
+    if (!parse_command(worker->ready.text, &asked.argv) || !command_own(asked.argv)) {
         fault_add(faults, NULL, "out of memory for a command");
         return;
     }
@@ -121,6 +121,12 @@ void probe_prepare(const struct plan *plan, struct faults *faults)
 {
     probes.next = make_targets(plan, faults);
     probes.next_count = plan->worker_count;
+}
+
+void probe_drop(void)
+{
+    free_targets(probes.next, probes.next_count);
+    probes.next = NULL;
 }
 
 /* A table of `slots`, with what has been in another one before; NULL without memory. */

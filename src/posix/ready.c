@@ -31,6 +31,7 @@ static struct {
     struct ev_loop *loop;
     struct supervisor *supervisor;
     struct ready *list; /* by slot; NULL: nobody needs one */
+    struct ready *next; /* that is to take its place; NULL: none */
     uint32_t slots;
     ev_timer ping;
 
@@ -150,20 +151,29 @@ static bool has_socket(const struct plan *plan, const struct plan_worker *worker
     return kind == READY_NOTIFY || worker->watchdog != NEVER || as_without_us;
 }
 
+static bool is_needed(const struct plan *plan)
+{
+    bool needed = false;
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
+        needed = needed || kind == READY_FD || kind == READY_AFTER ||
+                 has_socket(plan, &plan->workers[i], kind);
+    }
+    return needed;
+}
+
 bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
                 uint32_t slots)
 {
-    bool needed = false, passed_on = false;
+    bool passed_on = false;
     ready.loop = loop;
     ready.supervisor = supervisor;
     ready.slots = slots;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
-        needed = needed || kind == READY_FD || kind == READY_AFTER ||
-                 has_socket(plan, &plan->workers[i], kind);
         passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
     }
-    if (needed) {
+    if (is_needed(plan)) {
         loop_widen();
         ready.list = platform_allocate(slots * sizeof *ready.list);
         if (ready.list == NULL)
@@ -310,6 +320,63 @@ void ready_ended(uint32_t slot)
     for (int n = 0; n < DRAIN_MAX && state->has_socket && read_socket(state); n++)
         ;
     stop_all(state);
+}
+
+/* ---- a new plan ---- */
+
+bool ready_prepare(const struct plan *plan, uint32_t slots)
+{
+    if (ready.list == NULL && !is_needed(plan))
+        return true;
+    ready.next = calloc(slots, sizeof *ready.next);
+    return ready.next != NULL;
+}
+
+void ready_drop(void)
+{
+    free(ready.next);
+    ready.next = NULL;
+}
+
+static void move_io(ev_io *from, ev_io *to)
+{
+    void (*call)(struct ev_loop *, ev_io *, int) = from->cb;
+    int fd = from->fd;
+    ev_io_stop(ready.loop, from);
+    ev_io_init(to, call, fd, EV_READ);
+    loop_watch(ready.loop, to);
+}
+
+static void move_state(struct ready *from, struct ready *to)
+{
+    to->has_pipe = from->has_pipe;
+    to->has_socket = from->has_socket;
+    to->has_timer = from->has_timer;
+    if (from->has_pipe)
+        move_io(&from->pipe, &to->pipe);
+    if (from->has_socket)
+        move_io(&from->socket, &to->socket);
+    if (!from->has_timer)
+        return;
+    bool runs = ev_is_active(&from->timer);
+    double rest = runs ? ev_timer_remaining(ready.loop, &from->timer) : 0;
+    ev_timer_stop(ready.loop, &from->timer);
+    ev_timer_init(&to->timer, on_after, rest > 0 ? rest : 0, 0);
+    if (runs)
+        ev_timer_start(ready.loop, &to->timer);
+}
+
+void ready_reload(const struct reload *reload)
+{
+    for (uint32_t slot = 0; ready.list != NULL && slot < reload->old_slots; slot++)
+        if (reload->new_slot_of[slot] == NO_SLOT)
+            stop_all(&ready.list[slot]);
+        else
+            move_state(&ready.list[slot], &ready.next[reload->new_slot_of[slot]]);
+    platform_free(ready.list);
+    ready.list = ready.next;
+    ready.slots = reload->slots;
+    ready.next = NULL;
 }
 
 /* ---- a start ---- */

@@ -1,25 +1,34 @@
 #include "posix/posix.h"
 
+#include <stdlib.h>
+
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
-static struct {
+struct table {
     struct run *runs;
     uint32_t *index; /* slot + 1; 0: empty */
     uint32_t size, count, mask, alive;
-} table;
+};
 
-bool runs_open(uint32_t slots)
+static struct table table, next_table;
+
+static bool make_table(struct table *made, uint32_t slots)
 {
     uint32_t size = 4;
     while (size < 2 * slots)
         size *= 2;
-    table.runs = platform_allocate(slots * sizeof *table.runs);
-    table.index = platform_allocate(size * sizeof *table.index);
-    table.size = slots;
-    table.count = 1;
-    table.mask = size - 1;
-    table.alive = 0;
-    return table.runs != NULL && table.index != NULL;
+    made->runs = platform_allocate(slots * sizeof *made->runs);
+    made->index = platform_allocate(size * sizeof *made->index);
+    made->size = slots;
+    made->count = 1;
+    made->mask = size - 1;
+    made->alive = 0;
+    return made->runs != NULL && made->index != NULL;
+}
+
+bool runs_open(uint32_t slots)
+{
+    return make_table(&table, slots);
 }
 
 uint32_t runs_count(void)
@@ -88,4 +97,39 @@ void runs_remove(uint32_t slot)
         table.index[at] = 0;
         hole = at;
     }
+}
+
+/* ---- a new plan ---- */
+
+bool runs_prepare(uint32_t slots)
+{
+    return make_table(&next_table, slots);
+}
+
+void runs_drop(void)
+{
+    platform_free(next_table.runs);
+    platform_free(next_table.index);
+    next_table = (struct table){0};
+}
+
+void runs_reload(const struct reload *reload)
+{
+    struct table old = table;
+    table = next_table;
+    next_table = old; /* to be dropped */
+    for (uint32_t slot = 0; slot < reload->slots; slot++) {
+        uint32_t was = reload->old_slot_of[slot];
+        if (was == NO_SLOT || was >= old.size)
+            continue;
+        struct run *run = &table.runs[slot];
+        *run = old.runs[was];
+        if (run->worker < reload->old_workers)
+            run->worker = reload->new_worker_of[run->worker];
+        if (run->pid != 0)
+            runs_insert(slot, run->pid);
+        if (was < old.count && slot >= table.count)
+            table.count = slot + 1;
+    }
+    runs_drop();
 }

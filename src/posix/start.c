@@ -15,14 +15,20 @@ struct companions {
     struct command before_start, after_stop, health;
 };
 
-static struct {
+/* What a plan's commands need. */
+struct prepared {
     const struct plan *plan;
-    struct command *commands; /* by worker */
-    struct companions *companions;
+    struct command *commands;      /* by worker */
+    struct companions *companions; /* by worker; NULL: it is no file's */
     struct command handler, callback, on_error;
-    struct command job;  /* the one that is being started */
-    uint32_t main_slot;  /* of the launcher's command */
-    kernel_sigset early; /* keys that came before it was there: it did not get these */
+    struct command_memory memory;
+};
+
+static struct {
+    struct prepared now, next; /* of the plan in force, and of the one that is to come */
+    struct command job;        /* the one that is being started */
+    uint32_t main_slot;        /* of the launcher's command */
+    kernel_sigset early;       /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
 
 /* ---- before the first start ---- */
@@ -71,9 +77,9 @@ static void check_descriptors(const struct plan *plan, const struct plan_worker 
 
 static void prepare_companions(uint32_t index, struct faults *faults)
 {
-    const struct plan_worker *worker = &starts.plan->workers[index];
-    const struct command *command = &starts.commands[index];
-    struct companions *companions = &starts.companions[index];
+    const struct plan_worker *worker = &starts.next.plan->workers[index];
+    const struct command *command = &starts.next.commands[index];
+    struct companions *companions = &starts.next.companions[index];
     struct {
         struct command *command;
         const char *line;
@@ -81,9 +87,11 @@ static void prepare_companions(uint32_t index, struct faults *faults)
                  {&companions->after_stop, worker->after_stop}};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         char **argv = NULL;
-        if (lines[i].line != NULL && !parse_command(lines[i].line, &argv))
+        if (lines[i].line == NULL)
+            continue;
+        if (!parse_command(lines[i].line, &argv) || !command_own(argv))
             fault_add(faults, NULL, "out of memory for the commands of %s", worker->name);
-        if (argv != NULL)
+        else
             command_prepare_beside(lines[i].command, command, argv, faults);
     }
     if (worker->health.argv != NULL)
@@ -93,7 +101,7 @@ static void prepare_companions(uint32_t index, struct faults *faults)
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
 {
     const struct plan_worker *worker = &plan->workers[index];
-    struct command *command = &starts.commands[index];
+    struct command *command = &starts.next.commands[index];
     command_prepare(command, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
@@ -104,16 +112,18 @@ static void prepare_worker(const struct plan *plan, uint32_t index, struct fault
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
     static struct command only; /* a launcher needs no table */
-    starts.commands = &only;
-    if (plan->worker_count > 1)
-        starts.commands = platform_allocate(plan->worker_count * sizeof *starts.commands);
-    if (starts.commands == NULL) {
+    starts.next.commands = &only;
+    if (plan_is_fleet(plan))
+        starts.next.commands =
+            command_allocate((plan->worker_count + 1) * sizeof *starts.next.commands);
+    if (starts.next.commands == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
     if (plan_is_fleet(plan)) {
-        starts.companions = platform_allocate((plan->worker_count + 1) * sizeof *starts.companions);
-        if (starts.companions == NULL) {
+        starts.next.companions =
+            command_allocate((plan->worker_count + 1) * sizeof *starts.next.companions);
+        if (starts.next.companions == NULL) {
             fault_add(faults, NULL, "out of memory for the commands");
             return;
         }
@@ -124,13 +134,28 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
 
 void start_prepare(const struct plan *plan, struct faults *faults)
 {
-    starts.plan = plan;
+    struct prepared *next = &starts.next;
+    next->plan = plan;
+    command_collect(&next->memory);
     prepare_workers(plan, faults);
-    command_prepare_hook(&starts.handler, plan->shutdown_handler, "option --shutdown-handler",
+    command_prepare_hook(&next->handler, plan->shutdown_handler, "option --shutdown-handler",
                          faults);
-    command_prepare_hook(&starts.callback, plan->shutdown_callback, "option --shutdown-callback",
+    command_prepare_hook(&next->callback, plan->shutdown_callback, "option --shutdown-callback",
                          faults);
-    command_prepare_hook(&starts.on_error, plan->on_error, "option --on-error", faults);
+    command_prepare_hook(&next->on_error, plan->on_error, "option --on-error", faults);
+}
+
+void start_switch(void)
+{
+    command_release(&starts.now.memory);
+    starts.now = starts.next;
+    starts.next = (struct prepared){0};
+}
+
+void start_drop(void)
+{
+    command_release(&starts.next.memory);
+    starts.next = (struct prepared){0};
 }
 
 uint32_t start_main_slot(void)
@@ -157,10 +182,11 @@ static void tell_error(struct command *command, const struct platform_error *err
         command_add(command, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
 }
 
-/* A job has its submitter's rights, and what it was submitted with. */
+/* A job has its submitter's rights, and what it was submitted with.  One whose submitter a reload
+ * has taken away has none, and is refused. */
 static struct command *job_command(uint32_t worker)
 {
-    starts.job = starts.commands[worker];
+    starts.job = worker != NO_WORKER ? starts.now.commands[worker] : (struct command){0};
     starts.job.argv = NULL;
     starts.job.paths = NULL;
     return &starts.job;
@@ -170,28 +196,28 @@ static struct command *choose_command(const struct platform_program *program)
 {
     switch (program->what) {
     case PLATFORM_COMMAND:
-        return &starts.commands[program->worker];
+        return &starts.now.commands[program->worker];
     case PLATFORM_JOB:
         return job_command(program->worker);
     case PLATFORM_BEFORE_START:
-        return &starts.companions[program->worker].before_start;
+        return &starts.now.companions[program->worker].before_start;
     case PLATFORM_AFTER_STOP:
-        return &starts.companions[program->worker].after_stop;
+        return &starts.now.companions[program->worker].after_stop;
     case PLATFORM_HEALTH:
-        return &starts.companions[program->worker].health;
+        return &starts.now.companions[program->worker].health;
     case PLATFORM_HANDLER:
-        return &starts.handler;
+        return &starts.now.handler;
     case PLATFORM_CALLBACK:
-        return &starts.callback;
+        return &starts.now.callback;
     case PLATFORM_ON_ERROR:
         break;
     }
-    return &starts.on_error;
+    return &starts.now.on_error;
 }
 
 static void tell_whose(struct command *command, const struct platform_program *program)
 {
-    command_add(command, "AIORUN_WORKER=%s", starts.plan->workers[program->worker].name);
+    command_add(command, "AIORUN_WORKER=%s", starts.now.plan->workers[program->worker].name);
     command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
     command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
 }
@@ -206,7 +232,7 @@ static bool open_control(struct run_id run, const struct platform_program *progr
                          struct command *command, struct spawn *spawn, int *peer)
 {
     char identity[48];
-    if (starts.plan->no_control || starts.plan->workers[program->worker].is_logger)
+    if (starts.now.plan->no_control || starts.now.plan->workers[program->worker].is_logger)
         return true;
     *peer = channel_open_run(run, identity, sizeof identity);
     if (*peer < 0)
@@ -225,7 +251,7 @@ static const char *open_output(struct run_id run, const struct platform_program 
 {
     if (output_start(run.slot, program->worker, program->instance, spawn))
         return NULL;
-    const struct plan_output *output = &starts.plan->workers[program->worker].output;
+    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
     static char words[256];
     if (output->kind != OUTPUT_FILE)
         return "open the output's pipe";
@@ -237,10 +263,12 @@ static const char *open_output(struct run_id run, const struct platform_program 
 static const char *open_run(struct run_id run_id, const struct platform_program *program,
                             struct command *command, struct spawn *spawn, int *peer)
 {
-    const struct plan *plan = starts.plan;
+    const struct plan *plan = starts.now.plan;
     struct run *run = runs_at(run_id.slot);
     const struct plan_worker *worker = &plan->workers[program->worker];
     run->worker = program->worker;
+    if (command->credentials.set_user)
+        run->user = command->credentials.user;
     run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
     spawn->death_signal = worker->worker_death_signal;
     bool is_job = program->what == PLATFORM_JOB;
@@ -284,7 +312,11 @@ static bool open_program(struct run_id run, const struct platform_program *progr
 {
     const char *failed = NULL;
     bool is_job = program->what == PLATFORM_JOB;
-    const char *fault = is_job ? jobs_command(run.slot, command, spawn) : NULL;
+    const char *fault = NULL;
+    if (is_job && program->worker == NO_WORKER)
+        fault = "the worker that it belongs to was changed, or is gone";
+    else if (is_job)
+        fault = jobs_command(run.slot, command, spawn);
     if (fault == NULL && (is_job || program->what == PLATFORM_COMMAND))
         failed = open_run(run, program, command, spawn, peer);
     if (program->what == PLATFORM_ON_ERROR) {
@@ -333,12 +365,13 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         .terminal = -1,
         .cgroup = -1,
         .null_stdin = program->what != PLATFORM_JOB,
-        .death_signal = starts.plan->worker.worker_death_signal,
+        .death_signal = starts.now.plan->worker.worker_death_signal,
     };
     memset(started, 0, sizeof *started);
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
     run->worker = NO_WORKER;
+    run->user = geteuid();
     if (open_program(run_id, program, command, &spawn, &peer, started)) {
         kernel_sigset early;
         pid = spawn_process(&spawn, &early, &failure);
@@ -357,17 +390,14 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     jobs_gone(pid);
     runs_insert(run_id.slot, pid);
     if (program->what == PLATFORM_COMMAND)
-        probe_start(run_id.slot, &starts.plan->workers[program->worker]);
+        probe_start(run_id.slot, &starts.now.plan->workers[program->worker]);
     started->ok = true;
     started->pid = pid;
 }
 
-uid_t command_user(struct run_id run_id)
+uid_t command_user(struct run_id run)
 {
-    uint32_t worker = runs_at(run_id.slot)->worker;
-    const struct credentials *credentials =
-        worker == NO_WORKER ? NULL : &starts.commands[worker].credentials;
-    return credentials != NULL && credentials->set_user ? credentials->user : geteuid();
+    return runs_at(run.slot)->user;
 }
 
 bool platform_is_our_user(struct run_id run)

@@ -86,6 +86,27 @@ void report_add(struct report *report, const struct report_record *record)
     report->records[report->added++ % report->capacity] = *record;
 }
 
+/* Generations never come again, so that these names stay apart, too. */
+#define OVER (UINT32_C(1) << 31)
+
+static uint32_t moved_slot(uint32_t was, const uint32_t *old_slot_of, uint32_t slots)
+{
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (old_slot_of[slot] == was)
+            return slot;
+    return was | OVER;
+}
+
+void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots, msec timeout)
+{
+    report->settings.timeout = timeout;
+    for (uint64_t n = report_first(report); n < report->added; n++) {
+        struct run_id *run = &report->records[n % report->capacity].run;
+        if ((run->slot & OVER) == 0)
+            run->slot = moved_slot(run->slot, old_slot_of, slots);
+    }
+}
+
 void report_copy(char *string, size_t size, const char *text)
 {
     size_t length = strlen(text);

@@ -113,6 +113,11 @@ void report_add(struct report *report, const struct report_record *record);
 /* Copies `text` into one of a record's strings of `size` bytes, cut where it is too long. */
 void report_copy(char *string, size_t size, const char *text);
 
+/* What was in slot old_slot_of[slot], of `slots`, is in `slot` from now on; who is nowhere is over,
+ * and stays what it was.  `timeout` is the cap now. */
+void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots,
+                   msec timeout);
+
 /* Was the shutdown one that people want to know more of: slow, forced, or with a kill? */
 bool report_is_notable(const struct report *report, const struct report_facts *facts);
 

@@ -1,0 +1,107 @@
+/* A new plan beside the one in force, and the switch between them. */
+
+#include "posix/posix.h"
+#include "report/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
+{
+    size_t before = faults->count + faults->dropped;
+    start_prepare(plan, faults);
+    probe_prepare(plan, faults);
+    bool good = listen_prepare(plan, faults) && faults->count + faults->dropped == before;
+    if (!good)
+        platform_drop_reload();
+    return good;
+}
+
+void platform_drop_reload(void)
+{
+    listen_drop();
+    probe_drop();
+    start_drop();
+}
+
+/* The place now of each place before. */
+static uint32_t *invert(const uint32_t *old_of, uint32_t count, uint32_t old_count)
+{
+    uint32_t *new_of = malloc((old_count + 1) * sizeof *new_of);
+    for (uint32_t i = 0; new_of != NULL && i < old_count; i++)
+        new_of[i] = NO_SLOT;
+    for (uint32_t i = 0; new_of != NULL && i < count; i++)
+        if (old_of[i] < old_count)
+            new_of[old_of[i]] = i;
+    return new_of;
+}
+
+/* The tables that everything moves into. */
+static bool make_tables(const struct plan *plan, uint32_t slots)
+{
+    bool made = runs_prepare(slots);
+    made = channel_prepare(slots) && made;
+    made = jobs_prepare(slots) && made;
+    return ready_prepare(plan, slots) && made;
+}
+
+static void drop_tables(void)
+{
+    runs_drop();
+    channel_drop();
+    jobs_drop();
+    ready_drop();
+}
+
+/* What is half moved cannot be supervised: commands have worker_death_signal for that. */
+static void demand(bool done)
+{
+    if (done)
+        return;
+    log_line(LEVEL_CRITICAL, "no memory is left in the middle of a reload: giving up");
+    platform_close();
+    platform_leave((struct ending){ENDING_EXITED, STATUS_OWN_FAILURE});
+}
+
+static bool move(const struct plan *plan, const struct reload *reload, unsigned char *census)
+{
+    bool made = make_tables(plan, reload->slots) && census != NULL && reload->new_slot_of != NULL &&
+                reload->new_worker_of != NULL;
+    errno = made ? errno : ENOMEM;
+    if (!made || !output_reload(plan, reload->slots, reload->old_slot_of)) {
+        log_line(LEVEL_ERROR, "cannot open what the workers of the new file need: %s",
+                 strerror(errno));
+        drop_tables();
+        return false;
+    }
+    loop_reload(plan, census);
+    runs_reload(reload);
+    channel_reload(reload);
+    jobs_reload(reload);
+    ready_reload(reload);
+    demand(probe_reload(reload->slots, reload->old_slot_of));
+    demand(cgroup_reload(plan, reload->slots, reload->old_slot_of));
+    listen_switch();
+    start_switch(); /* last: what was asked before is in the old memory */
+    return true;
+}
+
+bool platform_reload(const struct plan *plan, const struct platform_map *map)
+{
+    struct reload reload = {
+        .slots = map->slots,
+        .old_slots = map->old_slots,
+        .old_workers = map->old_workers,
+        .old_slot_of = map->old_slot_of,
+        .new_slot_of = invert(map->old_slot_of, map->slots, map->old_slots),
+        .new_worker_of = invert(map->old_worker_of, plan->worker_count, map->old_workers),
+    };
+    unsigned char *census = calloc(map->slots, 1);
+    bool moved = move(plan, &reload, census);
+    if (!moved)
+        free(census);
+    free(reload.new_slot_of);
+    free(reload.new_worker_of);
+    return moved;
+}

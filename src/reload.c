@@ -1,0 +1,425 @@
+/* From one plan to the next: the file is read anew, who has changed is stopped, and when he is down
+ * everything goes over to the new plan at once.  Until then, the old one is in force. */
+#include "admin.h"
+#include "narrate.h"
+#include "plan/option_table.h"
+#include "timeline.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reload {
+    struct plan *plan; /* that is to come */
+    struct core_config config;
+    struct core_worker *workers;
+    uint32_t *old_worker_of; /* by worker */
+    uint32_t *old_slot_of;   /* by slot */
+    bool *goes;              /* by slot in force: it has no successor, so it must be down, */
+    bool *stopped;           /* and for that, somebody's wish was taken back */
+    bool fixed[16];          /* by fixed_settings: it has changed */
+    uint32_t changed;        /* workers: new, different, gone */
+
+    /* what takes the place of the supervisor's own */
+    void *core;
+    struct run_notes *notes;
+    struct admin_life *lives;
+    char (*names)[INSTANCE_NAME_MAX];
+};
+
+/* What our start has decided for good. */
+static const char *const fixed_settings[] = {
+    "loop",       "terminal",   "subreaper", "parent-death-signal", "log-format", "control",
+    "control-fd", "no-control", "report",
+};
+#define FIXED_COUNT (sizeof fixed_settings / sizeof fixed_settings[0])
+
+/* ---- words ---- */
+
+static void say(struct supervisor *supervisor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct supervisor *supervisor, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(supervisor->reload_fault, sizeof supervisor->reload_fault, format, arguments);
+    va_end(arguments);
+}
+
+static void say_faults(struct supervisor *supervisor, const struct faults *faults)
+{
+    size_t more = faults->count + faults->dropped - 1;
+    for (size_t i = 0; i < faults->count; i++)
+        log_line(LEVEL_ERROR, "%s", faults->items[i].text);
+    if (faults->dropped > 0)
+        log_line(LEVEL_ERROR, "and %zu more faults", faults->dropped);
+    if (more == 0)
+        say(supervisor, "%s", faults->items[0].text);
+    else
+        say(supervisor, "%.180s, and %zu more fault%s in the log", faults->items[0].text, more,
+            more == 1 ? "" : "s");
+}
+
+/* Whoever is above us waits for the second word after the first, however it ends.  The time, in
+ * whole milliseconds, must not be before the request (sd_notify(3)). */
+static void tell(const struct supervisor *supervisor, enum notify_state state)
+{
+    const struct notify_message message = {
+        .state = state,
+        .has_reload_time = state == NOTIFY_RELOADING,
+        .reload_usec = (uint64_t)platform_now() * 1000 + 999,
+    };
+    if (supervisor->told_ready)
+        platform_notify(&message);
+}
+
+/* ---- what has changed ---- */
+
+static void keep_fixed(const struct plan *old, struct reload *reload)
+{
+    struct plan *plan = reload->plan;
+    for (size_t i = 0; i < FIXED_COUNT; i++)
+        reload->fixed[i] = !plan_setting_equal(old, plan, fixed_settings[i]);
+    plan->loop = old->loop;
+    plan->terminal = old->terminal;
+    plan->subreaper = old->subreaper;
+    plan->parent_death_signal = old->parent_death_signal;
+    plan->log_format = old->log_format;
+    plan->control = old->control; /* in the first plan, as the report is */
+    plan->control_fd = old->control_fd;
+    plan->no_control = old->no_control;
+    plan->report = old->report;
+}
+
+static void warn_of_fixed(const struct reload *reload)
+{
+    for (size_t i = 0; i < FIXED_COUNT; i++) {
+        const char *name = fixed_settings[i];
+        const struct option *option = option_find(name, strlen(name));
+        char place[OPTION_PLACE_MAX];
+        if (reload->fixed[i])
+            log_line(LEVEL_WARNING, "%s: it stays as it is until the next start",
+                     option_place_in(option, reload->plan, &reload->plan->worker, place));
+    }
+}
+
+static uint32_t find_worker(const struct plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (strcmp(plan->workers[i].name, name) == 0)
+            return i;
+    return CORE_NONE;
+}
+
+static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
+{
+    struct plan_worker counted = *worker;
+    counted.instances = old->instances;
+    return plan_worker_equal(old, &counted);
+}
+
+static void map_workers(const struct plan *old, struct reload *reload)
+{
+    const struct plan *plan = reload->plan;
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        uint32_t was = find_worker(old, worker->name);
+        if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
+            was = CORE_NONE;
+        bool same = was != CORE_NONE && old->workers[was].instances == worker->instances;
+        reload->changed += !same && !worker->is_logger;
+        reload->old_worker_of[i] = was;
+    }
+    for (uint32_t i = 0; i < old->worker_count; i++)
+        reload->changed +=
+            !old->workers[i].is_logger && find_worker(plan, old->workers[i].name) == CORE_NONE;
+}
+
+static void map_slots(const struct core *core, struct reload *reload)
+{
+    uint32_t slots = core_slots(&reload->config);
+    core_map(core, &reload->config, reload->old_worker_of, reload->old_slot_of);
+    for (uint32_t slot = 1; slot < core->first_job; slot++)
+        reload->goes[slot] = true;
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (reload->old_slot_of[slot] < core->first_job)
+            reload->goes[reload->old_slot_of[slot]] = false;
+}
+
+/* ---- beginning ---- */
+
+static void free_reload(struct reload *reload)
+{
+    if (reload->plan != NULL)
+        plan_free(reload->plan);
+    free(reload->plan);
+    platform_free(reload->workers);
+    platform_free(reload->names);
+    free(reload->old_worker_of);
+    free(reload->old_slot_of);
+    free(reload->goes);
+    free(reload->stopped);
+    free(reload->core);
+    free(reload->notes);
+    free(reload->lives);
+    free(reload);
+}
+
+/* False without memory. */
+static bool make_tables(const struct supervisor *supervisor, struct reload *reload)
+{
+    uint32_t workers = reload->plan->worker_count, old_slots = supervisor->core->slot_limit;
+    reload->workers = setup_convert(supervisor, reload->plan, &reload->config);
+    if (reload->workers == NULL || !setup_names(reload->plan, &reload->names))
+        return false;
+    uint32_t slots = core_slots(&reload->config);
+    reload->old_worker_of = calloc(workers + 1, sizeof *reload->old_worker_of);
+    reload->old_slot_of = calloc(slots, sizeof *reload->old_slot_of);
+    reload->goes = calloc(old_slots, sizeof *reload->goes);
+    reload->stopped = calloc(old_slots, sizeof *reload->stopped);
+    reload->core = calloc(1, core_size(&reload->config));
+    reload->notes = calloc(slots, sizeof *reload->notes);
+    reload->lives = calloc(slots, sizeof *reload->lives);
+    return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
+           reload->stopped != NULL && reload->core != NULL && reload->notes != NULL &&
+           reload->lives != NULL;
+}
+
+/* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
+static bool read_plan(struct supervisor *supervisor, struct reload *reload, struct faults *faults)
+{
+    supervisor->load(reload->plan, faults);
+    if (faults->count == 0) {
+        keep_fixed(supervisor->plan, reload);
+        platform_prepare_reload(reload->plan, faults);
+    }
+    if (faults->count == 0)
+        return true;
+    say_faults(supervisor, faults);
+    return false;
+}
+
+static bool begin(struct supervisor *supervisor, struct reload *reload)
+{
+    static const char no_memory[] = "no memory is left for a reload";
+    struct faults *faults = calloc(1, sizeof *faults);
+    reload->plan = calloc(1, sizeof *reload->plan);
+    if (faults == NULL || reload->plan == NULL) {
+        free(faults);
+        say(supervisor, no_memory);
+        return false;
+    }
+    bool good = read_plan(supervisor, reload, faults);
+    free(faults);
+    if (!good)
+        return false;
+    if (!make_tables(supervisor, reload)) {
+        platform_drop_reload();
+        say(supervisor, no_memory);
+        return false;
+    }
+    map_workers(supervisor->plan, reload);
+    map_slots(supervisor->core, reload);
+    warn_of_fixed(reload);
+    return true;
+}
+
+bool supervisor_reload(struct supervisor *supervisor)
+{
+    supervisor->reload_fault[0] = '\0';
+    if (!plan_is_fleet(supervisor->plan))
+        say(supervisor, "there is no file to be read anew");
+    else if (supervisor->core->phase != PHASE_RUNNING)
+        say(supervisor, "a shutdown has begun");
+    else if (supervisor->reload != NULL)
+        say(supervisor, "a reload is under way already");
+    if (supervisor->reload_fault[0] != '\0')
+        return false;
+    log_line(LEVEL_INFO, "Reloading %s", supervisor->plan->config);
+    tell(supervisor, NOTIFY_RELOADING);
+    struct reload *reload = calloc(1, sizeof *reload);
+    if (reload != NULL && begin(supervisor, reload)) {
+        supervisor->reload = reload;
+        return true;
+    }
+    if (reload != NULL)
+        free_reload(reload);
+    log_line(LEVEL_ERROR, "The file is refused, and nothing has changed");
+    tell(supervisor, NOTIFY_READY);
+    return false;
+}
+
+void reload_by_signal(struct supervisor *supervisor)
+{
+    if (supervisor->reload != NULL) {
+        log_line(LEVEL_INFO, "A reload is under way: the file is read once more after it");
+        supervisor->reload_again = true;
+    } else if (supervisor_reload(supervisor)) {
+        supervisor_settle(supervisor);
+    }
+}
+
+/* ---- waiting ---- */
+
+bool reload_holds_down(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    struct reload *reload = supervisor->reload;
+    bool any = false;
+    for (uint32_t slot = core->first_instance; slot < core->first_job; slot++) {
+        if (core->phase != PHASE_RUNNING || !reload->goes[slot] || !core->slots[slot].wanted)
+            continue;
+        const struct core_event event = {.kind = EVENT_WANT, .run = core_run(core, slot)};
+        any = supervisor_post(supervisor, &event) || any;
+        reload->stopped[slot] = true;
+    }
+    return any;
+}
+
+/* Who outlived his KILL; 0: nobody.  He will not be down. */
+static uint32_t find_stuck(const struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    for (uint32_t slot = 1; slot < core->first_job; slot++)
+        if (supervisor->reload->goes[slot] && core->slots[slot].abandoned &&
+            core->slots[slot].life != CORE_DOWN)
+            return slot;
+    return 0;
+}
+
+static bool is_down(const struct core_slot *slot)
+{
+    return slot->life == CORE_DOWN && !slot->wanted && !slot->error_untold;
+}
+
+bool reload_is_due(const struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    if (core->phase != PHASE_RUNNING || find_stuck(supervisor) != 0)
+        return true;
+    for (uint32_t slot = 1; slot < core->first_job; slot++)
+        if (supervisor->reload->goes[slot] && !is_down(&core->slots[slot]))
+            return false;
+    return true;
+}
+
+/* ---- the end ---- */
+
+static void finish(struct supervisor *supervisor)
+{
+    free_reload(supervisor->reload);
+    supervisor->reload = NULL;
+    tell(supervisor, NOTIFY_READY);
+    bool again = supervisor->reload_again;
+    supervisor->reload_again = false;
+    supervisor_settle(supervisor);
+    if (again && supervisor->core->phase == PHASE_RUNNING)
+        reload_by_signal(supervisor);
+}
+
+/* The old plan goes on, and so do those that we have stopped. */
+static void give_up(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    bool runs = core->phase == PHASE_RUNNING;
+    log_line(runs ? LEVEL_ERROR : LEVEL_WARNING, "The reload is given up: %s",
+             supervisor->reload_fault);
+    platform_drop_reload();
+    for (uint32_t slot = core->first_instance; runs && slot < core->first_job; slot++)
+        if (supervisor->reload->stopped[slot])
+            supervisor_post(supervisor, &(struct core_event){.kind = EVENT_WANT,
+                                                             .run = core_run(core, slot),
+                                                             .wanted = true});
+    finish(supervisor);
+}
+
+/* The new core in its memory; NULL when the old one is to go on, with the reason said. */
+static struct core *make_core(struct supervisor *supervisor)
+{
+    struct core *old = supervisor->core;
+    struct reload *reload = supervisor->reload;
+    map_slots(old, reload); /* there may be more jobs by now */
+    struct core *core =
+        core_reload(reload->core, old, &reload->config, reload->old_slot_of, platform_now());
+    if (core == NULL) {
+        say(supervisor, "the jobs and shields that there are do not fit");
+        return NULL;
+    }
+    const struct platform_map map = {
+        .slots = core->slot_limit,
+        .old_slots = old->slot_limit,
+        .old_workers = supervisor->plan->worker_count,
+        .old_slot_of = reload->old_slot_of,
+        .old_worker_of = reload->old_worker_of,
+    };
+    if (platform_reload(reload->plan, &map))
+        return core;
+    say(supervisor, "not everything that it needs can be opened");
+    return NULL;
+}
+
+/* Makes the new plan, and all that is by slot, the supervisor's, and what it had the reload's. */
+static void change_over(struct supervisor *supervisor, struct core *core)
+{
+    struct reload *reload = supervisor->reload;
+    struct core *old = supervisor->core;
+    bool first = supervisor->plan == supervisor->first_plan;
+    struct plan *plan = first ? NULL : (struct plan *)(uintptr_t)supervisor->plan;
+    for (uint32_t slot = 0; slot < core->slot_limit; slot++)
+        if (reload->old_slot_of[slot] != CORE_NONE)
+            reload->notes[slot] = supervisor->notes[reload->old_slot_of[slot]];
+    supervisor->plan = reload->plan;
+    supervisor->core = core;
+    platform_free(supervisor->notes);
+    platform_free(supervisor->names);
+    platform_free(supervisor->workers);
+    supervisor->notes = reload->notes;
+    supervisor->names = reload->names;
+    supervisor->workers = reload->workers;
+    if (supervisor->report != NULL)
+        timeline_reload(supervisor, reload->old_slot_of);
+    if (supervisor->admin != NULL) {
+        admin_reload(supervisor, reload->lives, reload->old_slot_of, old->first_job);
+        reload->lives = NULL;
+    }
+    platform_free(old);
+    reload->plan = plan;
+    reload->core = NULL;
+    reload->notes = NULL;
+    reload->names = NULL;
+    reload->workers = NULL;
+}
+
+static void say_done(const struct supervisor *supervisor)
+{
+    const struct plan *plan = supervisor->plan;
+    unsigned workers = 0, changed = supervisor->reload->changed;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        workers += !plan->workers[i].is_logger;
+    log_line(LEVEL_INFO, "Reloaded: %u worker%s, %u changed", workers, workers == 1 ? "" : "s",
+             changed);
+}
+
+void reload_switch(struct supervisor *supervisor)
+{
+    uint32_t stuck = find_stuck(supervisor);
+    struct core *core = NULL;
+    supervisor->reload_fault[0] = '\0';
+    if (supervisor->core->phase != PHASE_RUNNING)
+        say(supervisor, "a shutdown has begun");
+    else if (stuck != 0)
+        say(supervisor, "%s outlived SIGKILL", narrate_name(supervisor, stuck));
+    else
+        core = make_core(supervisor);
+    if (core == NULL) {
+        give_up(supervisor);
+        return;
+    }
+    change_over(supervisor, core);
+    setup_log(supervisor->plan);
+    setup_triggers(supervisor);
+    say_done(supervisor);
+    finish(supervisor);
+}

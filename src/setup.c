@@ -1,0 +1,239 @@
+/* From a plan to a core, and from the start to the end of a supervisor. */
+#include "admin.h"
+#include "narrate.h"
+#include "timeline.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Running and queued jobs, shields of all runs.  A plain launcher is to be small: its tables are
+ * for those who use them now and then. */
+#define JOBS_MAX    256
+#define SHIELDS_MAX 4096
+#define FEW         32
+
+/* ---- from plan to core ---- */
+
+/* Workers with their orders behind them, to be freed as one; NULL without memory. */
+static struct core_worker *allocate_workers(const struct plan *plan)
+{
+    size_t links = 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        links += plan->workers[i].after_count;
+    return platform_allocate((plan->worker_count + 1) * sizeof(struct core_worker) +
+                             links * (sizeof(uint32_t) + sizeof(bool)));
+}
+
+/* Whom each worker comes after: all of that first, and then whether it needs them. */
+static void convert_orders(const struct plan *plan, struct core_worker *workers)
+{
+    uint32_t *after = (uint32_t *)(workers + plan->worker_count + 1);
+    size_t links = 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        links += plan->workers[i].after_count;
+    bool *needs = (bool *)(after + links);
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        workers[i].after = after;
+        workers[i].needs = needs;
+        workers[i].after_count = worker->after_count;
+        for (uint32_t n = 0; n < worker->after_count; n++) {
+            *after++ = worker->after[n].worker;
+            *needs++ = worker->after[n].needs;
+        }
+    }
+}
+
+/* What only a file says of a worker. */
+static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
+{
+    worker->autostart = plan->autostart;
+    worker->ready_timeout = plan->ready_timeout;
+    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
+    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
+    worker->has_before_start = plan->before_start != NULL;
+    worker->has_after_stop = plan->after_stop != NULL;
+    worker->has_health = plan->health.argv != NULL;
+    worker->health_interval = plan->health.every;
+    worker->health_timeout = plan->health.timeout;
+    worker->health_retries = plan->health.retries + 1;
+}
+
+static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
+{
+    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->wave = plan->wave;
+    worker->attends = plan->is_logger;
+    worker->autostart = true;
+    worker->ready_timeout = NEVER;
+    worker->restart = plan->restart;
+    worker->backoff = plan->backoff;
+    worker->success = plan->success;
+    worker->rung_count = plan->rung_count;
+    worker->shield_timeout = plan->shield_timeout;
+    for (uint32_t i = 0; i < plan->rung_count; i++)
+        worker->rung_time[i] = plan->rungs[i].time;
+}
+
+/* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
+static uint32_t executor_workers(const struct plan *plan, uint32_t processors)
+{
+    uint32_t suitable = processors + 4;
+    if (plan->executor_workers > 0)
+        return (uint32_t)plan->executor_workers;
+    return suitable < 32 ? suitable : 32;
+}
+
+struct core_worker *setup_convert(const struct supervisor *supervisor, const struct plan *plan,
+                                  struct core_config *config)
+{
+    static const enum core_repeat repeats[] = {
+        [REPEAT_AUTO] = CORE_REPEAT_KEYBOARD,
+        [REPEAT_IGNORE] = CORE_REPEAT_IGNORE,
+        [REPEAT_ESCALATE] = CORE_REPEAT_ESCALATE,
+    };
+    static const enum core_orphans orphans[] = {
+        [ORPHANS_AUTO] = CORE_ORPHANS_STOP,
+        [ORPHANS_STOP] = CORE_ORPHANS_STOP,
+        [ORPHANS_WAIT] = CORE_ORPHANS_WAIT,
+        [ORPHANS_LEAVE] = CORE_ORPHANS_LEAVE,
+    };
+    bool launches = plan->mode == MODE_LAUNCH;
+    bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
+    struct core_worker *workers = allocate_workers(plan);
+    if (workers == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        bool has_manager = supervisor->place.has_manager;
+        convert_worker(worker, &workers[i]);
+        workers[i].ready_told = plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
+        if (plan_is_fleet(plan))
+            convert_fleet_worker(worker, &workers[i]);
+    }
+    convert_orders(plan, workers);
+    *config = (struct core_config){.workers = workers, .worker_count = plan->worker_count};
+    config->timeout = plan->timeout;
+    config->drain_delay = plan->drain_delay;
+    config->orphan_time = NEVER;
+    for (uint32_t i = 0; i < plan->worker.rung_count; i++)
+        config->orphan_time = i == 0 ? plan->worker.rungs[i].time
+                                     : msec_add(config->orphan_time, plan->worker.rungs[i].time);
+    config->repeat = repeats[plan->repeat];
+    config->orphans = orphans[plan->orphans];
+    config->launcher = launches;
+    config->daemons_stay = plan->orphans == ORPHANS_AUTO && launches && lenient;
+    config->forever = plan->forever;
+    config->has_handler = plan->shutdown_handler != NULL;
+    config->has_callback = plan->shutdown_callback != NULL;
+    config->has_on_error = plan->on_error != NULL;
+    config->stop_on_unhandled_errors = plan->stop_on_unhandled_errors;
+    config->error_hooks = plan->on_error != NULL ? 4 : 0;
+    config->job_workers = executor_workers(plan, supervisor->place.processors);
+    bool asked = plan->control != NULL || plan_is_fleet(plan); /* over the admin socket, too */
+    bool many = plan_is_fleet(plan) || plan->executor_workers > 0;
+    if (plan->mode == MODE_FOREVER || (plan->no_control && !asked))
+        return workers;
+    config->job_capacity = many ? JOBS_MAX : FEW;
+    config->shield_capacity = plan->no_control ? 0 : many ? SHIELDS_MAX : FEW;
+    return workers;
+}
+
+/* Instances are told apart where a worker has several: "web:0", "web:1". */
+bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
+{
+    uint32_t count = 0, next = 0;
+    *names = NULL;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        count += plan->workers[i].instances > 0 ? (uint32_t)plan->workers[i].instances : 1;
+    if (count <= plan->worker_count)
+        return true;
+    *names = platform_allocate(count * sizeof **names);
+    if (*names == NULL)
+        return false;
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        for (int n = 0; n < worker->instances; n++, next++)
+            snprintf((*names)[next], sizeof(*names)[next], worker->instances > 1 ? "%s:%d" : "%s",
+                     worker->name, n);
+    }
+    return true;
+}
+
+void setup_log(const struct plan *plan)
+{
+    static const enum log_style styles[] = {
+        [LOG_TEXT] = LOG_STYLE_TEXT,
+        [LOG_JSON] = LOG_STYLE_JSON,
+        [LOG_JOURNAL] = LOG_STYLE_JOURNAL,
+    };
+    int threshold = LEVEL_WARNING - plan_verbosity(plan);
+    bool terminal = false;
+    enum plan_log_format format = plan->log_format;
+    if (format == LOG_AUTO)
+        format = platform_log_format(&terminal);
+    if (threshold < LEVEL_DEBUG)
+        threshold = LEVEL_DEBUG;
+    if (threshold > LEVEL_CRITICAL)
+        threshold = LEVEL_CRITICAL;
+    log_open((enum log_level)threshold, terminal ? LOG_STYLE_COLOUR : styles[format],
+             platform_write_log);
+}
+
+static struct ending run_until_over(struct supervisor *supervisor)
+{
+    const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
+    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
+        return failed;
+    supervisor_post(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
+    supervisor_settle(supervisor);
+    platform_loop();
+    platform_close();
+    struct ending end = supervisor_outcome(supervisor);
+    if (supervisor->report != NULL)
+        timeline_write(supervisor, end);
+    log_line(LEVEL_INFO, "Leaving. Bye!");
+    return end;
+}
+
+void setup_triggers(struct supervisor *supervisor)
+{
+    signal_mask signals = supervisor->plan->shutdown_signals;
+    supervisor->triggers = signals & ~platform_ignored(signals);
+}
+
+struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
+{
+    struct ending end = {ENDING_EXITED, STATUS_OWN_FAILURE};
+    struct supervisor supervisor = {
+        .plan = plan, .first_plan = plan, .load = load, .place = platform_surroundings()};
+    struct core_config config;
+
+    setup_log(plan);
+    log_line(LEVEL_DEBUG, "Entering run()");
+    setup_triggers(&supervisor);
+    supervisor.workers = setup_convert(&supervisor, plan, &config);
+    if (supervisor.workers == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
+        return end;
+    }
+    size_t size = core_size(&config);
+    assert(size > 0);
+    void *memory = platform_allocate(size);
+    if (memory == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
+        return end;
+    }
+    supervisor.core = core_init(memory, &config, platform_now());
+    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
+    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
+    if (supervisor.notes != NULL && supervisor.jobs != NULL &&
+        setup_names(plan, &supervisor.names) && timeline_open(&supervisor) &&
+        admin_open(&supervisor))
+        end = run_until_over(&supervisor);
+    else
+        log_line(LEVEL_CRITICAL,
+                 "cannot allocate the tables of runs, of the report and of the admin socket");
+    return end;
+}
