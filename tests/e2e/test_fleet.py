@@ -388,10 +388,10 @@ def test_what_is_not_started_by_itself_is_started_when_it_is_asked_for():
 @cases(refused=("user = www-data", False), allowed=("user = www-data\nmay-stop = yes", True),
        our_user=("", True), forbidden=("may-stop = no", False))
 def test_may_stop(lines, may):
-    run = fleet("[worker:web]\ncommand = sh -c 'echo up; read go <go; echo shutdown 6 >&9; "
-                f"exec sleep 1000'\ncwd = {os.getcwd()}\n{lines}\n")
     os.mkfifo("go")
     os.chmod("go", 0o666)
+    run = fleet("[worker:web]\ncommand = sh -c 'echo up; read go <go; echo shutdown 6 >&9; "
+                f"exec sleep 1000'\ncwd = {os.getcwd()}\n{lines}\n")
     run.line("up")
     Path("go").write_text("on\n")
     if may:
