@@ -151,10 +151,15 @@ valgrind: $(BUILD)/aiorun $(BUILD)/e2e/victim
 
 # For all fuzzers together.
 FUZZ_SECONDS ?= 32
-build/fuzz/%: tests/fuzz/%.c $(PURE) $(wildcard src/*/*.h) Makefile
+FUZZ_CC := clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
+           -fno-sanitize-recover=all -MMD -MP
+
+build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	clang -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' -g -O1 \
-	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE) $(LIBINIH)
+	$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,build/fuzz/obj/%.o,$(PURE))
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBINIH)
 
 # New inputs go to build/fuzz/found; the committed corpus only grows on purpose.
 fuzz: $(addprefix build/fuzz/,$(FUZZERS))
@@ -254,4 +259,4 @@ clean:
 demo: $(BUILD)/aiorun
 	conf/examples/demo.sh $(BUILD)/aiorun
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
