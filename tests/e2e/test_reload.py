@@ -346,20 +346,36 @@ def test_a_queued_job_of_a_worker_that_goes_is_refused():
     end(run)
 
 
-def test_who_was_told_of_readiness_late_is_ready():
-    """Readiness by a descriptor, by time and by sd_notify(3), told to where the run was."""
+NOTIFIES = """
+import os, socket, time
+while not os.path.exists("now"):
+    time.sleep(0.02)
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
+    b"READY=1", "\\0" + os.environ["NOTIFY_SOCKET"][1:])
+time.sleep(1000)
+"""
+
+
+def test_who_was_not_ready_yet_becomes_it():
+    """By a descriptor, by time, by sd_notify(3), and because it is asked."""
     os.mkfifo("go")
-    run = start(shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"),
-                worker("timed", QUIET, "ready = after:1500ms"), worker("z"))
-    until(lambda: state("z") == "ready" and state("line") == "up", "they are up")
+    Path("notifies.py").write_text(NOTIFIES)
+    late = [shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"),
+            worker("timed", QUIET, "ready = after:1500ms"),
+            worker("asked", QUIET, "ready = exec:test -e now"),
+            shell("notifies", "exec python3 notifies.py", "ready = notify")]
+    names = ["line", "timed", "asked", "notifies"]
+    run = start(*late, worker("z"))
+    until(lambda: {state(name) for name in names} == {"up"} and state("z") == "ready", "all are up")
     before = pids()
-    change(worker("a"), worker("b"),
-           worker("timed", QUIET, "ready = after:1500ms"),
-           shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"))
-    equal(state("line"), "up", "nobody has said that it is ready")
+    change(worker("a"), worker("b"), *reversed(late))
+    equal([state(name) for name in ("line", "asked", "notifies")], 3 * ["up"],
+          "nobody has said that they are ready")
     Path("go").write_text("on\n")
-    until(lambda: state("line") == "ready" and state("timed") == "ready", "they are ready")
-    equal((pids()["line"], pids()["timed"]), (before["line"], before["timed"]), "who stays")
+    Path("now").touch()
+    until(lambda: {state(name) for name in names} == {"ready"}, "they are ready")
+    equal({name: pids()[name] for name in names}, {name: before[name] for name in names},
+          "who stays")
     end(run)
 
 
