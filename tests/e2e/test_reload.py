@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, deadline, equal, free_port,
                      kill, pause, status_field, until, victim)
 from test_admin_fleet import ask, pids, verb, workers
+from test_cgroup import grouped
 from test_listen import SERVER
 from test_listen import ask as ask_socket
 from test_ready import Manager
@@ -594,3 +595,27 @@ def test_two_hundred_reloads_leave_nothing_behind():
     if MODE == "plain":  # a sanitizer keeps what is freed for a while
         check(late[0] <= early[0] + 300, f"kilobytes: {early[0]}, then {late[0]}")
     end(run)
+
+
+# ---- cgroups ----
+
+@grouped
+def test_cgroups_follow_their_runs(group):
+    write(worker("web", QUIET, "pids-max = 100", "instances = 2"),
+          worker("old", QUIET, "pids-max = 100"))
+    run = aiorun("--config", "fleet.ini", before=group.here)
+    for _ in range(3):
+        run.line("ready")
+    before = pids()
+    change(worker("new", QUIET, "pids-max = 50"),
+           worker("web", QUIET, "pids-max = 100", "instances = 2"))
+    until(lambda: all(w["state"] == "ready" for w in workers().values()), "all are up")
+    equal(group.left(), ["supervisor", "worker.new", "worker.web"], "cgroups")
+    equal([group.members(f"worker.web/run.{n}") for n in range(2)],
+          [[before[f"web:{n}"]] for n in range(2)], "who stays")
+    equal(group.members("worker.new/run.0"), [pids()["new"]], "who is new")
+    change(worker("web", QUIET, "pids-max = 100"))
+    equal(os.listdir(group.path / "worker.web").count("run.1"), 0, "the leaf of who went")
+    equal(group.left(), ["supervisor", "worker.web"], "cgroups")
+    end(run)
+    equal(group.left(), [], "what is left")
