@@ -19,6 +19,7 @@ struct reload {
     bool *goes;              /* by slot in force: it has no successor, so it must be down, */
     bool *stopped;           /* and for that, somebody's wish was taken back */
     bool fixed[16];          /* by fixed_settings: it has changed */
+    bool settings;           /* one of all settings has */
     uint32_t changed;        /* workers: new, different, gone */
 
     /* what takes the place of the supervisor's own */
@@ -82,6 +83,7 @@ static void keep_fixed(const struct plan *old, struct reload *reload)
     struct plan *plan = reload->plan;
     for (size_t i = 0; i < FIXED_COUNT; i++)
         reload->fixed[i] = !plan_setting_equal(old, plan, fixed_settings[i]);
+    reload->settings = !plan_settings_equal(old, plan);
     plan->loop = old->loop;
     plan->terminal = old->terminal;
     plan->subreaper = old->subreaper;
@@ -398,8 +400,8 @@ static void say_done(const struct supervisor *supervisor)
     unsigned workers = 0, changed = supervisor->reload->changed;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         workers += !plan->workers[i].is_logger;
-    log_line(LEVEL_INFO, "Reloaded: %u worker%s, %u changed", workers, workers == 1 ? "" : "s",
-             changed);
+    log_line(LEVEL_INFO, "Reloaded: %u worker%s, %u changed%s", workers, workers == 1 ? "" : "s",
+             changed, supervisor->reload->settings ? ", and settings" : "");
 }
 
 void reload_switch(struct supervisor *supervisor)

@@ -7,9 +7,10 @@ import stat
 import time
 from pathlib import Path
 
-from harness import (BINARY, VICTIM, Run, aiorun, alive, cases, check, deadline, equal, free_port,
+from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, deadline, equal, free_port,
                      kill, pause, status_field, until, victim)
 from test_admin_fleet import ask, pids, verb, workers
+from test_cgroup import grouped
 from test_listen import SERVER
 from test_listen import ask as ask_socket
 from test_ready import Manager
@@ -346,20 +347,36 @@ def test_a_queued_job_of_a_worker_that_goes_is_refused():
     end(run)
 
 
-def test_who_was_told_of_readiness_late_is_ready():
-    """Readiness by a descriptor, by time and by sd_notify(3), told to where the run was."""
+NOTIFIES = """
+import os, socket, time
+while not os.path.exists("now"):
+    time.sleep(0.02)
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
+    b"READY=1", "\\0" + os.environ["NOTIFY_SOCKET"][1:])
+time.sleep(1000)
+"""
+
+
+def test_who_was_not_ready_yet_becomes_it():
+    """By a descriptor, by time, by sd_notify(3), and because it is asked."""
     os.mkfifo("go")
-    run = start(shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"),
-                worker("timed", QUIET, "ready = after:1500ms"), worker("z"))
-    until(lambda: state("z") == "ready" and state("line") == "up", "they are up")
+    Path("notifies.py").write_text(NOTIFIES)
+    late = [shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"),
+            worker("timed", QUIET, "ready = after:1500ms"),
+            worker("asked", QUIET, "ready = exec:test -e now"),
+            shell("notifies", "exec python3 notifies.py", "ready = notify")]
+    names = ["line", "timed", "asked", "notifies"]
+    run = start(*late, worker("z"))
+    until(lambda: {state(name) for name in names} == {"up"} and state("z") == "ready", "all are up")
     before = pids()
-    change(worker("a"), worker("b"),
-           worker("timed", QUIET, "ready = after:1500ms"),
-           shell("line", "read x <go; echo >&3; exec sleep 1000", "ready = fd:3"))
-    equal(state("line"), "up", "nobody has said that it is ready")
+    change(worker("a"), worker("b"), *reversed(late))
+    equal([state(name) for name in ("line", "asked", "notifies")], 3 * ["up"],
+          "nobody has said that they are ready")
     Path("go").write_text("on\n")
-    until(lambda: state("line") == "ready" and state("timed") == "ready", "they are ready")
-    equal((pids()["line"], pids()["timed"]), (before["line"], before["timed"]), "who stays")
+    Path("now").touch()
+    until(lambda: {state(name) for name in names} == {"ready"}, "they are ready")
+    equal({name: pids()[name] for name in names}, {name: before[name] for name in names},
+          "who stays")
     end(run)
 
 
@@ -482,12 +499,27 @@ def test_after_stop_of_who_goes_is_run():
     end(run)
 
 
+def test_a_report_tells_the_runs_apart():
+    slow = "on TERM [ sleep 300ms exit 0 ] say ready pause"
+    run = begin("[aiorun]\nreport = it.json", worker("b", slow), worker("c", slow))
+    before = pids()
+    change("[aiorun]\nreport = it.json", worker("a", QUIET, "instances = 3"), worker("b", slow),
+           worker("c", slow))
+    until(lambda: all(w["state"] == "ready" for w in workers().values()), "all are up")
+    after = pids()
+    end(run)
+    told = {lane["worker"]: lane["pid"] for lane in json.loads(Path("it.json").read_text())["processes"]}
+    equal(told, after, "the runs")
+    equal({told["b"], told["c"]}, set(before.values()), "who stays")
+
+
 # ---- settings ----
 
 def test_settings_come_into_force():
     stubborn = worker("a", "ignore TERM say ready pause", "stop-timeout = infinity")
     run = begin("[aiorun]\ntimeout = 60s", stubborn)
     change("[aiorun]\ntimeout = 1s\nshutdown-callback = touch called", stubborn)
+    run.log("Reloaded: 1 worker, 0 changed, and settings")
     asked = time.monotonic()
     run.send("TERM")
     run.wait()
@@ -560,6 +592,30 @@ def test_two_hundred_reloads_leave_nothing_behind():
     equal({n: pids()[n] for n in before if "stays" in n},
           {n: before[n] for n in before if "stays" in n}, "who stays")
     check(late[1] <= early[1] + 2, f"descriptors: {early[1]}, then {late[1]}")
-    if "asan" not in BINARY:
+    if MODE == "plain":  # a sanitizer keeps what is freed for a while
         check(late[0] <= early[0] + 300, f"kilobytes: {early[0]}, then {late[0]}")
     end(run)
+
+
+# ---- cgroups ----
+
+@grouped
+def test_cgroups_follow_their_runs(group):
+    write(worker("web", QUIET, "pids-max = 100", "instances = 2"),
+          worker("old", QUIET, "pids-max = 100"))
+    run = aiorun("--config", "fleet.ini", before=group.here)
+    for _ in range(3):
+        run.line("ready")
+    before = pids()
+    change(worker("new", QUIET, "pids-max = 50"),
+           worker("web", QUIET, "pids-max = 100", "instances = 2"))
+    until(lambda: all(w["state"] == "ready" for w in workers().values()), "all are up")
+    equal(group.left(), ["supervisor", "worker.new", "worker.web"], "cgroups")
+    equal([group.members(f"worker.web/run.{n}") for n in range(2)],
+          [[before[f"web:{n}"]] for n in range(2)], "who stays")
+    equal(group.members("worker.new/run.0"), [pids()["new"]], "who is new")
+    change(worker("web", QUIET, "pids-max = 100"))
+    equal(os.listdir(group.path / "worker.web").count("run.1"), 0, "the leaf of who went")
+    equal(group.left(), ["supervisor", "worker.web"], "cgroups")
+    end(run)
+    equal(group.left(), [], "what is left")

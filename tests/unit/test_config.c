@@ -735,6 +735,8 @@ static void test_equal_is_what_is_done_and_not_how_it_was_written(void **state)
     read_bytes(&other, "[aiorun]\nloop = poll\n" W, strlen("[aiorun]\nloop = poll\n" W), NULL,
                NULL);
     assert_false(plan_settings_equal(&plan, &other));
+    assert_false(plan_setting_equal(&plan, &other, "loop"));
+    assert_true(plan_setting_equal(&plan, &other, "timeout"));
 }
 
 /* ---- files on disk ---- */
