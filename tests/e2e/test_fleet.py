@@ -218,6 +218,35 @@ def test_needs_is_stopped_when_what_it_needs_is_given_up():
     end(run, 7)
 
 
+@cases("start", "restart")
+def test_who_asks_for_what_is_held_is_told(word):
+    run = fleet(THREE)
+    run.lines("db", "web", "job")
+    ask("stop", "db")
+    refused = ask(word, "web", status=1)
+    check("web is held: 'db', which it needs, is stopped" in refused.err, refused.err)
+    ask("start", "web", "db")
+    equal(set(states().values()), {"ready"}, "states")
+    end(run)
+
+
+def test_who_waits_for_a_restart_that_is_cut_short_is_told():
+    """The first instance never gets ready again, and is stopped by somebody."""
+    run = fleet("[worker:web]\ncommand = sh -c 'test -e never || echo ready >&9; echo up; "
+                "exec sleep 1000'\ninstances = 2\nready = control\n")
+    all_up(run, 2)
+    until(lambda: set(states().values()) == {"ready"}, "all are ready")
+    Path("never").touch()
+    restart = verb("restart", "web")
+    run.line("^up$")
+    ask("stop", "web:0")
+    restart.end(1)
+    run.log("the restart of web has stopped")
+    equal(states(), {"web:0": "down", "web:1": "ready"}, "states")
+    Path("never").unlink()
+    end(run)
+
+
 def test_start_order_goes_by_readiness_not_by_the_file():
     run = fleet(worker("c", "say c pause", "after = b")
                 + worker("b", "say b pause", "ready = after:200ms", "after = a")
