@@ -434,7 +434,7 @@ def test_may_stop(lines, may):
 def test_stop_goes_in_waves_and_whoever_is_asked_late_still_gets_time():
     """The last wave refuses, and takes what it can get: the two before it still end cleanly."""
     slow = "on TERM [ say {0}-asked sleep 300ms say {0}-done exit 0 ] say up pause"
-    run = fleet("[aiorun]\ntimeout = 4s\n" + worker("a", slow.format("a"))
+    run = fleet("[aiorun]\ntimeout = 8s\n" + worker("a", slow.format("a"))
                 + worker("b", slow.format("b"), "after = a")
                 + worker("c", "ignore TERM say up pause", "after = b"))
     all_up(run, 3)
