@@ -135,6 +135,12 @@ class Chaos:
         self.verbs.append(subprocess.Popen([BINARY, *words], stdin=self.quiet, stdout=self.quiet,
                                            stderr=self.quiet))
 
+    def are_over(self):
+        self.events.pump(time.monotonic() + 0.01)
+        self.run.pump(time.monotonic())
+        self.verbs = [run for run in self.verbs if run.poll() is None]
+        return not self.verbs
+
     def workers(self):
         return json.loads(self.ask("status", "--json"))["workers"]
 
@@ -200,16 +206,21 @@ class Chaos:
         self.events.pump(time.monotonic() + self.chance.random() / 20, self.run.pidfd)
         self.run.pump(time.monotonic())
         check(not self.run.ended(), f"the supervisor has ended with {self.run.status}")
-        while len(self.verbs) > 40:
-            self.verbs.pop(0).wait(20)
+        if len(self.verbs) > 40:
+            self.do_continue()  # who waits for what is stopped would wait for ever
+            until(lambda: self.are_over() or len(self.verbs) < 20, "verbs are over", 20)
 
     # -- and when it is over --
 
     def calm_down(self):
         """Everything is let go, and started; returns when all is ready and nothing is under way."""
         self.do_continue()
-        while self.verbs:
-            self.verbs.pop(0).wait(20)
+        try:
+            until(self.are_over, "all verbs are over", 20)
+        except Failure as failure:
+            rows = [(w["name"], w["state"], w["pid"], w["uptime"], w["last_end"],
+                     state(w["pid"]) if w["pid"] else None) for w in self.workers()]
+            raise Failure(f"{failure}: {[run.args[1:] for run in self.verbs]}: {rows}") from None
         self.ask("drain", "off")
 
         def all_ready():
