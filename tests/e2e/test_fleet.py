@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
@@ -30,8 +31,14 @@ def all_up(run, count):
 
 
 def is_up(run):
-    """The admin socket is there."""
-    until(lambda: Path(f"aiorun/{run.pid}.sock").exists(), "it is up")
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
 
 
 class Events:

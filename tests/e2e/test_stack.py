@@ -151,8 +151,11 @@ def test_what_is_killed_comes_back(name):
     before = shop.pids()
     killed = time.monotonic()
     kill(before[name])
-    until(lambda: shop.workers()[name]["state"] == "ready" and
-          shop.pids()[name] != before[name], "it is back")
+
+    def is_back():
+        worker = shop.workers()[name]
+        return worker["state"] == "ready" and worker["pid"] != before[name]
+    until(is_back, "it is back")
     check(time.monotonic() - killed >= 0.1, "it came back before its restart-delay")
     worker = shop.workers()[name]
     equal((worker["restarts"], worker["last_end"]), (1, {"kind": "killed", "value": 9}), "it")
