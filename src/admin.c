@@ -106,6 +106,43 @@ static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
                                                      .wanted = wanted});
 }
 
+/* The worker that this one needs and that nobody wants to run; NULL: there is none. */
+static const char *missing_need(const struct supervisor *supervisor, uint32_t worker)
+{
+    const struct plan_worker *plan = &supervisor->plan->workers[worker];
+    for (uint32_t i = 0; i < plan->after_count; i++) {
+        struct admin_cursor cursor;
+        const char *name = supervisor->plan->workers[plan->after[i].worker].name;
+        bool wanted = false;
+        admin_resolve(supervisor, name, &cursor, NULL, 0);
+        for (uint32_t slot = cursor.slot; slot < cursor.end; slot++)
+            wanted = wanted || supervisor->core->slots[slot].wanted;
+        if (plan->after[i].needs && !wanted)
+            return name;
+    }
+    return NULL;
+}
+
+/* Nothing will come of it without another word. */
+static bool is_stuck(struct supervisor *supervisor, struct admin_session *session, uint32_t index)
+{
+    const struct core_slot *slot = &supervisor->core->slots[index];
+    const char *name = narrate_name(supervisor, index);
+    const char *needed =
+        core_is_held(supervisor->core, index) ? missing_need(supervisor, slot->owner) : NULL;
+    if (slot->life == CORE_DOWN && needed != NULL) {
+        snprintf(session->text, sizeof session->text,
+                 "%s is held: '%s', which it needs, is stopped", name, needed);
+        return true;
+    }
+    if (!is_serving(supervisor, index) || slot->requested || slot->why ||
+        core_is_rolling(supervisor->core, slot->owner))
+        return false;
+    snprintf(session->text, sizeof session->text,
+             "the restart has stopped before it came to %s: not all of it is ready", name);
+    return true;
+}
+
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
@@ -117,6 +154,8 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     char end[64], span[32];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
+    if (is_stuck(supervisor, session, index))
+        return OUTCOME_BAD;
     if (slot->life != CORE_DOWN)
         return OUTCOME_PENDING;
     narrate_ending(life->end, end, sizeof end);

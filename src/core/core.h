@@ -489,6 +489,12 @@ msec core_kill_time(const struct core *core, uint32_t slot);
  * or its run ends, even when its deadline is over. */
 bool core_is_idle(const struct core *core);
 
+/* Is a roll of the worker under way, or to follow the one that is? */
+bool core_is_rolling(const struct core *core, uint32_t worker);
+
+/* Is the instance wanted, but something that it needs does not stand? */
+bool core_is_held(const struct core *core, uint32_t slot);
+
 /* ---- a new configuration ---- */
 
 /* How many slots a core for `config` has; 0 when `config` is out of range. */

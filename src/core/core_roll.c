@@ -108,6 +108,12 @@ static void end_roll(struct core_team *team, bool ok)
     team->rolled_ok = ok;
 }
 
+bool core_is_rolling(const struct core *core, uint32_t worker)
+{
+    const struct core_team *team = &core_teams(core)[worker];
+    return team->rolling || team->rolled_untold || team->roll_again;
+}
+
 /* The roll comes to the next instance. */
 static void roll_on(struct core *core, struct core_team *team)
 {

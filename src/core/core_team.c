@@ -72,6 +72,11 @@ void core_set_awaited(struct core *core, const struct core_slot *slot, bool awai
 
 /* ---- needs ---- */
 
+bool core_is_held(const struct core *core, uint32_t slot)
+{
+    return core_member(core, &core->slots[slot])->held;
+}
+
 /* The instance is wished for now, or not any more, when what that depends on has changed. */
 static void refresh_wish(struct core *core, struct core_slot *slot)
 {

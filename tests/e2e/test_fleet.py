@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
@@ -30,8 +31,14 @@ def all_up(run, count):
 
 
 def is_up(run):
-    """The admin socket is there."""
-    until(lambda: Path(f"aiorun/{run.pid}.sock").exists(), "it is up")
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
 
 
 class Events:
@@ -218,6 +225,35 @@ def test_needs_is_stopped_when_what_it_needs_is_given_up():
     os.kill(pids()["db"], signal.SIGUSR1)
     until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
     end(run, 7)
+
+
+@cases("start", "restart")
+def test_who_asks_for_what_is_held_is_told(word):
+    run = fleet(THREE)
+    run.lines("db", "web", "job")
+    ask("stop", "db")
+    refused = ask(word, "web", status=1)
+    check("web is held: 'db', which it needs, is stopped" in refused.err, refused.err)
+    ask("start", "web", "db")
+    equal(set(states().values()), {"ready"}, "states")
+    end(run)
+
+
+def test_who_waits_for_a_restart_that_is_cut_short_is_told():
+    """The first instance never gets ready again, and is stopped by somebody."""
+    run = fleet("[worker:web]\ncommand = sh -c 'test -e never || echo ready >&9; echo up; "
+                "exec sleep 1000'\ninstances = 2\nready = control\n")
+    all_up(run, 2)
+    until(lambda: set(states().values()) == {"ready"}, "all are ready")
+    Path("never").touch()
+    restart = verb("restart", "web")
+    run.line("^up$")
+    ask("stop", "web:0")
+    restart.end(1)
+    run.log("the restart of web has stopped")
+    equal(states(), {"web:0": "down", "web:1": "ready"}, "states")
+    Path("never").unlink()
+    end(run)
 
 
 def test_start_order_goes_by_readiness_not_by_the_file():
@@ -407,7 +443,7 @@ def test_may_stop(lines, may):
 def test_stop_goes_in_waves_and_whoever_is_asked_late_still_gets_time():
     """The last wave refuses, and takes what it can get: the two before it still end cleanly."""
     slow = "on TERM [ say {0}-asked sleep 300ms say {0}-done exit 0 ] say up pause"
-    run = fleet("[aiorun]\ntimeout = 4s\n" + worker("a", slow.format("a"))
+    run = fleet("[aiorun]\ntimeout = 8s\n" + worker("a", slow.format("a"))
                 + worker("b", slow.format("b"), "after = a")
                 + worker("c", "ignore TERM say up pause", "after = b"))
     all_up(run, 3)

@@ -153,8 +153,8 @@ def test_what_is_killed_comes_back(name):
     kill(before[name])
 
     def is_back():
-        shown = shop.workers()[name]
-        return shown["state"] == "ready" and shown["pid"] != before[name]
+        worker = shop.workers()[name]
+        return worker["state"] == "ready" and worker["pid"] != before[name]
     until(is_back, "it is back")
     check(time.monotonic() - killed >= 0.1, "it came back before its restart-delay")
     worker = shop.workers()[name]
