@@ -190,10 +190,33 @@ static void drop_control_variables(struct command *command)
     command->environment[kept] = NULL;
 }
 
+/* That of a worker that wants nothing of its own is everybody's: a start ends before the next one
+ * begins, so that even what it adds has room there. */
+static bool share_environment(struct command *command)
+{
+    static struct command plain;
+    static struct command_memory kept; /* it is every plan's, and outlives the first */
+    const struct plan_attributes *attributes = command->attributes;
+    struct command_memory *collecting = collection;
+    if (attributes == NULL || attributes->clear_env || attributes->env_files.count > 0 ||
+        attributes->env.count > 0)
+        return false;
+    collection = &kept;
+    if (plain.environment == NULL && inherit_environment(&plain, false))
+        drop_control_variables(&plain);
+    collection = collecting;
+    command->environment = plain.environment;
+    command->environment_count = plain.environment_count;
+    command->environment_room = 0; /* nothing is added to it for good */
+    return plain.environment != NULL;
+}
+
 static void prepare_environment(struct command *command, const char *home, struct faults *faults)
 {
     const struct plan_attributes *attributes = command->attributes;
     bool clear = attributes != NULL && attributes->clear_env;
+    if (home == NULL && share_environment(command))
+        return;
     bool done = inherit_environment(command, clear);
     if (done && home != NULL)
         done = set_variable(command, home);

@@ -105,8 +105,18 @@ static void prepare_worker(const struct plan *plan, uint32_t index, struct fault
     command_prepare(command, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
-    if (plan_is_fleet(plan))
+    if (starts.next.companions != NULL)
         prepare_companions(index, faults);
+}
+
+static bool has_companions(const struct plan *plan)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < plan->worker_count && plan_is_fleet(plan); i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        any = any || worker->before_start || worker->after_stop || worker->health.argv;
+    }
+    return any;
 }
 
 static void prepare_workers(const struct plan *plan, struct faults *faults)
@@ -120,9 +130,9 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
-    if (plan_is_fleet(plan)) {
+    if (has_companions(plan)) {
         starts.next.companions =
-            command_allocate((plan->worker_count + 1) * sizeof *starts.next.companions);
+            command_allocate(plan->worker_count * sizeof *starts.next.companions);
         if (starts.next.companions == NULL) {
             fault_add(faults, NULL, "out of memory for the commands");
             return;
