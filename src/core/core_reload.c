@@ -181,7 +181,7 @@ static void move_links(struct core *core, const struct core *old, const uint32_t
         core->slots[i].about = tells ? find_slot(core, old_slot_of, about) : 0;
     }
     for (uint32_t i = core->first_job; i < core->slot_count; i++)
-        if (old_slot_of[i] != CORE_NONE)
+        if (old_slot_of[i] != CORE_NONE) /* of one that is over, too: it may still be spoken for */
             core->slots[i].owner =
                 find_worker(core, old, old_slot_of, old->slots[old_slot_of[i]].owner);
 }
