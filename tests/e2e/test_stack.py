@@ -34,7 +34,11 @@ class Shop:
         os.makedirs("build", exist_ok=True)
 
     def up(self):
-        return until(lambda: self.run.ended() or get(self.port), "the shop is open", 20)
+        until(lambda: self.run.ended() or get(self.port), "the shop is open", 20)
+        return until(lambda: self.run.ended() or self.all_ready(), "all are ready")
+
+    def all_ready(self):
+        return {worker["state"] for worker in self.workers().values()} == {"ready"}
 
     def ask(self, *words, status=0):
         run = Run([BINARY, *words])
