@@ -1,5 +1,7 @@
 /* fleet_bare.c - the least code that starts many, ends them all on TERM, and reaps them: the limit
- * that a supervisor of fleets is compared with.
+ * that a supervisor of fleets is compared with.  Each has a session of its own, as below every
+ * supervisor: where the kernel schedules by session (sched(7), autogroup), a thousand of them take
+ * five times as long as a thousand in one, whoever starts them.
  *
  *     fleet_bare COUNT COMMAND          COMMAND must be a path
  *     fleet_bare COUNT COMMAND ARG      beside them one more, with the argument, which is started
@@ -21,6 +23,7 @@ static int start(char **argv, char **environment, unsigned long mask)
     if (pid != 0)
         return (int)pid;
     call(__NR_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask);
+    call(__NR_setsid, 0, 0, 0, 0);
     call(__NR_execve, (long)argv[0], (long)argv, (long)environment, 0);
     leave(127);
 }
