@@ -495,6 +495,13 @@ def test_stop_of_a_stopped_worker_continues_it():
     run.line("asked")
 
 
+def test_worker_that_is_stopped_after_it_was_asked_is_continued():
+    run = fleet(worker("web", "on TERM [ say asked kill self STOP say obeyed exit 0 ] say up pause"))
+    run.line("up")
+    end(run)
+    run.line("obeyed")
+
+
 def test_workers_die_with_a_supervisor_that_is_killed():
     run = fleet(worker("web", "say up pause", "instances = 3"))
     all_up(run, 3)
