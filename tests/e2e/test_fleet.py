@@ -107,10 +107,9 @@ def test_end_that_no_policy_restarts(policy, script, status):
 @cases(on_failure=("on-failure", "exit 3"), killed=("on-failure", "kill self TERM"),
        always=("always", "exit 0"))
 def test_end_that_is_followed_by_a_restart(policy, script):
-    run = fleet(ENDS + worker("web", f"say up {script}", f"restart = {policy}", QUICK))
-    for _ in range(4):
-        run.line("up")
-    end(run)
+    run = fleet(ENDS + worker("web", f"say up {script}", f"restart = {policy}", SLOW))
+    all_up(run, 3)
+    end_between(run)
 
 
 def test_success_status_makes_an_end_no_failure():
