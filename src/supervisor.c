@@ -336,6 +336,13 @@ static bool is_terminal_stop(int signal)
 void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal)
 {
 #ifdef SIGCONT
+    if (supervisor->plan->mode == MODE_FLEET ||
+        run.slot !=
+            main_run(supervisor).slot) { /* one that was asked to stop obeys only when it runs */
+        if (supervisor->core->slots[run.slot].requested && platform_stopped(run))
+            platform_send(run, SIGCONT, true, NULL, false);
+        return;
+    }
     bool by_terminal = is_terminal_stop(signal);
     bool ending = supervisor->core->phase >= PHASE_CANCEL; /* and must not stand still */
     bool wants_terminal = signal == SIGTTIN || signal == SIGTTOU;

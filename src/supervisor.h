@@ -28,7 +28,7 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
 void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct ending end,
                       bool left);
 
-/* The command was stopped by `signal` (job control). */
+/* The run was stopped by `signal`: of a command, job control. */
 void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal);
 
 /* An adopted process ended. */

@@ -370,6 +370,8 @@ static void take_stop(uint32_t slot, int signal)
     struct run *run = runs_at(slot);
     run->stopped = signal != 0;
     run->stop_signal = signal;
+    if (signal != 0 && slot != start_main_slot())
+        supervisor_stopped(driver.supervisor, (struct run_id){slot, run->generation}, signal);
 }
 
 static void take_status(pid_t pid, int status)

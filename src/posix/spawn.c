@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -344,6 +343,10 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
  * descriptor for each of ten thousand runs that takes longer than all the rest.  So a fleet's child
  * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What runs keep
  * open is moved above that (spawn_keep_high()), and what is passed on is opened below. */
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1) /* close_range(2); musl has no header of it */
+#endif
 
 #define LOW_DESCRIPTORS 64
 #define CHILD_STACK     32768
