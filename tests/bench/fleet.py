@@ -4,8 +4,9 @@
     fleet.py --build DIRECTORY --out DIRECTORY       BENCH=quick in the environment: 200 workers
 
 Ratios of runs that were interleaved, as bench.py has them; writes fleet.json and fleet.md.  What is
-started is a program of a page, so that nearly all that is measured is the supervisor's.  1,000 and
-10,000 workers, or fewer where the limit of descriptors says so; peers take part with 1,000 once."""
+started is a program of a page, so that nearly all that is measured is the supervisor's.  200, 1,000
+and 10,000 workers, or fewer where the limit of descriptors says so; peers take part with the 200,
+since some of them need minutes for more."""
 import argparse
 import json
 import mmap
@@ -322,11 +323,11 @@ def main():
     measure.shutil.rmtree(place.scratch, ignore_errors=True)
     fleets, missing = find(arguments.build.resolve(), place.out)
     measurements = []
-    for wanted in arguments.workers or ([200] if quick else [1000, 10000]):
+    for wanted in arguments.workers or ([200] if quick else [200, 1000, 10000]):
         count = raise_descriptors(wanted)
         takes_part = [f for f in fleets
-                      if f.kind != SUPERVISOR or (count <= 1000 and not arguments.no_peers)]
-        measurements += measure_fleet(place, takes_part, count, 3 if quick or wanted > 5000 else 7)
+                      if f.kind != SUPERVISOR or (count <= 200 and not arguments.no_peers)]
+        measurements += measure_fleet(place, takes_part, count, 5 if wanted == 1000 else 3)
     for measurement in measurements:
         measurement.judge(fleets)
     (place.out / "fleet.json").write_text(json.dumps({
