@@ -47,6 +47,7 @@ static struct {
     struct passed *passed; /* with the line that is being reported */
     struct {
         ev_io io;
+        ev_timer wait;
         struct control_reader reader;
     } outer; /* towards an aiorun around us */
 } channels;
@@ -88,6 +89,17 @@ static void take_passed(struct msghdr *header, struct passed *passed)
 
 /* ---- an aiorun around us ---- */
 
+/* Its signal follows its message, unless we are shielded there, and says more: which one to pass
+ * on.
+ */
+#define OUTER_WAIT 0.05 /* s */
+
+static void on_outer_waited(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+    supervisor_outer_shutdown(channels.supervisor);
+}
+
 static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct control_order_message order;
@@ -108,7 +120,7 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
         count -= (ssize_t)taken;
         if (result == CONTROL_READ_LINE && control_parse_order(reader->line, &order, &fault) &&
             order.order == ORDER_SHUTDOWN)
-            supervisor_outer_shutdown(channels.supervisor);
+            ev_timer_start(loop, &channels.outer.wait);
     }
 }
 
@@ -136,6 +148,7 @@ static void watch_outer(void)
     if (outer_fd < 0)
         return;
     loop_widen();
+    ev_timer_init(&channels.outer.wait, on_outer_waited, OUTER_WAIT, 0);
     ev_io_init(&channels.outer.io, on_outer, outer_fd, EV_READ);
     ev_io_start(channels.loop, &channels.outer.io);
 }

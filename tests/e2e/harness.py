@@ -372,7 +372,9 @@ class Run:
     def ended(self):
         if self.status is not None:
             return True
-        if not select.select([self.pidfd], [], [], 0)[0]:
+        poll = select.poll()  # select(2) knows 1,024 descriptors only
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(0):
             return False
         self.status = self.process.wait()
         self.duration = time.monotonic() - self.started
