@@ -201,6 +201,19 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
     platform_stop_tree(action->run, tree_signal(supervisor, action->run.slot));
 }
 
+/* A queued job, or the after-stop of an instance. */
+static void drop(struct supervisor *supervisor, const struct core_action *action)
+{
+    const char *name = narrate_name(supervisor, action->run.slot);
+    if (action->companion != COMPANION_NONE) {
+        log_about(LEVEL_WARNING, name, 0, "the after-stop of %s is out of time, and not run", name);
+        return;
+    }
+    log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
+    admin_tell(supervisor, FACT_DROPPED, action->run.slot, 0, NULL);
+    control_job_ended(supervisor, action->run, action->end, true);
+}
+
 static void perform(struct supervisor *supervisor, const struct core_action *action)
 {
     uint32_t slot = action->run.slot;
@@ -247,9 +260,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         platform_census();
         break;
     case ACTION_DROP:
-        log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
-        admin_tell(supervisor, FACT_DROPPED, slot, 0, NULL);
-        control_job_ended(supervisor, action->run, action->end, true);
+        drop(supervisor, action);
         break;
     case ACTION_RETRY:
         narrate_span(action->until - supervisor->core->now, span, sizeof span);

@@ -248,7 +248,8 @@ void timeline_action(struct supervisor *supervisor, const struct core_action *ac
         add_processes(supervisor, REPORT_ABANDONED, REPORT_BY_DEADLINE, action->run);
         break;
     case ACTION_DROP:
-        add_run(supervisor, REPORT_DROPPED, action->run);
+        if (action->companion == COMPANION_NONE)
+            add_run(supervisor, REPORT_DROPPED, action->run);
         break;
     case ACTION_RETRY:
         record = make_run_record(supervisor, REPORT_RETRY, action->run);

@@ -391,6 +391,22 @@ def test_after_stop_comes_when_all_of_the_run_is_gone_in_a_shutdown_too():
     equal(Path("log").read_text().split(), ["run", "child", "after"], "order")
 
 
+@cases(reported="report.json", plain=None)
+def test_after_stop_that_the_cap_forestalls_is_told_and_left_out(report):
+    options = ["--report", report] if report else []
+    run = fleet("[aiorun]\ntimeout = 500ms\n"
+                + worker("web", "ignore TERM say up pause",
+                         "after-stop = sh -c 'echo after >>log'"), *options)
+    run.line("up")
+    end(run, 0, "KILL")
+    run.log("after-stop of web")
+    run.log("Leaving. Bye!")
+    check(not Path("log").exists(), "it has run")
+    if report:
+        kinds = {event["kind"] for event in json.loads(Path(report).read_text())["events"]}
+        check("dropped" not in kinds, "the worker itself was not dropped")
+
+
 # ---- max-age, autostart ----
 
 def test_max_age_replaces_one_instance_after_the_other():
