@@ -347,9 +347,8 @@ static bool is_terminal_stop(int signal)
 void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int signal)
 {
 #ifdef SIGCONT
-    if (supervisor->plan->mode == MODE_FLEET ||
-        run.slot !=
-            main_run(supervisor).slot) { /* one that was asked to stop obeys only when it runs */
+    if (!supervisor_is_launcher(supervisor) || run.slot != main_run(supervisor).slot) {
+        /* One that was asked to stop obeys only when it runs. */
         if (supervisor->core->slots[run.slot].requested && platform_stopped(run))
             platform_send(run, SIGCONT, true, NULL, false);
         return;
