@@ -167,10 +167,10 @@ def test_on_error_is_told_who_has_failed():
     end(run, 4)
 
 
-@cases(dies=("pause", 0), handles=("on TERM [ exit 0 ] pause", 0),
-       fails=("on TERM [ exit 3 ] pause", 3), quits=("on TERM [ kill self QUIT ] pause", "QUIT"))
+@cases(dies=("", 0), handles=("on TERM [ exit 0 ]", 0),
+       fails=("on TERM [ exit 3 ]", 3), quits=("on TERM [ kill self QUIT ]", "QUIT"))
 def test_status_after_a_stop_that_was_asked_for(script, status):
-    run = fleet(worker("web", f"say up {script}") + worker("db", "say up pause"))
+    run = fleet(worker("web", f"{script} say up pause") + worker("db", "say up pause"))
     all_up(run, 2)
     end(run, status)
 
@@ -182,7 +182,7 @@ def test_command_that_cannot_be_started(command, status):
 
 
 def test_requested_end_is_no_error_in_a_fleet():
-    run = fleet(worker("web", "say up on TERM [ exit 143 ] pause", "success-status = requested"))
+    run = fleet(worker("web", "on TERM [ exit 143 ] say up pause", "success-status = requested"))
     run.line("up")
     end(run)
 
@@ -275,7 +275,7 @@ def test_start_order_goes_by_readiness_not_by_the_file():
 # ---- readiness, watchdog, health ----
 
 def test_missed_ready_timeout_is_a_failure():
-    run = fleet(ENDS + worker("web", "say up on TERM [ say asked exit 0 ] pause",
+    run = fleet(ENDS + worker("web", "on TERM [ say asked exit 0 ] say up pause",
                               "ready = control", "ready-timeout = 100ms", "restart-limit = 1/1m",
                               QUICK))
     for word in "up", "asked", "up", "asked":

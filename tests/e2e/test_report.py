@@ -180,7 +180,7 @@ def test_every_signal_of_a_ladder_has_its_time():
 
 
 def test_signals_that_are_passed_on_are_told():
-    run = launch("report USR1 say ready on TERM [ exit 0 ] pause", "--report", "report.json")
+    run = launch("report USR1 on TERM [ exit 0 ] say ready pause", "--report", "report.json")
     run.line("ready")
     run.send("USR1")
     run.line("got USR1")
