@@ -316,6 +316,11 @@ void plan_init(struct plan *plan);
  * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
 
+/* Makes `worker` what the command line and the environment make of the defaults, `pattern`, with
+ * lists of its own, and neither a command nor lines of a file.  False without memory; plan_free()
+ * frees it in any case, as one of plan->fleet. */
+bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
+
 /* The place of line `line` in the plan's file, "shop.ini:12"; 0: the file alone.  Fills `buffer`
  * (PLAN_PLACE_MAX bytes), with the end of a path that is too long, and returns it. */
 #define PLAN_PLACE_MAX 240
