@@ -107,14 +107,6 @@ static void warn_of_fixed(const struct reload *reload)
     }
 }
 
-static uint32_t find_worker(const struct plan *plan, const char *name)
-{
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (strcmp(plan->workers[i].name, name) == 0)
-            return i;
-    return CORE_NONE;
-}
-
 static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
 {
     struct plan_worker counted = *worker;
@@ -127,7 +119,7 @@ static void map_workers(const struct plan *old, struct reload *reload)
     const struct plan *plan = reload->plan;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        uint32_t was = find_worker(old, worker->name);
+        uint32_t was = plan_find_worker(old, worker->name);
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
             was = CORE_NONE;
         bool same = was != CORE_NONE && old->workers[was].instances == worker->instances;
@@ -136,7 +128,7 @@ static void map_workers(const struct plan *old, struct reload *reload)
     }
     for (uint32_t i = 0; i < old->worker_count; i++)
         reload->changed +=
-            !old->workers[i].is_logger && find_worker(plan, old->workers[i].name) == CORE_NONE;
+            !old->workers[i].is_logger && plan_find_worker(plan, old->workers[i].name) == CORE_NONE;
 }
 
 static void map_slots(const struct core *core, struct reload *reload)

@@ -85,6 +85,14 @@ void plan_free(struct plan *plan)
     plan->worker_count = 0;
 }
 
+uint32_t plan_find_worker(const struct plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (strcmp(plan->workers[i].name, name) == 0)
+            return i;
+    return UINT32_MAX;
+}
+
 const char *plan_place(const struct plan *plan, uint32_t line, char *buffer)
 {
     const char *path = plan->config;

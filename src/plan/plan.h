@@ -321,6 +321,9 @@ void plan_free(struct plan *plan);
  * frees it in any case, as one of plan->fleet. */
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
 
+/* The place in plan->workers of the one with this name; UINT32_MAX: there is none. */
+uint32_t plan_find_worker(const struct plan *plan, const char *name);
+
 /* The place of line `line` in the plan's file, "shop.ini:12"; 0: the file alone.  Fills `buffer`
  * (PLAN_PLACE_MAX bytes), with the end of a path that is too long, and returns it. */
 #define PLAN_PLACE_MAX 240

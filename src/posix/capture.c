@@ -297,14 +297,6 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 
 /* ---- a new plan ---- */
 
-static uint32_t find_worker(const struct plan *plan, const char *name)
-{
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (strcmp(plan->workers[i].name, name) == 0)
-            return i;
-    return NO_WORKER;
-}
-
 /* Nobody's slot any more, and its run is over: what it wrote goes on now, or not at all. */
 static void drop(struct capture *capture)
 {
@@ -343,7 +335,7 @@ bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old
         if (old)
             captures.list[old_slot_of[slot]] = NULL;
         if (old && capture->worker < old_plan->worker_count)
-            capture->worker = find_worker(plan, old_plan->workers[capture->worker].name);
+            capture->worker = plan_find_worker(plan, old_plan->workers[capture->worker].name);
     }
     captures.plan = old_plan; /* whose names those have who go */
     for (uint32_t slot = 0; !first && slot < captures.slots; slot++)
