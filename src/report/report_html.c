@@ -240,14 +240,8 @@ static void add_head(struct report *report)
     add_escaped(report, text);
     writer_add(writer, "</h1>\n<p>");
     writer_add_date(writer, report->facts.wall - (report->facts.now - report->trigger.at), true);
-    writer_add(writer, ". It took ");
-    writer_add_seconds(writer, report->facts.now - report->trigger.at);
-    writer_add(writer, " s");
-    if (report->settings.timeout != NEVER) {
-        writer_add(writer, " of at most ");
-        writer_add_seconds(writer, report->settings.timeout);
-        writer_add(writer, " s");
-    }
+    writer_add(writer, ". ");
+    writer_add_took(report);
     writer_add(writer, ". aiorun's own end: %s. Times are seconds after the trigger.</p>\n",
                report_describe_end(report, report->facts.end, text));
 }

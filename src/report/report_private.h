@@ -119,6 +119,9 @@ void writer_add_json(struct writer *writer, const char *text);
 /* Seconds with three decimals: "2.003", "-0.500". */
 void writer_add_seconds(struct writer *writer, msec span);
 
+/* "It took 2.003 s of at most 10.000 s". */
+void writer_add_took(struct report *report);
+
 /* A time of day as RFC 3339 has it, with or without its milliseconds. */
 void writer_add_date(struct writer *writer, int64_t wall, bool exact);
 

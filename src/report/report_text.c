@@ -123,14 +123,7 @@ static void add_head(struct report *report)
     writer_add(writer, ": ");
     writer_add_escaped(writer, ESCAPE_TEXT, report_describe_trigger(report, text));
     writer_add(writer, "\n");
-    writer_add(writer, "It took ");
-    writer_add_seconds(writer, report->facts.now - report->trigger.at);
-    writer_add(writer, " s");
-    if (report->settings.timeout != NEVER) {
-        writer_add(writer, " of at most ");
-        writer_add_seconds(writer, report->settings.timeout);
-        writer_add(writer, " s");
-    }
+    writer_add_took(report);
     writer_add(writer, "; aiorun's own end: %s\n",
                report_describe_end(report, report->facts.end, text));
 }
