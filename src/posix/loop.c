@@ -60,10 +60,9 @@ static uint32_t count_processors(void)
 struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.keyboard = keyboard_signals};
-    const char *unit = getenv("SYSTEMD_EXEC_PID");
     place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
-    place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
+    place.is_unit = ready_is_our_pid("SYSTEMD_EXEC_PID");
     place.has_manager = ready_has_manager();
     place.processors = count_processors();
     return place;

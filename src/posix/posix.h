@@ -464,6 +464,9 @@ void jobs_started(struct run_id id, struct command *command);
 void ready_begin(const struct plan *plan);
 bool ready_has_manager(void);
 
+/* Does the variable of our environment name our process? */
+bool ready_is_our_pid(const char *name);
+
 /* Is this entry of our environment meant for us, so that no command gets it as it is? */
 bool ready_drops(const char *entry);
 

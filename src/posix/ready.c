@@ -47,7 +47,7 @@ static struct {
 
 /* ---- what was said to us ---- */
 
-static bool is_our_pid(const char *name)
+bool ready_is_our_pid(const char *name)
 {
     const char *value = getenv(name);
     return value != NULL && strtol(value, NULL, 10) == inherited.pid;
@@ -59,9 +59,9 @@ void ready_begin(const struct plan *plan)
     ready.manager = getenv("NOTIFY_SOCKET");
     if (ready.manager != NULL && ready.manager[0] != '/' && ready.manager[0] != '@')
         ready.manager = NULL;
-    ready.passes_listening = is_our_pid("LISTEN_PID");
+    ready.passes_listening = ready_is_our_pid("LISTEN_PID");
     ready.has_fleet = plan_is_fleet(plan);
-    bool ours = getenv("WATCHDOG_PID") == NULL || is_our_pid("WATCHDOG_PID");
+    bool ours = getenv("WATCHDOG_PID") == NULL || ready_is_our_pid("WATCHDOG_PID");
     if (ready.manager != NULL && watchdog != NULL && ours)
         ready.watchdog = strtoull(watchdog, NULL, 10);
 }
