@@ -88,11 +88,6 @@ void control_phase(struct supervisor *supervisor, enum core_phase phase)
     tell_extension(supervisor);
 }
 
-bool supervisor_is_well(const struct supervisor *supervisor)
-{
-    return supervisor->core->phase != PHASE_CLOSED;
-}
-
 /* ---- readiness ---- */
 
 void supervisor_ready(struct supervisor *supervisor, struct run_id run)

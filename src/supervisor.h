@@ -48,9 +48,6 @@ void supervisor_notified(struct supervisor *supervisor, struct run_id run,
 /* The run is ready, by its readiness descriptor, or by its time. */
 void supervisor_ready(struct supervisor *supervisor, struct run_id run);
 
-/* May a service manager's watchdog be told that all is well? */
-bool supervisor_is_well(const struct supervisor *supervisor);
-
 /* A client on the admin socket has said this line (without its newline, and with room for a NUL),
  * which stays as it is, and its, until supervisor_admin_gone(). */
 void supervisor_admin_request(struct supervisor *supervisor, uint32_t client, char *line,

@@ -136,8 +136,7 @@ bool platform_notify(const struct notify_message *message)
 static void on_ping(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)watcher, (void)events;
-    if (supervisor_is_well(ready.supervisor))
-        platform_notify(&(struct notify_message){.watchdog = true});
+    platform_notify(&(struct notify_message){.watchdog = true});
 }
 
 /* ---- opening ---- */
