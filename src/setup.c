@@ -62,7 +62,7 @@ static void convert_fleet_worker(const struct plan_worker *plan, struct core_wor
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->instances = (uint32_t)plan->instances;
     worker->wave = plan->wave;
     worker->attends = plan->is_logger;
     worker->autostart = true;
@@ -146,7 +146,7 @@ bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
     uint32_t count = 0, next = 0;
     *names = NULL;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        count += plan->workers[i].instances > 0 ? (uint32_t)plan->workers[i].instances : 1;
+        count += (uint32_t)plan->workers[i].instances;
     if (count <= plan->worker_count)
         return true;
     *names = platform_allocate(count * sizeof **names);

@@ -184,8 +184,8 @@ struct plan_worker {
     struct plan_attributes attributes;
 
     /* What only a file says. */
-    const char *command; /* `argv` before it was split */
-    int instances;
+    const char *command;                   /* `argv` before it was split */
+    int instances;                         /* at least 1 */
     const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
     msec ready_timeout;                    /* NEVER: none */
     struct plan_listens listen;

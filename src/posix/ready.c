@@ -164,14 +164,12 @@ static bool is_needed(const struct plan *plan)
 bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
                 uint32_t slots)
 {
-    bool passed_on = false;
     ready.loop = loop;
     ready.supervisor = supervisor;
     ready.slots = slots;
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
-        passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
-    }
+    bool passed_on =
+        plan->mode == MODE_LAUNCH &&
+        plan_ready_kind(plan, &plan->workers[0], ready.manager != NULL) == READY_NOTIFY;
     if (is_needed(plan)) {
         loop_widen();
         ready.list = platform_allocate(slots * sizeof *ready.list);
