@@ -106,33 +106,15 @@ static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
                                                      .wanted = wanted});
 }
 
-/* The worker that this one needs and that nobody wants to run; NULL: there is none. */
-static const char *missing_need(const struct supervisor *supervisor, uint32_t worker)
-{
-    const struct plan_worker *plan = &supervisor->plan->workers[worker];
-    for (uint32_t i = 0; i < plan->after_count; i++) {
-        struct admin_cursor cursor;
-        const char *name = supervisor->plan->workers[plan->after[i].worker].name;
-        bool wanted = false;
-        admin_resolve(supervisor, name, &cursor, NULL, 0);
-        for (uint32_t slot = cursor.slot; slot < cursor.end; slot++)
-            wanted = wanted || supervisor->core->slots[slot].wanted;
-        if (plan->after[i].needs && !wanted)
-            return name;
-    }
-    return NULL;
-}
-
 /* Nothing will come of it without another word. */
 static bool is_stuck(struct supervisor *supervisor, struct admin_session *session, uint32_t index)
 {
     const struct core_slot *slot = &supervisor->core->slots[index];
     const char *name = narrate_name(supervisor, index);
-    const char *needed =
-        core_is_held(supervisor->core, index) ? missing_need(supervisor, slot->owner) : NULL;
-    if (slot->life == CORE_DOWN && needed != NULL) {
-        snprintf(session->text, sizeof session->text,
-                 "%s is held: '%s', which it needs, is stopped", name, needed);
+    char why[ADMIN_REASON_MAX];
+    if (strcmp(admin_state_name(supervisor, index), "held") == 0) {
+        snprintf(session->text, sizeof session->text, "%s is held: it %s", name,
+                 admin_state_reason(supervisor, index, why));
         return true;
     }
     if (!is_serving(supervisor, index) || slot->requested || slot->why ||
@@ -257,6 +239,30 @@ static const char *check_names(const struct supervisor *supervisor, struct admin
     return fault;
 }
 
+/* Whoever is to run gets what it needs, too, where nobody wants that: what it needs stands then. */
+static void want_needs(struct supervisor *supervisor, uint32_t worker)
+{
+    const struct plan_worker *plan = &supervisor->plan->workers[worker];
+    for (uint32_t i = 0; i < plan->after_count; i++) {
+        uint32_t needed = plan->after[i].worker;
+        if (!plan->after[i].needs || core_stands(supervisor->core, needed))
+            continue;
+        want_needs(supervisor, needed);
+        if (core_stands(supervisor->core, needed)) /* it was held itself, and is not any more */
+            continue;
+        uint32_t first = core_instance(supervisor->core, needed, 0);
+        for (uint32_t n = 0; n < supervisor->workers[needed].instances; n++)
+            want(supervisor, first + n, true);
+    }
+}
+
+static void want_all_needs(struct supervisor *supervisor, struct admin_cursor cursor)
+{
+    uint32_t slot;
+    while (admin_next(supervisor, &cursor, &slot))
+        want_needs(supervisor, supervisor->core->slots[slot].owner);
+}
+
 /* A worker rolls; an instance that is named is stopped and started at once. */
 static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
 {
@@ -285,6 +291,8 @@ static const char *change(struct supervisor *supervisor, struct admin_session *s
         return "only the workers of a file are started and stopped: 'shutdown' ends everything";
     if (supervisor->core->phase != PHASE_RUNNING)
         return "a shutdown has begun";
+    if (session->request.verb != ADMIN_STOP)
+        want_all_needs(supervisor, cursor);
     if (session->request.verb == ADMIN_RESTART)
         restart(supervisor, cursor);
     while (session->request.verb != ADMIN_RESTART && admin_next(supervisor, &cursor, &slot))

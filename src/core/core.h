@@ -340,6 +340,14 @@ struct core_slot {
     uint32_t next_job; /* in the queue, or among the free */
 };
 
+/* Why nobody wants an instance to run. */
+enum core_rest {
+    REST_STOPPED,  /* nobody has ever wanted it to, or somebody has stopped it */
+    REST_FINISHED, /* it has ended well, for good */
+    REST_FAILED,   /* it has failed, and its policy does not restart it */
+    REST_GIVEN_UP, /* its restarts are used up */
+};
+
 /* What an instance has beside its slot. */
 struct core_member {
     msec alive_until;   /* its watchdog */
@@ -351,6 +359,7 @@ struct core_member {
     bool wished, awaited;
     bool held, held_untold; /* wanted, but something that it needs does not stand */
     bool done;              /* it has ended well, for good */
+    uint8_t rest;           /* enum core_rest, while nobody wants it */
     bool prepared;          /* its before-start has ended well, and it was not started since */
     bool cleanup_due;       /* its after-stop is to run */
 };
@@ -494,6 +503,18 @@ bool core_is_rolling(const struct core *core, uint32_t worker);
 
 /* Is the instance wanted, but something that it needs does not stand? */
 bool core_is_held(const struct core *core, uint32_t slot);
+
+/* Why nobody wants the instance to run, which nobody does. */
+enum core_rest core_rest(const struct core *core, uint32_t slot);
+
+/* Does the worker stand?  Those that need it are held while it does not. */
+bool core_stands(const struct core *core, uint32_t worker);
+
+/* A worker that the instance's first start waits for; CORE_NONE: there is none. */
+uint32_t core_blocker(const struct core *core, uint32_t slot);
+
+/* What runs beside the instance, or is to run before anything else of it. */
+enum core_companion core_beside(const struct core *core, uint32_t slot);
 
 /* ---- a new configuration ---- */
 

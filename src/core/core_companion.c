@@ -21,6 +21,16 @@ bool core_has_busy_companion(const struct core *core, const struct core_slot *sl
     return index != NONE && core->slots[index].life != CORE_DOWN;
 }
 
+enum core_companion core_beside(const struct core *core, uint32_t slot)
+{
+    const struct core_member *member = core_member(core, &core->slots[slot]);
+    if (member->cleanup_due)
+        return COMPANION_AFTER_STOP;
+    if (!core_has_busy_companion(core, &core->slots[slot]))
+        return COMPANION_NONE;
+    return (enum core_companion)core->slots[member->companion].companion;
+}
+
 bool core_is_prepared(const struct core *core, const struct core_slot *slot)
 {
     const struct core_member *member = core_member(core, slot);

@@ -138,6 +138,18 @@ static bool record_restart(struct core *core, struct core_slot *slot, bool succe
     return true;
 }
 
+/* It is not started again: why? */
+static enum core_rest rest_after(const struct core *core, const struct core_slot *slot,
+                                 bool success, bool unasked)
+{
+    if (!unasked)
+        return REST_STOPPED;
+    if (!core_is_shutdown(core) &&
+        policy_wants_restart(core_worker_of(core, slot)->restart, success))
+        return REST_GIVEN_UP;
+    return success ? REST_FINISHED : REST_FAILED;
+}
+
 void core_record_instance_end(struct core *core, struct core_slot *slot, struct ending end,
                               bool requested)
 {
@@ -148,6 +160,7 @@ void core_record_instance_end(struct core *core, struct core_slot *slot, struct 
     slot->end = end;
     if (record_restart(core, slot, success))
         return;
+    core_member(core, slot)->rest = (uint8_t)rest_after(core, slot, success, unasked || failed);
     core_set_done(core, slot, success && unasked && !core_is_shutdown(core));
     core_set_wanted(core, slot, false);
     bool stopped = slot->requested && !core_is_shutdown(core);
@@ -400,6 +413,7 @@ static bool record_want(struct core *core, const struct core_event *event)
         slot->why = WHY_RESTART; /* and no failure any more: what is wanted now is a new run */
         slot->why_untold = false;
     }
+    core_member(core, slot)->rest = REST_STOPPED;
     core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
     if (core_team_of(core, slot)->wanted == 0)

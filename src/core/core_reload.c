@@ -114,6 +114,7 @@ static void move_member(struct core *core, const struct core *old, struct core_s
     member->alive_until = was->alive_until;
     member->health_at = was->health_at;
     member->misses = was->misses;
+    member->rest = was->rest;
     member->held = was->held;
     member->held_untold = was->held_untold;
     core_set_done(core, slot, was->done);

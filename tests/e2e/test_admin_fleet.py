@@ -105,11 +105,13 @@ def test_a_worker_is_stopped_and_stays_down_until_it_is_started():
     run = two()
     ask("stop", "web")
     states = {name: worker["state"] for name, worker in workers().items()}
-    equal(states, {"db": "ready", "web:0": "down", "web:1": "down", "web:2": "down"}, "states")
+    equal(states, {"db": "ready", "web:0": "stopped", "web:1": "stopped",
+                   "web:2": "stopped"}, "states")
     equal(workers("web:1")["web:1"]["last_end"], {"kind": "exited", "value": 0}, "its end")
     ask("start", "web:1")
     states = {name: worker["state"] for name, worker in workers().items()}
-    equal(states, {"db": "ready", "web:0": "down", "web:1": "ready", "web:2": "down"}, "states")
+    equal(states, {"db": "ready", "web:0": "stopped", "web:1": "ready",
+                   "web:2": "stopped"}, "states")
     ask("start", "--all")
     equal({worker["state"] for worker in workers().values()}, {"ready"}, "states")
     end(run)
@@ -140,7 +142,7 @@ def test_a_roll_leaves_down_what_was_stopped():
     run = two()
     ask("stop", "web:1")
     ask("restart", "web")
-    equal(workers()["web:1"]["state"], "down", "state")
+    equal(workers()["web:1"]["state"], "stopped", "state")
     end(run)
 
 
@@ -176,7 +178,7 @@ def test_who_does_not_wait_does_not():
     run.line("asked")
     equal(workers()["stuck"]["state"], "stopping", "state")
     kill(pids()["stuck"])
-    until(lambda: workers()["stuck"]["state"] == "down", "it is down")
+    until(lambda: workers()["stuck"]["state"] == "stopped", "it is stopped")
     end(run)
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
+from harness import (BINARY, VICTIM, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
                      state, stat, status_field, until)
 from terminal import Terminal
 from test_admin_fleet import ask, pids, verb, workers
@@ -123,7 +123,7 @@ def test_restarts_are_limited_and_the_others_run_on():
                 + worker("db", "say db pause"))
     run.log("web exited with status 3, and has used up its restarts")
     equal(run.out.count("web"), 3, "starts")
-    equal(states(), {"web": "down", "db": "ready"}, "states")
+    equal(states(), {"web": "given-up", "db": "ready"}, "states")
     end(run, 3)
 
 
@@ -199,7 +199,7 @@ def test_needs_is_stopped_with_what_it_needs_and_comes_back_with_it():
     events = Events()
     before = pids()
     ask("stop", "db")
-    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    until(lambda: states() == {"db": "stopped", "web": "held", "job": "ready"}, "web is down, too")
     ask("start", "db")
     until(lambda: set(states().values()) == {"ready"}, "all are back")
     equal(pids()["job"], before["job"], "who only stands after it")
@@ -226,19 +226,78 @@ def test_needs_is_stopped_when_what_it_needs_is_given_up():
                 + worker("job", "say job pause", "after = db"))
     run.lines("db", "web", "job")
     os.kill(pids()["db"], signal.SIGUSR1)
-    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    until(lambda: states() == {"db": "failed", "web": "held", "job": "ready"}, "web is down, too")
     end(run, 7)
 
 
+CHAIN = (worker("db", "say db pause") + worker("cache", "say cache pause", "needs = db")
+         + worker("web", "say web pause", "needs = cache"))
+
+
 @cases("start", "restart")
-def test_who_asks_for_what_is_held_is_told(word):
-    run = fleet(THREE)
-    run.lines("db", "web", "job")
+def test_who_is_started_brings_what_it_needs(word):
+    run = fleet(CHAIN + worker("other", "say other pause", "after = db"))
+    run.lines("db", "cache", "web", "other")
+    before = pids()
     ask("stop", "db")
-    refused = ask(word, "web", status=1)
-    check("web is held: 'db', which it needs, is stopped" in refused.err, refused.err)
-    ask("start", "web", "db")
+    until(lambda: states() == {"db": "stopped", "cache": "held", "web": "held", "other": "ready"},
+          "who needs it is held")
+    ask("stop", "cache")
+    ask(word, "web")
     equal(set(states().values()), {"ready"}, "states")
+    equal(pids()["other"], before["other"], "who was not meant")
+    end(run)
+
+
+def test_who_asks_for_what_is_held_is_told():
+    run = fleet(worker("db", "say db exit 3", "autostart = no", "restart = never",
+                       "ready = control")
+                + worker("cache", "say cache pause", "needs = db", "autostart = no")
+                + worker("web", "say web pause", "needs = cache") + worker("job", "say job pause"))
+    run.line("job")
+    refused = ask("start", "web", status=1)
+    check("web is held: it needs db, which is failed" in refused.err, refused.err)
+    equal(states(), {"db": "failed", "cache": "held", "web": "held", "job": "ready"}, "states")
+    end(run, 3)
+
+
+# ---- why one is not up ----
+
+def why(name):
+    found = workers(name)[name]
+    return found["state"], found["reason"]
+
+
+@cases(fails=("exit 3", "restart-limit = 1/1m", "given-up", "its restarts are used up"),
+       succeeds=("exit 0", "restart = always\nrestart-limit = 1/1m", "given-up",
+                 "its restarts are used up"),
+       never=("exit 3", "restart = never", "failed", None),
+       finished=("exit 0", "restart = on-failure", "finished", None),
+       missing=("exit 0", "autostart = no", "stopped", "it was never started"),
+       waiting=("exit 3", "restart-delay = 1h..1h", "waiting", None),
+       before=("exit 0", f"before-start = {VICTIM} pause", "starting", "its before-start runs"),
+       after=("exit 0", f"after-stop = {VICTIM} pause", "stopping", "its after-stop runs"))
+def test_why_it_is_not_up_is_shown(script, key, state, reason):
+    run = fleet(worker("web", script, QUICK if "delay" not in key else "", key)
+                + worker("db", "say db pause"), "--timeout", "1s")
+    run.line("db")
+    until(lambda: why("web") == (state, reason), f"{state}: {reason}")
+    row = next(row for row in ask("status").out.splitlines() if row.startswith("web"))
+    check(f" {state} " in row and (reason or "") in row, row)
+    run.send("TERM")
+    run.wait()
+
+
+def test_who_holds_and_who_is_waited_for_is_shown():
+    run = fleet(worker("db", "say db exit 3", "autostart = no")
+                + worker("cache", "say cache pause", "needs = db")
+                + worker("web", "say web pause", "needs = cache")
+                + worker("slow", "say slow pause", "ready = control")
+                + worker("late", "say late pause", "after = slow"))
+    run.line("slow")
+    equal(why("cache"), ("held", "needs db, which is stopped"), "cache")
+    equal(why("web"), ("held", "needs db, which is stopped"), "web")
+    equal(why("late"), ("waiting", "comes after slow, which is not ready"), "late")
     end(run)
 
 
@@ -254,7 +313,7 @@ def test_who_waits_for_a_restart_that_is_cut_short_is_told():
     ask("stop", "web:0")
     restart.end(1)
     run.log("the restart of web has stopped")
-    equal(states(), {"web:0": "down", "web:1": "ready"}, "states")
+    equal(states(), {"web:0": "stopped", "web:1": "ready"}, "states")
     Path("never").unlink()
     end(run)
 
@@ -431,7 +490,7 @@ def test_what_is_not_started_by_itself_is_started_when_it_is_asked_for():
     run = fleet(worker("web", "say web pause") + worker("extra", "say extra pause",
                                                         "autostart = no"))
     run.line("web")
-    equal(states(), {"web": "ready", "extra": "down"}, "states")
+    equal(states(), {"web": "ready", "extra": "stopped"}, "states")
     ask("start", "extra")
     run.line("extra")
     end(run)

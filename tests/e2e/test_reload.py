@@ -40,7 +40,7 @@ def start(*parts, **how):
 def begin(*parts, **how):
     """A fleet of these workers, all of them ready."""
     run = start(*parts, **how)
-    until(lambda: all(w["state"] in ("ready", "down") for w in workers().values()), "all are ready")
+    until(lambda: all(w["state"] in ("ready", "stopped", "finished", "failed") for w in workers().values()), "all are ready")
     return run
 
 
@@ -97,7 +97,7 @@ def test_who_is_new_starts_and_who_is_gone_stops():
     change(worker("new"), worker("c"), worker("late", QUIET, "autostart = no"), worker("a"))
     until(lambda: state("new") == "ready", "it is up")
     equal({name: w["state"] for name, w in workers().items()},
-          {"new": "ready", "c": "ready", "late": "down", "a": "ready"}, "states")
+          {"new": "ready", "c": "ready", "late": "stopped", "a": "ready"}, "states")
     check(not alive(before["b"]), "who is gone runs on")
     equal([pids()["a"], pids()["c"]], [before["a"], before["c"]], "who stays")
     ask("start", "late")
@@ -172,7 +172,7 @@ def test_who_is_stopped_stays_stopped():
     ask("stop", "a")
     change(worker("new"), worker("b"), worker("a"))
     until(lambda: state("new") == "ready", "it is up")
-    equal(state("a"), "down", "who was stopped")
+    equal(state("a"), "stopped", "who was stopped")
     end(run)
 
 
@@ -476,7 +476,7 @@ def test_new_workers_start_in_their_order():
            worker("web", QUIET, "after = cache"))
     until(lambda: state("cache") == "up", "it is up")
     pause(0.2)
-    equal(state("web"), "down", "it does not wait")
+    equal(state("web"), "waiting", "it waits for its turn")
     Path("go").write_text("on\n")
     until(lambda: state("web") == "ready", "it is up")
     end(run)

@@ -191,6 +191,36 @@ static void a_failed_start_is_waited_for_as_long_as_it_is_tried_again(void **sta
     assert_told("start b, all ready");
 }
 
+static enum core_rest rest_of(uint32_t worker)
+{
+    return core_rest(core, core_instance(core, worker, 0));
+}
+
+static void who_is_down_for_good_is_so_for_a_reason(void **state)
+{
+    (void)state;
+    workers[0].backoff.limit = 1;
+    workers[0].backoff.limit_window = 60 * SECOND;
+    workers[1].restart = RESTART_NEVER;
+    workers[3].autostart = false;
+    start(4);
+    crash(0);
+    wait_for(100);
+    crash(0);
+    crash(1);
+    post((struct core_event){.kind = EVENT_EXITED, .run = run_of(2), .end = {ENDING_EXITED, 0}});
+    assert_int_equal(rest_of(0), REST_GIVEN_UP);
+    assert_int_equal(rest_of(1), REST_FAILED);
+    assert_int_equal(rest_of(2), REST_FINISHED);
+    assert_int_equal(rest_of(3), REST_STOPPED);
+    /* Whoever has the last word is the reason. */
+    want(0, false);
+    assert_int_equal(rest_of(0), REST_STOPPED);
+    want(2, true);
+    want(2, false);
+    assert_int_equal(rest_of(2), REST_STOPPED);
+}
+
 static void what_is_needed_stops_last_and_comes_back_first(void **state)
 {
     (void)state;
@@ -436,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_starts_when_the_one_before_is_ready, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_down_for_good_is_so_for_a_reason, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_start_is_waited_for_as_long_as_it_is_tried_again,
                                         begin, end),
         cmocka_unit_test_setup_teardown(what_is_needed_stops_last_and_comes_back_first, begin, end),
