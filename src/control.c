@@ -149,6 +149,28 @@ void supervisor_outer_shutdown(struct supervisor *supervisor)
     supervisor_settle(supervisor);
 }
 
+/* ---- reloads ---- */
+
+void control_reloaded(const struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    char line[CONTROL_LINE_MAX];
+    size_t length = control_format_reload(line);
+    for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
+        if (core->slots[slot].life == CORE_UP && !core->slots[slot].requested)
+            platform_remind(core_run(core, slot), line, length);
+}
+
+/* A launcher has no file of its own: it is its command's affair. */
+void supervisor_outer_reload(struct supervisor *supervisor)
+{
+    log_line(LEVEL_DEBUG, "the aiorun around us asks for a reload");
+    if (plan_is_fleet(supervisor->plan))
+        reload_by_signal(supervisor);
+    else
+        control_reloaded(supervisor);
+}
+
 /* ---- jobs ---- */
 
 static void note_job(struct supervisor *supervisor, struct run_id job, const char *name)

@@ -217,6 +217,10 @@ struct channel_id {
 void platform_order(struct run_id run, const char *line, size_t length);
 void platform_answer(struct channel_id channel, const char *line, size_t length);
 
+/* The same as platform_order(), for what need not be said twice: not while the run has something to
+ * read that it has not read. */
+void platform_remind(struct run_id run, const char *line, size_t length);
+
 /* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
  * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */
 const char *platform_judge_job(struct run_id run);

@@ -415,5 +415,6 @@ void reload_switch(struct supervisor *supervisor)
     setup_log(supervisor->plan);
     setup_triggers(supervisor);
     say_done(supervisor);
+    control_reloaded(supervisor);
     finish(supervisor);
 }

@@ -61,8 +61,9 @@ size_t supervisor_admin_more(struct supervisor *supervisor, uint32_t client, cha
 /* The connection is closed, by whomever.  Once for each request. */
 void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client);
 
-/* An aiorun around us has told us to stop. */
+/* An aiorun around us has told us to stop; to read our configuration again. */
 void supervisor_outer_shutdown(struct supervisor *supervisor);
+void supervisor_outer_reload(struct supervisor *supervisor);
 
 /* All that was to reap is reaped. */
 void supervisor_reaped(struct supervisor *supervisor);

@@ -128,6 +128,9 @@ void control_job_ended(struct supervisor *supervisor, struct run_id job, struct 
 const char *control_submit(struct supervisor *supervisor, struct run_id run, const char *name,
                            struct run_id *job);
 
+/* Everybody who goes on after a reload is to read his own configuration again, too. */
+void control_reloaded(const struct supervisor *supervisor);
+
 /* The shutdown has come this far: tells whoever is above us. */
 void control_phase(struct supervisor *supervisor, enum core_phase phase);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -118,9 +119,16 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
         enum control_read result = control_read(reader, next, (size_t)count, &taken);
         next += taken;
         count -= (ssize_t)taken;
-        if (result == CONTROL_READ_LINE && control_parse_order(reader->line, &order, &fault) &&
-            order.order == ORDER_SHUTDOWN)
+        if (result != CONTROL_READ_LINE || !control_parse_order(reader->line, &order, &fault))
+            continue;
+        switch (order.order) {
+        case ORDER_SHUTDOWN:
             ev_timer_start(loop, &channels.outer.wait);
+            break;
+        case ORDER_RELOAD:
+            supervisor_outer_reload(channels.supervisor);
+            break;
+        }
     }
 }
 
@@ -232,14 +240,31 @@ static bool write_line(int fd, const char *line, size_t length)
     return send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
 }
 
-void platform_order(struct run_id run, const char *line, size_t length)
+/* The run's own pipe; NULL: it is closed. */
+static struct channel *own_channel(struct run_id run)
 {
     struct channel *channel = &channels.list[run.slot];
-    if (run.slot >= channels.own || !channel->open || channel->run.generation != run.generation)
+    bool open = run.slot < channels.own && channel->open;
+    return open && channel->run.generation == run.generation ? channel : NULL;
+}
+
+void platform_order(struct run_id run, const char *line, size_t length)
+{
+    struct channel *channel = own_channel(run);
+    if (channel == NULL)
         return;
     if (!write_line(channel->io.fd, line, length) && errno != EPIPE && errno != ECONNRESET)
         log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
                  (int)length - 1, line);
+}
+
+/* TIOCOUTQ is the name that every C library has for SIOCOUTQ: what the other end has not read. */
+void platform_remind(struct run_id run, const char *line, size_t length)
+{
+    const struct channel *channel = own_channel(run);
+    int unread;
+    if (channel != NULL && ioctl(channel->io.fd, TIOCOUTQ, &unread) == 0 && unread == 0)
+        platform_order(run, line, length);
 }
 
 void platform_answer(struct channel_id id, const char *line, size_t length)

@@ -1,14 +1,16 @@
 """A file that is read anew: who is touched by that, and who is not."""
 import json
 import os
+import select
 import shlex
 import socket
 import stat
 import time
 from pathlib import Path
 
-from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, deadline, equal, free_port,
-                     kill, pause, status_field, until, victim)
+from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, children, deadline,
+                     equal, free_port, kill, pause, status_field, until, victim)
+from speaker import Speaker, pipe_of, take_descriptor
 from test_admin_fleet import ask, pids, verb, workers
 from test_cgroup import grouped
 from test_listen import SERVER
@@ -40,7 +42,8 @@ def start(*parts, **how):
 def begin(*parts, **how):
     """A fleet of these workers, all of them ready."""
     run = start(*parts, **how)
-    until(lambda: all(w["state"] in ("ready", "stopped", "finished", "failed") for w in workers().values()), "all are ready")
+    until(lambda: all(w["state"] in ("ready", "stopped", "finished", "failed")
+                      for w in workers().values()), "all are ready")
     return run
 
 
@@ -594,6 +597,55 @@ def test_two_hundred_reloads_leave_nothing_behind():
     check(late[1] <= early[1] + 2, f"descriptors: {early[1]}, then {late[1]}")
     if MODE == "plain":  # a sanitizer keeps what is freed for a while
         check(late[0] <= early[0] + 300, f"kilobytes: {early[0]}, then {late[0]}")
+    end(run)
+
+
+# ---- their own configuration ----
+
+def test_who_stays_is_told_to_read_its_own_configuration():
+    run = begin(worker("db"), worker("web"))
+    db = pipe_of(run, pids()["db"])
+    change(worker("db"), worker("web", QUIET, "env.COLOUR = blue"))
+    equal(db.line(), "reload", "what is said to who stays")
+    until(lambda: state("web") == "ready", "it is up")
+    web = pipe_of(run, pids()["web"])
+    check(not select.select([web.sock], [], [], 0)[0], "who is new has read it just now")
+    ask("reload")
+    ask("reload")
+    for name, pipe in ("db", db), ("web", web):
+        equal(pipe.line(), "reload", f"what is said to {name}")
+        ask("stop", name)
+        check(pipe.line().startswith("shutdown stop "), f"{name} is told twice what it had not read")
+    end(run)
+
+
+def test_a_file_that_is_refused_is_nobodys_business():
+    run = begin(worker("db"))
+    db = pipe_of(run, pids()["db"])
+    change(worker("db"), "[worker:web]", status=1)
+    ask("stop", "db")
+    check(db.line().startswith("shutdown stop "), "what is said is no stop request")
+    end(run)
+
+
+def test_reload_reaches_the_command_of_an_inner_one():
+    run = start(f"[worker:inner]\ncommand = {BINARY} -- {shlex.join(victim(QUIET))}\n")
+    run.line("ready")
+    command = children(pids()["inner"])[0]
+    pipe = Speaker(socket.socket(fileno=take_descriptor(command, 9)))
+    ask("reload")
+    equal(pipe.line(), "reload", "what is said to it")
+    end(run)
+
+
+def test_reload_reaches_an_inner_fleet():
+    Path("inner.ini").write_text(worker("one"))
+    run = start(f"[worker:inner]\ncommand = {BINARY} --no-forever --config inner.ini\n")
+    run.line("ready")
+    Path("inner.ini").write_text(worker("one") + worker("two"))
+    run.send("HUP")
+    run.log("Reloaded: 1 worker, 0 changed")
+    run.log("Reloaded: 2 workers, 1 changed")
     end(run)
 
 
