@@ -391,7 +391,10 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         }
         log_about(LEVEL_ERROR, name, supervisor->notes[run.slot].pid, "%s reports an error: %s",
                   name, message->text);
+        supervisor->error_slot = run.slot; /* --on-error is called before this is over */
+        supervisor->error_text = message->text;
         obey(supervisor, channel, &event, "its run is over");
+        supervisor->error_slot = 0;
         break;
     case CONTROL_WATCHDOG:
         event.kind = EVENT_ALIVE;

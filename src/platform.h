@@ -102,6 +102,7 @@ struct platform_error {
     const char *worker;
     long pid;
     struct ending end;
+    const char *text; /* what it has said of it: at most CONTROL_LINE_MAX bytes; NULL: nothing */
 };
 
 struct platform_started {

@@ -160,6 +160,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
         program.error.pid = supervisor->notes[about].pid;
+        program.error.text = about == supervisor->error_slot ? supervisor->error_text : NULL;
     }
     platform_start(action->run, &program, &started);
     memset(notes, 0, sizeof *notes);

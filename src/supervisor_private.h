@@ -54,11 +54,13 @@ struct supervisor {
     uint32_t followers;    /* of the history, on it */
     bool drained;          /* no new job is taken */
     bool performing;
-    bool spoken;         /* the command has used its control pipe: it knows whom it runs under */
-    bool told_ready;     /* whoever is above us */
-    bool reloading;      /* so the command has told by sd_notify(3) */
-    bool outer_asked;    /* an aiorun around us has: its signal follows */
-    msec extended_until; /* as whoever is above us was told last */
+    bool spoken;            /* the command has used its control pipe: it knows whom it runs under */
+    bool told_ready;        /* whoever is above us */
+    bool reloading;         /* so the command has told by sd_notify(3) */
+    bool outer_asked;       /* an aiorun around us has: its signal follows */
+    uint32_t error_slot;    /* whose `error TEXT` is being dealt with; 0: nobody's, */
+    const char *error_text; /* and what it says */
+    msec extended_until;    /* as whoever is above us was told last */
     struct ending end;
     struct report *report; /* NULL: nobody wants one */
 };

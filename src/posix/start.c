@@ -190,6 +190,11 @@ static void tell_error(struct command *command, const struct platform_error *err
         command_add(command, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
     else
         command_add(command, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
+    if (error->text == NULL)
+        return;
+    static char text[sizeof "AIORUN_ERROR_TEXT=" + CONTROL_LINE_MAX] UNTOUCHED("error_text");
+    snprintf(text, sizeof text, "AIORUN_ERROR_TEXT=%s", error->text);
+    command_add_entry(command, text);
 }
 
 /* A job has its submitter's rights, and what it was submitted with.  One whose submitter a reload

@@ -239,11 +239,12 @@ def test_error_calls_the_on_error_command():
     run, pipe = begin("on TERM [ exit 0 ] say ready pause", "--on-error",
                       "sh -c 'env | grep ^AIORUN_ERROR | sort >told; mv told error'")
     command = run.command
-    pipe.say("error it broke")
+    longest = "it broke = \u00e4 " + 1003 * "x"
+    pipe.say("error " + longest)
     until(lambda: Path("error").exists(), "on-error was called")
     equal(Path("error").read_text().splitlines(),
-          [f"AIORUN_ERROR_PID={command}", "AIORUN_ERROR_STATUS=1", "AIORUN_ERROR_WORKER=main"],
-          "what it is told")
+          [f"AIORUN_ERROR_PID={command}", "AIORUN_ERROR_STATUS=1", f"AIORUN_ERROR_TEXT={longest}",
+           "AIORUN_ERROR_WORKER=main"], "what it is told")
     run.send("TERM")
     run.end(1)
 

@@ -160,10 +160,11 @@ def test_handled_error_ends_nothing():
 
 def test_on_error_is_told_who_has_failed():
     script = Path("told.sh").absolute()
-    script.write_text('echo "told $AIORUN_ERROR_WORKER $AIORUN_ERROR_STATUS"\n')
+    script.write_text('echo "told $AIORUN_ERROR_WORKER $AIORUN_ERROR_STATUS'
+                      ' ${AIORUN_ERROR_TEXT-it said nothing}"\n')
     run = fleet(f"[aiorun]\non-error = sh {script}\n"
                 + worker("bad", "exit 4", "restart = never") + worker("good", "pause"))
-    equal(run.line("told.*").group(), "told bad 4", "what the command knows")
+    equal(run.line("told.*").group(), "told bad 4 it said nothing", "what the command knows")
     end(run, 4)
 
 
