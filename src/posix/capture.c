@@ -179,7 +179,8 @@ static void end_line(struct capture *capture)
 static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct capture *capture = (struct capture *)(void *)watcher;
-    (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     take(capture);
     if (input.owner == NULL || !capture->open)
         return;
@@ -200,14 +201,14 @@ static void on_drained(void)
         captures.first_held = capture->next_held;
         capture->held = false;
         if (capture->open)
-            ev_io_start(captures.loop, &capture->io);
+            loop_watch(captures.loop, &capture->io);
     }
 }
 
 static void watch(struct capture *capture, int fd)
 {
     ev_io_init(&capture->io, on_output, fd, EV_READ);
-    ev_io_start(captures.loop, &capture->io);
+    loop_watch(captures.loop, &capture->io);
     capture->open = true;
 }
 
