@@ -143,12 +143,12 @@ def test_a_failing_call_while_the_run_speaks(call, error):
 
 FLEET = [  # what a file's workers need beside their processes
     ("socket", "EMFILE"), ("bind", "EADDRINUSE"), ("listen", "EADDRINUSE"), ("pipe2", "EMFILE"),
-    ("socketpair", "EMFILE"), ("mmap", "ENOMEM"), ("fcntl", "EMFILE"), ("epoll_ctl", "ENOMEM"),
-    ("accept4", "EMFILE"), ("accept4", "ECONNABORTED"), ("recvmsg", "ENOMEM"),
-    ("recvmsg", "EINTR"), ("sendto", "EAGAIN"), ("sendto", "ENOMEM"), ("getsockopt", "ENOMEM"),
-    ("read", "EINTR"), ("read", "EAGAIN"), ("pwritev2", "EAGAIN"), ("pwritev2", "EINTR"),
-    ("pwritev2", "EOPNOTSUPP"), ("vfork", "EAGAIN"), ("unlink", "EPERM"), ("connect", "EAGAIN"),
-    ("getdents64", "EIO"),
+    ("socketpair", "EMFILE"), ("openat", "EMFILE"), ("openat", "ENOMEM"), ("mmap", "ENOMEM"),
+    ("fcntl", "EMFILE"), ("epoll_ctl", "ENOMEM"), ("accept4", "EMFILE"),
+    ("accept4", "ECONNABORTED"), ("recvmsg", "ENOMEM"), ("recvmsg", "EINTR"),
+    ("sendto", "EAGAIN"), ("sendto", "ENOMEM"), ("getsockopt", "ENOMEM"), ("read", "EINTR"),
+    ("read", "EAGAIN"), ("pwritev2", "EAGAIN"), ("pwritev2", "EINTR"), ("pwritev2", "EOPNOTSUPP"),
+    ("vfork", "EAGAIN"), ("unlink", "EPERM"), ("connect", "EAGAIN"), ("getdents64", "EIO"),
 ]
 
 WORKERS = """[aiorun]
