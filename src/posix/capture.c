@@ -306,12 +306,12 @@ static uint32_t find_worker(const struct plan *plan, const char *name)
     return NO_WORKER;
 }
 
-/* Nobody's slot any more, and its run is over: what it wrote goes on now, or not at all. */
-static void drop(struct capture *capture)
+/* Nobody's slot any more, and its run is over: what it wrote goes on until then, or not at all. */
+static void drop(struct capture *capture, msec until)
 {
     struct capture **link = &captures.first_held;
     bool waits = capture->open || capture->kept > 0 || input.owner == capture;
-    if (waits && input.owner != NULL && !(sink_wait(platform_now() + LAST_WORDS) && pump())) {
+    if (waits && input.owner != NULL && !(sink_wait(until) && pump())) {
         log_line(LEVEL_WARNING, "what a worker wrote last is lost, since nobody reads it");
         input.owner = input.owner == capture ? NULL : input.owner;
     }
@@ -347,9 +347,10 @@ bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old
             capture->worker = find_worker(plan, old_plan->workers[capture->worker].name);
     }
     captures.plan = old_plan; /* whose names those have who go */
+    msec until = platform_now() + LAST_WORDS;
     for (uint32_t slot = 0; !first && slot < captures.slots; slot++)
         if (captures.list[slot] != NULL)
-            drop(captures.list[slot]);
+            drop(captures.list[slot], until);
     captures.plan = plan;
     free(captures.list);
     captures.list = list;
