@@ -277,7 +277,7 @@ void platform_drop(struct run_id id)
     if (!job->kept)
         return;
     for (int i = 0; i < PASSED_MAX; i++)
-        close(job->fds[i]);
+        channel_close_theirs(job->fds[i]);
     job->kept = false;
 }
 
