@@ -222,7 +222,7 @@ def test_needs_is_left_alone_by_a_restart():
 
 
 def test_needs_is_stopped_when_what_it_needs_is_given_up():
-    run = fleet(worker("db", "say db on USR1 [ exit 7 ] pause", "restart = never")
+    run = fleet(worker("db", "on USR1 [ exit 7 ] say db pause", "restart = never")
                 + worker("web", "say web pause", "needs = db")
                 + worker("job", "say job pause", "after = db"))
     run.lines("db", "web", "job")
@@ -277,7 +277,7 @@ def test_start_order_goes_by_readiness_not_by_the_file():
 
 def test_missed_ready_timeout_is_a_failure():
     run = fleet(ENDS + worker("web", "on TERM [ say asked exit 0 ] say up pause",
-                              "ready = control", "ready-timeout = 100ms", "restart-limit = 1/1m",
+                              "ready = control", "ready-timeout = 500ms", "restart-limit = 1/1m",
                               QUICK))
     for word in "up", "asked", "up", "asked":
         run.line(word)
@@ -305,10 +305,10 @@ time.sleep(1000)
 def test_watchdog(how):
     Path("alive.py").write_text(ALIVE)
     run = fleet(f"[worker:web]\ncommand = python3 {Path('alive.py').absolute()} {how}\n"
-                f"watchdog = 500ms\n{QUICK}\n")
-    equal(run.line("up (.*)").group(1), "500000", "WATCHDOG_USEC")
+                f"watchdog = 2s\n{QUICK}\n")
+    equal(run.line("up (.*)").group(1), "2000000", "WATCHDOG_USEC")
     first = pids()["web"]
-    pause(1)
+    pause(2.5)
     equal(pids()["web"], first, "who says that it is alive")
     Path("sleep").touch()
     run.log("web has missed its watchdog")
@@ -353,7 +353,7 @@ def test_health_that_comes_back_in_time_is_no_failure():
 
 
 def test_health_that_hangs_is_a_failure():
-    run = fleet(health("every 50ms timeout 100ms retries 1"))
+    run = fleet(health("every 50ms timeout 500ms retries 1"))
     run.line("up")
     Path("hang").touch()
     run.log("web has failed its health checks")
@@ -601,7 +601,7 @@ def test_control_pipe_stands_at_the_descriptor_that_is_chosen():
 def test_fleet_as_pid_1():
     Path("fleet.ini").write_text(
         worker("db", "orphan 3 [ setsid exit 0 ] orphan 1 [ setsid pause ] say db pause")
-        + worker("web", "say web on USR1 [ exit 3 ] pause", "needs = db", QUICK))
+        + worker("web", "on USR1 [ exit 3 ] say web pause", "needs = db", QUICK))
     run = pid1("--config", "fleet.ini")
     run.lines("db", "web")
     supervisor = run.subject
