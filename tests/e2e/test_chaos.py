@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import (BINARY, MODE, PATIENCE, Failure, Run, alive, check, children, deadline,
                      descendants, equal, kill, state, status_field, until, victim)
 from speaker import environment_of
-from test_fleet import is_up
+from test_admin_fleet import is_up
 from test_output import fleet
 
 SECONDS = float(os.environ.get("AIORUN_TEST_CHAOS", "8"))

@@ -4,14 +4,13 @@ import json
 import os
 import re
 import signal
-import socket
 from pathlib import Path
 
 from harness import (BINARY, aiorun, cases, check, children, command_line, equal, kill, needs,
                      pause, pid1, state, stat, status_field, until)
 from speaker import pipe_of
 from terminal import Terminal
-from test_admin_fleet import ask, pids, verb, workers
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
 
 QUICK = "restart-delay = 10ms..10ms"
@@ -37,17 +36,6 @@ def states():
 def all_up(run, count):
     for _ in range(count):
         run.line("^up$")
-
-
-def is_up(run):
-    """Wait until the admin socket answers; returns its path."""
-    path = f"aiorun/{run.pid}.sock"
-
-    def answers():
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(path) == 0
-    until(answers, "the admin socket answers")
-    return path
 
 
 class Events:

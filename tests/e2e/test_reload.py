@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import (BINARY, MODE, PATIENCE, VICTIM, Run, aiorun, alive, cases, check, deadline,
                      equal, fill_pipe, free_port, kill, pause, status_field, until, victim)
-from test_admin_fleet import ask, pids, verb, workers
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_cgroup import grouped
 from test_listen import SERVER
 from test_listen import ask as ask_socket
@@ -33,7 +33,7 @@ def write(*parts):
 def start(*parts, **how):
     write(*parts)
     run = aiorun("--config", "fleet.ini", **how)
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     return run
 
 
@@ -253,7 +253,8 @@ def test_a_pipe_is_not_read_anew():
     os.mkfifo("fleet.ini")
     run = aiorun("--config", "fleet.ini")
     Path("fleet.ini").write_text(worker("a"))
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock") and state("a") == "ready", "it is up")
+    is_up(run)
+    until(lambda: state("a") == "ready", "it is ready")
     before = pids()
     refused = ask("reload", status=1)
     check("fleet.ini: it is a pipe" in refused.err, refused.err)
