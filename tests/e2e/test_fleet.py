@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 from harness import (BINARY, aiorun, cases, check, children, command_line, equal, kill, needs,
-                     pause, pid1, state, stat, status_field, until)
-from speaker import pipe_of
+                     pause, pid1, state, stat, status_field, until, victim)
+from speaker import join, pipe_of
 from terminal import Terminal
 from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
@@ -466,6 +466,29 @@ def test_channel_of_an_ended_job_has_not_the_rights_of_the_next():
     check(pipe_of(run, second).attach().ask("shutdown 7") == "ok", "a job of who may")
     kill(second)
     run.end(7)
+
+
+def test_what_a_job_has_left_is_not_the_next_ones():
+    run = fleet("[worker:one]\ncommand = sleep 1000\n[worker:two]\ncommand = sleep 1001\n")
+    is_up(run)
+    until(lambda: set(states().values()) == {"ready"}, "both are up")
+
+    def begin_job(worker, script):
+        before = children(run.pid)
+        ask("submit", "--as", worker, "--", *victim(script))
+        return until(lambda: set(children(run.pid)) - set(before), "the job runs").pop()
+    first = begin_job("one", "spawn [ setsid spawn [ pause ] pause ] pause")
+    shielded = until(lambda: children(first), "it has a child")[0]
+    theirs = until(lambda: children(shielded), "and a grandchild")[0]
+    equal(join(pipe_of(run, first).attach(), shielded), "ok", "job")
+    kill(first)
+    until(lambda: first not in children(run.pid), "it is over")
+    second = begin_job("two", "pause")  # takes the place of the first
+    answer = join(pipe_of(run, second).attach(), theirs)
+    check(answer.startswith("error "), f"it is accepted: {answer}")
+    for pid in second, theirs, shielded:
+        kill(pid)
+    end(run)
 
 
 # ---- how it ends ----
