@@ -140,6 +140,19 @@ void control_asked(struct supervisor *supervisor, const struct core_action *acti
     platform_order(action->run, line, control_format_shutdown(line, reason_of(action), left));
 }
 
+/* It kills us at its end, and asks our children before: ours are to come first. */
+void supervisor_outer_limit(struct supervisor *supervisor, msec time)
+{
+    msec own = msec_before(time, policy_reserve(time, 1));
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = msec_add(platform_now(), own)};
+    char span[32];
+    if (own < supervisor->plan->timeout)
+        log_line(LEVEL_INFO, "The aiorun around us lets a shutdown take %s s",
+                 narrate_span(own, span, sizeof span));
+    supervisor_post(supervisor, &event);
+    supervisor_settle(supervisor);
+}
+
 void supervisor_outer_shutdown(struct supervisor *supervisor)
 {
     log_line(LEVEL_DEBUG, "the aiorun around us asks for a shutdown");

@@ -17,7 +17,6 @@ bool timeline_open(struct supervisor *supervisor)
     const struct plan *plan = supervisor->plan;
     const struct report_settings settings = {
         .program = "aiorun " AIORUN_VERSION,
-        .timeout = plan->timeout,
         .signal_name = signal_name,
     };
     if (plan->report == NULL)
@@ -30,8 +29,7 @@ bool timeline_open(struct supervisor *supervisor)
 
 void timeline_reload(struct supervisor *supervisor, const uint32_t *old_slot_of)
 {
-    report_reload(supervisor->report, old_slot_of, supervisor->core->slot_limit,
-                  supervisor->plan->timeout);
+    report_reload(supervisor->report, old_slot_of, supervisor->core->slot_limit);
 }
 
 /* ---- records ---- */
@@ -299,7 +297,8 @@ void timeline_write(struct supervisor *supervisor, struct ending end)
     struct report *report = supervisor->report;
     const char *path = supervisor->plan->report;
     bool to_stderr = strcmp(path, "-") == 0;
-    struct report_facts facts = {.now = platform_now(), .end = end};
+    struct report_facts facts = {
+        .now = platform_now(), .timeout = supervisor->core->length, .end = end};
     struct timespec wall;
     timespec_get(&wall, TIME_UTC);
     facts.wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;

@@ -348,6 +348,7 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
     case EVENT_WANT:
     case EVENT_RESTART:
     case EVENT_DRAIN:
+    case EVENT_LIMIT:
     case EVENT_TIME:
         break;
     }
@@ -471,6 +472,11 @@ static bool record(struct core *core, const struct core_event *event)
         return core_record_restart(core, event->worker);
     case EVENT_DRAIN:
         core->drained = event->wanted;
+        return true;
+    case EVENT_LIMIT:
+        core->limit = event->until;
+        if (core_is_shutdown(core))
+            core_shorten(core);
         return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:

@@ -71,7 +71,6 @@ struct report_record {
 /* What is the same from start to end. */
 struct report_settings {
     const char *program; /* "aiorun 0.1.0" */
-    msec timeout;        /* the cap; NEVER: none */
     /* The name of a signal without SIG; `buffer` holds 16 bytes. */
     const char *(*signal_name)(int signal, char *buffer);
 };
@@ -80,6 +79,7 @@ struct report_settings {
 struct report_facts {
     msec now;
     int64_t wall;      /* of `now`: milliseconds since 1970, UTC */
+    msec timeout;      /* how long it might have taken; NEVER: for ever */
     struct ending end; /* what aiorun comes to */
 };
 
@@ -114,9 +114,8 @@ void report_add(struct report *report, const struct report_record *record);
 void report_copy(char *string, size_t size, const char *text);
 
 /* What was in slot old_slot_of[slot], of `slots`, is in `slot` from now on; who is nowhere is over,
- * and stays what it was.  `timeout` is the cap now. */
-void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots,
-                   msec timeout);
+ * and stays what it was. */
+void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots);
 
 /* Was the shutdown one that people want to know more of: slow, forced, or with a kill? */
 bool report_is_notable(const struct report *report, const struct report_facts *facts);

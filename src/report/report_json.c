@@ -185,10 +185,10 @@ void report_write_json(struct report *report)
     writer_add_date(writer, facts->wall - took, true);
     writer_add(writer, "\"");
     add_number(writer, "took_ms", (long long)took);
-    if (report->settings.timeout == NEVER)
+    if (report->facts.timeout == NEVER)
         writer_add(writer, ",\"timeout_ms\":null");
     else
-        add_number(writer, "timeout_ms", (long long)report->settings.timeout);
+        add_number(writer, "timeout_ms", (long long)report->facts.timeout);
     add_end(report, facts->end);
     writer_add(writer, ",\n \"trigger\":");
     add_trigger(report);

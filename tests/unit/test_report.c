@@ -42,7 +42,7 @@ static bool keep(const char *bytes, size_t count)
 /* An empty report that began at 1,000 ms. */
 static void begin(uint32_t capacity)
 {
-    const struct report_settings settings = {"aiorun 1", 10 * SECOND, signal_name};
+    const struct report_settings settings = {"aiorun 1", signal_name};
     free(report);
     void *memory = malloc(report_size(capacity));
     assert_non_null(memory);
@@ -117,8 +117,10 @@ static void tell_story(void)
 
 static bool write_at(enum report_format format, msec now)
 {
-    const struct report_facts facts = {
-        .now = now, .wall = 951782400123 + (now - 2000), .end = {ENDING_EXITED, 3}};
+    const struct report_facts facts = {.now = now,
+                                       .wall = 951782400123 + (now - 2000),
+                                       .timeout = 10 * SECOND,
+                                       .end = {ENDING_EXITED, 3}};
     length = pieces = longest = 0;
     whole_lines = true;
     written[0] = '\0';
@@ -266,7 +268,7 @@ static void who_is_not_listed_any_more_is_gone(void **state)
 static void nothing_of_the_ring_is_touched_before_it_is_used(void **state)
 {
     (void)state;
-    const struct report_settings settings = {"aiorun 1", NEVER, signal_name};
+    const struct report_settings settings = {"aiorun 1", signal_name};
     size_t head = report_size(0), size = report_size(100);
     unsigned char *memory = malloc(size);
     assert_non_null(memory);
