@@ -210,20 +210,11 @@ static void refuse_shield(struct supervisor *supervisor, struct run_id run,
     notes->refused = true;
 }
 
-/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
- * over may be somebody else's by now, with other rights. */
-static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
-{
-    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
-}
-
-static const char job_over[] = "the job that this channel speaks for is over";
-
 static void join(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                  const struct control_message *message)
 {
     const struct core_event event = {.kind = EVENT_JOIN, .run = run, .until = deadline_of(message)};
-    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_job(run);
+    const char *fault = platform_judge_job(run);
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "there are too many jobs, or the shutdown is out of time";
     if (fault != NULL) {
@@ -246,7 +237,7 @@ const char *control_submit(struct supervisor *supervisor, struct run_id run, con
                            struct run_id *job)
 {
     const struct core_event event = {.kind = EVENT_SUBMIT, .run = run};
-    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_submission();
+    const char *fault = platform_judge_submission();
     if (fault == NULL && supervisor->core->phase != PHASE_RUNNING)
         fault = "a shutdown has begun, and no job is taken any more";
     if (fault == NULL && supervisor->core->drained)
@@ -346,12 +337,24 @@ static bool may_stop(const struct supervisor *supervisor, struct run_id run)
     return worker->may_stop_set ? worker->may_stop : platform_is_our_user(run);
 }
 
+/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
+ * over may be somebody else's by now, with other rights. */
+static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
+{
+    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
+}
+
 void supervisor_message(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                         const struct control_message *message)
 {
     struct core_event event = {.run = run, .name = message->name};
     const char *name = narrate_name(supervisor, run.slot);
     bool needs_answers = message->verb == CONTROL_JOB || message->verb == CONTROL_SUBMIT;
+    if (speaks_for_nobody(supervisor, run)) {
+        supervisor_bad_line(supervisor, run, channel,
+                            "the job that this channel speaks for is over");
+        return;
+    }
     supervisor->spoken = true;
     if (supervisor->report != NULL)
         timeline_said(supervisor, run, message);
@@ -366,6 +369,10 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         accept(channel);
         break;
     case CONTROL_STATUS:
+        if (is_over(supervisor, run)) {
+            supervisor_bad_line(supervisor, run, channel, "its run is over");
+            break;
+        }
         log_about(LEVEL_DEBUG, name, supervisor->notes[run.slot].pid, "%s: %s", name,
                   message->text);
         tell_status(supervisor, run, message->text);

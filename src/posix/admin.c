@@ -75,7 +75,7 @@ static void watch(struct client *client, enum client_state state)
     client->state = state;
     ev_io_stop(admin.loop, &client->io);
     ev_io_set(&client->io, fd, events);
-    ev_io_start(admin.loop, &client->io);
+    loop_watch(admin.loop, &client->io);
     client->timer.repeat = state == CLIENT_SPEAKS  ? SPEAK_WITHIN
                            : state == CLIENT_READS ? READ_WITHIN
                                                    : 0; /* 0 stops it */
@@ -184,7 +184,10 @@ static void listen_to(struct client *client)
 static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct client *client = client_of((ev_watcher *)watcher, offsetof(struct client, io));
-    (void)loop, (void)events;
+    if (events & EV_ERROR) {
+        loop_watch_again(loop, watcher);
+        return;
+    }
     switch (client->state) {
     case CLIENT_SPEAKS:
         listen_to(client);
@@ -237,7 +240,8 @@ static void greet(int fd)
 
 static void on_listening(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(loop, watcher);
     int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         greet(fd);
@@ -255,7 +259,7 @@ static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)events;
     ev_timer_stop(loop, watcher);
-    ev_io_start(loop, &admin.io);
+    loop_watch(loop, &admin.io);
 }
 
 /* ---- opening ---- */
@@ -359,7 +363,7 @@ static bool open_socket(enum log_level level)
     loop_widen();
     ev_io_init(&admin.io, on_listening, fd, EV_READ);
     ev_timer_init(&admin.again, on_again, 0, ACCEPT_AGAIN);
-    ev_io_start(admin.loop, &admin.io);
+    loop_watch(admin.loop, &admin.io);
     admin.open = true;
     return true;
 }

@@ -460,7 +460,8 @@ void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
 
 void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
 {
-    ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
+    /* Or libev takes it for known. */
+    ev_io_set(watcher, watcher->fd, watcher->events & (EV_READ | EV_WRITE));
     loop_watch(loop, watcher);
 }
 

@@ -1,6 +1,7 @@
 """The verbs for people, with a fleet."""
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def workers(*names):
 
 def pids():
     return {name: worker["pid"] for name, worker in workers().items()}
+
+
+def is_up(run):
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
 
 
 def end(run, *statuses):
@@ -149,7 +161,7 @@ def test_a_roll_leaves_down_what_was_stopped():
 def test_a_start_that_fails_is_told():
     run = fleet("[worker:bad]\ncommand = victim say started exit 3\nautostart = no\n"
                 "ready = control\nrestart = never\n")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     failed = ask("start", "bad", status=1)
     check("exited with status 3" in failed.err, failed.err)
     run.send("TERM")
@@ -160,7 +172,7 @@ def test_a_start_waits_for_readiness():
     run = fleet("[worker:slow]\ncommand = sh -c 'read word <go; echo ready >&9; exec sleep 60'\n"
                 "autostart = no\nready = control\n")
     os.mkfifo("go")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     start = verb("start", "slow")
     until(lambda: workers()["slow"]["state"] == "up", "it is up")
     check(not start.ended(), "it did not wait")
@@ -233,7 +245,7 @@ def test_a_job_has_the_rights_of_the_worker_that_is_named():
 
 def test_ten_thousand_instances_are_shown():
     run = fleet("[worker:many]\ncommand = victim pause\ninstances = 10000\nautostart = no\n")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     start = time.monotonic()
     shown = workers()
     equal(len(shown), 10000, "instances")

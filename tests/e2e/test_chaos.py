@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import (BINARY, MODE, PATIENCE, Failure, Run, alive, check, deadline, descendants,
                      equal, kill, state, status_field, until, victim)
-from test_fleet import is_up
+from test_admin_fleet import is_up
 from test_output import fleet
 
 SECONDS = float(os.environ.get("AIORUN_TEST_CHAOS", "8"))

@@ -861,6 +861,7 @@ def test_channel_of_an_ended_run_speaks_for_nobody():
     until(lambda: children(run.pid) not in ([], [pid]), "it runs again")
     check(channel.ask("shield a").startswith("error "), "it shields the next run")
     check(channel.ask("error it broke").startswith("error "), "it accuses the next run")
+    check(channel.ask("status I am first").startswith("error "), "it speaks for the next run")
     run.send("TERM")
     run.end(0)
 

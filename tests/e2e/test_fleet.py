@@ -4,13 +4,13 @@ import json
 import os
 import re
 import signal
-import socket
 from pathlib import Path
 
-from harness import (BINARY, VICTIM, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
-                     state, stat, status_field, until)
+from harness import (BINARY, VICTIM, cases, check, children, command_line, equal, kill,
+                     needs, pause, pid1, state, stat, status_field, until)
+from speaker import pipe_of
 from terminal import Terminal
-from test_admin_fleet import ask, pids, verb, workers
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
 
 QUICK = "restart-delay = 10ms..10ms"
@@ -36,17 +36,6 @@ def states():
 def all_up(run, count):
     for _ in range(count):
         run.line("^up$")
-
-
-def is_up(run):
-    """Wait until the admin socket answers; returns its path."""
-    path = f"aiorun/{run.pid}.sock"
-
-    def answers():
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(path) == 0
-    until(answers, "the admin socket answers")
-    return path
 
 
 class Events:
@@ -515,6 +504,28 @@ def test_may_stop(lines, may):
     run.log("web.*may not|may not.*web|may-stop")
     equal(states(), {"web": "ready"}, "states")
     end(run)
+
+
+def test_channel_of_an_ended_job_has_not_the_rights_of_the_next():
+    run = fleet("[worker:may]\ncommand = sleep 1000\nmay-stop = yes\n"
+                "[worker:not]\ncommand = sleep 1001\nmay-stop = no\n")
+    is_up(run)
+
+    def begin_job(worker, seconds):
+        ask("submit", "--as", worker, "--", "sleep", seconds)
+        return until(lambda: [pid for pid in children(run.pid)
+                              if command_line(pid) == f"sleep {seconds}"], "the job runs")[0]
+    first = begin_job("not", "1002")
+    channel = pipe_of(run, first).attach()
+    kill(first)
+    until(lambda: first not in children(run.pid), "it is over")
+    second = begin_job("may", "1003")  # takes the place of the first
+    check(channel.ask("shutdown 6").startswith("error "), "it ends everything")
+    check(channel.ask("error it broke").startswith("error "), "it accuses the next")
+    check(channel.ask("status I am the first").startswith("error "), "it speaks for the next")
+    check(pipe_of(run, second).attach().ask("shutdown 7") == "ok", "a job of who may")
+    kill(second)
+    run.end(7)
 
 
 # ---- how it ends ----

@@ -6,8 +6,8 @@ import re
 import signal
 from pathlib import Path
 
-from harness import (alive, aiorun, cases, check, children, deadline, descendants, equal,
-                     fill_pipe, kill, needs, pause, put_down, pty, state, until, victim)
+from harness import (aiorun, cases, check, children, deadline, equal, fill_pipe, needs, put_down,
+                     pty, until, victim)
 import shlex
 
 

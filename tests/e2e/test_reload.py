@@ -8,10 +8,10 @@ import stat
 import time
 from pathlib import Path
 
-from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, children, deadline,
-                     equal, free_port, kill, pause, status_field, until, victim)
+from harness import (BINARY, MODE, PATIENCE, VICTIM, Run, aiorun, alive, cases, check, children,
+                     deadline, equal, fill_pipe, free_port, kill, pause, status_field, until, victim)
 from speaker import Speaker, pipe_of, take_descriptor
-from test_admin_fleet import ask, pids, verb, workers
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_cgroup import grouped
 from test_listen import SERVER
 from test_listen import ask as ask_socket
@@ -35,7 +35,7 @@ def write(*parts):
 def start(*parts, **how):
     write(*parts)
     run = aiorun("--config", "fleet.ini", **how)
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     return run
 
 
@@ -396,6 +396,24 @@ def test_output_goes_on_under_the_right_name():
         say.flush()
         run.line(r"talks \| two")
         end(run)
+
+
+def test_output_that_nobody_reads_holds_up_a_reload_once_and_not_for_each_who_goes():
+    _, full, _ = fill_pipe()
+    floods = [shell(f"web{n}", "while :; do echo line; done", "output = prefix") for n in range(5)]
+
+    def held_up():
+        return all("pipe" in Path(f"/proc/{pid}/wchan").read_text() for pid in pids().values())
+    run = begin(floods[0], stdout=full)
+    until(held_up, "it has to wait")
+    change(*floods)
+    until(held_up, "they have to wait")
+    start = time.monotonic()
+    change(floods[0])
+    seconds = time.monotonic() - start
+    check(seconds < 5 * PATIENCE, f"it took {seconds:.1f} s")
+    run.log("what a worker wrote last is lost")
+    end(run)
 
 
 def test_a_logger_keeps_its_pipe():
