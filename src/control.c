@@ -226,6 +226,8 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     platform_join(job);
     supervisor->notes[job.slot].pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, job.slot, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
@@ -304,6 +306,8 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, run.slot, message->name);
     accept(channel);
     tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -320,6 +324,8 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
     accept(channel);
     if (event->kind == EVENT_RELEASE)
         admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
+    if (event->kind == EVENT_RELEASE && supervisor->report != NULL)
+        timeline_released(supervisor, event->run.slot, event->name);
     if (event->kind == EVENT_EXTEND)
         tell_extension(supervisor);
     supervisor_settle(supervisor);

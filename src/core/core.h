@@ -485,8 +485,11 @@ struct run_id core_run(const struct core *core, uint32_t slot);
 /* Is the slot there: starting, up, or with a part of its tree left; and not given up? */
 bool core_present(const struct core *core, uint32_t slot);
 
-/* The name of the slot's n-th shield; NULL when it has no more. */
-const char *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+/* The slot's n-th shield; NULL when it has no more. */
+const struct shield *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+
+/* Until when this shield of the slot's holds as it looks now, the cap aside. */
+msec core_shield_end(const struct core *core, uint32_t slot, const struct shield *shield);
 
 /* Until when the slot's shields hold; 0 when it holds none. */
 msec core_shielded_until(const struct core *core, uint32_t slot);

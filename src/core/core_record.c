@@ -283,10 +283,14 @@ static bool record_hold(struct core *core, struct core_slot *slot, const struct 
     bool held = shield_hold(table, &slot->shields, event->name, event->until);
     if (!held && shield_expire(table, &slot->shields, undated, core->now))
         held = shield_hold(table, &slot->shields, event->name, event->until);
-    if (held)
-        slot->shielded_until =
-            msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
-    return held;
+    if (!held)
+        return false;
+    struct shield *newest = &table->cells[slot->shields];
+    if (newest->since == 0) /* zeroed: it is fresh */
+        newest->since = core->now;
+    slot->shielded_until =
+        msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
+    return true;
 }
 
 static bool record_release(struct core *core, struct core_slot *slot,
@@ -394,6 +398,7 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;
+        slot->up_since = core->now;
         slot->spared_until = event->until;
         core_set_life(core, slot, CORE_UP);
     } else {

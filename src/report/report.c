@@ -168,6 +168,7 @@ bool report_write(struct report *report, enum report_format format,
     report->writer.failed = false;
     report->writer.length = 0;
     report_make_lanes(report);
+    report_make_shields(report);
     switch (format) {
     case REPORT_FORMAT_TEXT:
     case REPORT_FORMAT_BARS:

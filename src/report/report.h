@@ -6,7 +6,7 @@
  *
  * Records are kept in a ring: when it is full the oldest one gives way to the newest, and is
  * counted.  What triggered the shutdown and when each phase began is kept beside the ring.  At the
- * end the records are put together to lanes, one for each process, and written.
+ * end the records are put together to lanes, one for each process, and to shields, and written.
  *
  * Promises: nothing is allocated here, and nothing is written but through the sink, in pieces of
  * at most 4,096 bytes; the text format gives whole lines.  Whatever a command line or a name holds,
@@ -37,6 +37,8 @@ enum report_kind {
     REPORT_MORE,        /* run, count: of the processes that were not listed */
     REPORT_WAITING,     /* run, pid: the shutdown takes more than a moment for it */
     REPORT_FORCED,      /* a repeated signal speeds the shutdown up */
+    REPORT_SHIELD,      /* run, pid, since, until; command: the name of a shield that it holds */
+    REPORT_UNSHIELD,    /* run, pid; command: the name of one that it has released */
     REPORT_SAID,        /* run, pid; command: what it said on its control pipe */
     REPORT_ENDED,       /* run, pid, end, since, tree_left */
     REPORT_ADOPTED,     /* pid, end: an adopted process was reaped */
@@ -59,7 +61,8 @@ struct report_record {
     enum core_phase phase;
     enum core_trigger trigger;
     struct ending end;
-    msec since; /* when it came up */
+    msec since; /* when it came up, or was taken */
+    msec until; /* NEVER: for ever */
     msec span;
     size_t count;
     const char *state; /* a word that outlives the report; NULL: unknown */
