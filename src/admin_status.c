@@ -132,11 +132,11 @@ bool admin_next(const struct supervisor *supervisor, struct admin_cursor *cursor
 static uint32_t add_shields(const struct supervisor *supervisor, uint32_t slot, struct text *text,
                             const char *quote)
 {
-    const char *name;
+    const struct shield *shield;
     uint32_t count = 0;
-    for (; (name = core_shield(supervisor->core, slot, count)) != NULL; count++)
+    for (; (shield = core_shield(supervisor->core, slot, count)) != NULL; count++)
         if (count < SHIELDS_SHOWN)
-            text_add(text, "%s%s%s%s", count > 0 ? "," : "", quote, name, quote);
+            text_add(text, "%s%s%s%s", count > 0 ? "," : "", quote, shield->name, quote);
     return count;
 }
 

@@ -140,6 +140,19 @@ void control_asked(struct supervisor *supervisor, const struct core_action *acti
     platform_order(action->run, line, control_format_shutdown(line, reason_of(action), left));
 }
 
+/* It kills us at its end, and asks our children before: ours are to come first. */
+void supervisor_outer_limit(struct supervisor *supervisor, msec time)
+{
+    msec own = msec_before(time, policy_reserve(time, 1));
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = msec_add(platform_now(), own)};
+    char span[32];
+    if (own < supervisor->plan->timeout)
+        log_line(LEVEL_INFO, "The aiorun around us lets a shutdown take %s s",
+                 narrate_span(own, span, sizeof span));
+    supervisor_post(supervisor, &event);
+    supervisor_settle(supervisor);
+}
+
 void supervisor_outer_shutdown(struct supervisor *supervisor)
 {
     log_line(LEVEL_DEBUG, "the aiorun around us asks for a shutdown");
@@ -213,6 +226,8 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     platform_join(job);
     supervisor->notes[job.slot].pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, job.slot, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
@@ -291,6 +306,8 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, run.slot, message->name);
     accept(channel);
     tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -307,6 +324,8 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
     accept(channel);
     if (event->kind == EVENT_RELEASE)
         admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
+    if (event->kind == EVENT_RELEASE && supervisor->report != NULL)
+        timeline_released(supervisor, event->run.slot, event->name);
     if (event->kind == EVENT_EXTEND)
         tell_extension(supervisor);
     supervisor_settle(supervisor);

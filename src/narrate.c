@@ -122,9 +122,10 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
 
 static void narrate_shields(const struct supervisor *supervisor, uint32_t slot)
 {
-    const char *name;
-    for (uint32_t n = 0; (name = core_shield(supervisor->core, slot, n)) != NULL; n++)
-        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot), name);
+    const struct shield *shield;
+    for (uint32_t n = 0; (shield = core_shield(supervisor->core, slot, n)) != NULL; n++)
+        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot),
+                 shield->name);
 }
 
 /* The seed's words for a task that ignored its cancellation. */

@@ -61,7 +61,9 @@ size_t supervisor_admin_more(struct supervisor *supervisor, uint32_t client, cha
 /* The connection is closed, by whomever.  Once for each request. */
 void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client);
 
-/* An aiorun around us has told us to stop; to read our configuration again. */
+/* An aiorun around us says that we are to stop, and have so long; has told us to, and its signal
+ * did not follow; has told us to read our configuration again. */
+void supervisor_outer_limit(struct supervisor *supervisor, msec time);
 void supervisor_outer_shutdown(struct supervisor *supervisor);
 void supervisor_outer_reload(struct supervisor *supervisor);
 

@@ -150,7 +150,8 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     memcpy(core, &layout, sizeof layout);
     core->config = *config;
     core->now = core->effect_at = now;
-    core->cap = core->drained_at = core->notice_at = NEVER;
+    core->cap = core->drained_at = core->notice_at = core->limit = NEVER;
+    core->length = config->timeout;
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;
     core->dirty_first = core->dirty_last = core->team_first = core->team_moved = NONE;
@@ -191,13 +192,18 @@ bool core_present(const struct core *core, uint32_t slot)
     return core_is_present(&core->slots[slot]);
 }
 
-const char *core_shield(const struct core *core, uint32_t slot, uint32_t n)
+const struct shield *core_shield(const struct core *core, uint32_t slot, uint32_t n)
 {
     const struct shield_table *table = core_shields(core);
     uint32_t index = core->slots[slot].shields;
     while (index != SHIELD_NONE && n-- > 0)
         index = table->cells[index].next;
-    return index == SHIELD_NONE ? NULL : table->cells[index].name;
+    return index == SHIELD_NONE ? NULL : &table->cells[index];
+}
+
+msec core_shield_end(const struct core *core, uint32_t slot, const struct shield *shield)
+{
+    return shield_end(shield, core_undated(core, &core->slots[slot]));
 }
 
 msec core_shielded_until(const struct core *core, uint32_t slot)

@@ -41,7 +41,7 @@
  *  P4  A run that holds a shield gets no signal before its last shield ended, unless the shutdown
  *      is forced.  What is left of its tree is spared as long, but for the reserve.
  *  P5  Nothing is killed before its deadline, unless the shutdown is forced.
- *  P6  At the cap everything left is killed.
+ *  P6  At the cap everything left is killed.  A limit brings the cap nearer, never farther.
  *  P7  The exit comes the moment that nothing is left, and not before: never a fixed wait.  What
  *      was killed and abandoned is not waited for, nor orphans that are to stay.
  *  P8  Nothing hangs: the exit comes at most ABANDON_AFTER after the cap.
@@ -58,7 +58,8 @@
  *      deadline.
  *  P17 What is left of a tree, and orphans, are asked before they are killed, and have the
  *      reserve between the two (half their time, where that is less), unless the shutdown is
- *      forced.  Whoever turns up later is asked, too, but does not put the deadline off.
+ *      forced, or the cap comes nearer.  Whoever turns up later is asked, too, but does not put
+ *      the deadline off.
  *  P18 There is one EXIT, and no action after it.
  *  P19 Submitted jobs are started in their order, no more than job_workers at a time; at the cap,
  *      or when forced, what is still queued is dropped.
@@ -186,6 +187,7 @@ enum core_event_kind {
     EVENT_RESTART,     /* worker: a roll, see P26; all at once where nothing of it runs, and then
                           those that nobody wants, too.  During a roll: once more after it */
     EVENT_DRAIN,       /* wanted: refuse new jobs, or take them again */
+    EVENT_LIMIT,       /* until: a shutdown, this one or the next, is over by then, and no later */
     EVENT_TIME,        /* nothing but the time */
 };
 
@@ -418,6 +420,8 @@ struct core {
     int cause;
     uint64_t causes; /* the signals seen during the shutdown, as bits */
     msec entered_at, cap;
+    msec length;     /* from the one to the other: the timeout, or what the limit leaves of it */
+    msec limit;      /* somebody else's end for it; NEVER: there is none */
     msec reserve;    /* what whoever is asked late still gets */
     msec drained_at; /* when the drain delay is over */
     msec notice_at;  /* when to say who is waited for; NEVER: said */
@@ -481,8 +485,11 @@ struct run_id core_run(const struct core *core, uint32_t slot);
 /* Is the slot there: starting, up, or with a part of its tree left; and not given up? */
 bool core_present(const struct core *core, uint32_t slot);
 
-/* The name of the slot's n-th shield; NULL when it has no more. */
-const char *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+/* The slot's n-th shield; NULL when it has no more. */
+const struct shield *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+
+/* Until when this shield of the slot's holds as it looks now, the cap aside. */
+msec core_shield_end(const struct core *core, uint32_t slot, const struct shield *shield);
 
 /* Until when the slot's shields hold; 0 when it holds none. */
 msec core_shielded_until(const struct core *core, uint32_t slot);

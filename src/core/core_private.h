@@ -164,6 +164,9 @@ void core_renew(struct core *core, struct core_slot *slot);
 
 void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause);
 
+/* The shutdown is over at the limit, if that comes before its cap. */
+void core_shorten(struct core *core);
+
 /* The run's shields were changed; it held some before, or not. */
 void core_count_holders(struct core *core, const struct core_slot *slot, bool held);
 

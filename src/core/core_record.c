@@ -283,10 +283,14 @@ static bool record_hold(struct core *core, struct core_slot *slot, const struct 
     bool held = shield_hold(table, &slot->shields, event->name, event->until);
     if (!held && shield_expire(table, &slot->shields, undated, core->now))
         held = shield_hold(table, &slot->shields, event->name, event->until);
-    if (held)
-        slot->shielded_until =
-            msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
-    return held;
+    if (!held)
+        return false;
+    struct shield *newest = &table->cells[slot->shields];
+    if (newest->since == 0) /* zeroed: it is fresh */
+        newest->since = core->now;
+    slot->shielded_until =
+        msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
+    return true;
 }
 
 static bool record_release(struct core *core, struct core_slot *slot,
@@ -348,6 +352,7 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
     case EVENT_WANT:
     case EVENT_RESTART:
     case EVENT_DRAIN:
+    case EVENT_LIMIT:
     case EVENT_TIME:
         break;
     }
@@ -393,6 +398,7 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;
+        slot->up_since = core->now;
         slot->spared_until = event->until;
         core_set_life(core, slot, CORE_UP);
     } else {
@@ -471,6 +477,11 @@ static bool record(struct core *core, const struct core_event *event)
         return core_record_restart(core, event->worker);
     case EVENT_DRAIN:
         core->drained = event->wanted;
+        return true;
+    case EVENT_LIMIT:
+        core->limit = event->until;
+        if (core_is_shutdown(core))
+            core_shorten(core);
         return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:

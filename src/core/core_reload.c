@@ -261,6 +261,7 @@ static void move_whole(struct core *core, const struct core *old)
     core->orphans_known = old->orphans_known;
     core->all_ready_told = old->all_ready_told;
     core->drained = old->drained;
+    core->limit = old->limit;
     bool launcher = core->outcome.launcher;
     core->outcome = old->outcome;
     core->outcome.launcher = launcher;

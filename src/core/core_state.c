@@ -167,9 +167,9 @@ msec core_run_time(const struct core *core, const struct core_slot *slot)
     bool is_callback = slot->kind == CORE_HOOK && slot->owner == HOOK_CALLBACK;
     if (slot->kind == CORE_COMPANION && slot->companion == COMPANION_HEALTH)
         return msec_min(cap, core->config.workers[slot->owner].health_timeout);
-    if ((slot->kind != CORE_HOOK && slot->kind != CORE_COMPANION) || cap == NEVER)
-        return NEVER;
-    return is_callback ? cap / 4 : cap;
+    if (is_callback)
+        return core->length == NEVER ? NEVER : core->length / 4;
+    return slot->kind == CORE_HOOK || slot->kind == CORE_COMPANION ? cap : NEVER;
 }
 
 msec core_tree_time(const struct core *core, const struct core_slot *slot)
@@ -336,6 +336,21 @@ void core_renew(struct core *core, struct core_slot *slot)
     slot->forwards = 0;
 }
 
+/* Everything goes on as if the timeout had been so short, but what was done already. */
+void core_shorten(struct core *core)
+{
+    struct core_slot *callback = &core->slots[SLOT_CALLBACK];
+    if (core->limit >= core->cap)
+        return;
+    core->cap = msec_max(core->limit, core->now);
+    core->length = core->cap - core->entered_at;
+    core->reserve = policy_reserve(core->length, core->wave_count);
+    core->drained_at = msec_min(core->drained_at, core->entered_at + core->length / 2);
+    if (core_is_up(callback))
+        callback->kill_at = msec_min(callback->kill_at, core->entered_at + core->length / 4);
+    core_touch_range(core, 0, core->slot_count);
+}
+
 void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause)
 {
     core->phase = PHASE_ENTERED;
@@ -344,6 +359,7 @@ void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause
     core->causes = trigger == TRIGGER_SIGNAL ? (uint64_t)1 << cause : 0;
     core->entered_at = core->effect_at = core->now;
     core->cap = msec_add(core->now, core->config.timeout);
+    core_shorten(core);
     core_set_wanted(core, &core->slots[SLOT_HANDLER], false); /* too late to ask it */
     core_set_wanted(core, &core->slots[SLOT_CALLBACK], core->config.has_callback);
     core_touch_range(core, 0, core->slot_count);

@@ -97,13 +97,14 @@ void shield_move(struct shield_table *to, uint32_t *to_list, const struct shield
         bool held = shield_hold(to, to_list, from->cells[i].name, SHIELD_UNDATED);
         assert(held);
         struct shield *shield = &to->cells[*to_list];
+        shield->since = from->cells[i].since;
         shield->until = from->cells[i].until;
         shield->undated = from->cells[i].undated;
         shield->holds = from->cells[i].holds;
     }
 }
 
-static msec end_of(const struct shield *shield, msec undated)
+msec shield_end(const struct shield *shield, msec undated)
 {
     return shield->undated ? msec_max(shield->until, undated) : shield->until;
 }
@@ -113,7 +114,7 @@ bool shield_expire(struct shield_table *table, uint32_t *list, msec undated, mse
     bool dropped = false;
     uint32_t *link = list;
     while (*link != SHIELD_NONE) {
-        if (end_of(&table->cells[*link], undated) > now) {
+        if (shield_end(&table->cells[*link], undated) > now) {
             link = &table->cells[*link].next;
             continue;
         }
@@ -127,6 +128,6 @@ msec shield_until(const struct shield_table *table, uint32_t list, msec undated)
 {
     msec until = 0;
     for (uint32_t i = list; i != SHIELD_NONE; i = table->cells[i].next)
-        until = msec_max(until, end_of(&table->cells[i], undated));
+        until = msec_max(until, shield_end(&table->cells[i], undated));
     return until;
 }

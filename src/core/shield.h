@@ -23,6 +23,7 @@
 #define SHIELD_UNDATED  ((msec)0)  /* the deadline of a shield that names none */
 
 struct shield {
+    msec since; /* whoever holds a list sets it: when the first hold came */
     msec until;
     bool undated;   /* one of its holds named no deadline */
     uint32_t holds; /* nested holds of this name */
@@ -62,6 +63,9 @@ void shield_move(struct shield_table *to, uint32_t *to_list, const struct shield
 
 /* Drops the shields of the list whose deadline is over at `now`; false when there is none. */
 bool shield_expire(struct shield_table *table, uint32_t *list, msec undated, msec now);
+
+/* Until when this one holds; one that named no deadline until `undated`. */
+msec shield_end(const struct shield *shield, msec undated);
 
 /* Until when the list's shields hold, the latest of them; 0 when there is none.  Those that named
  * no deadline hold until `undated`. */

@@ -131,6 +131,7 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
             continue;
         switch (order.order) {
         case ORDER_SHUTDOWN:
+            supervisor_outer_limit(channels.supervisor, order.time);
             ev_timer_start(loop, &channels.outer.wait);
             break;
         case ORDER_RELOAD:

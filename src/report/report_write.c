@@ -129,9 +129,9 @@ void writer_add_took(struct report *report)
     writer_add(writer, "It took ");
     writer_add_seconds(writer, report->facts.now - report->trigger.at);
     writer_add(writer, " s");
-    if (report->settings.timeout != NEVER) {
+    if (report->facts.timeout != NEVER) {
         writer_add(writer, " of at most ");
-        writer_add_seconds(writer, report->settings.timeout);
+        writer_add_seconds(writer, report->facts.timeout);
         writer_add(writer, " s");
     }
 }
