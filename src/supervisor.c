@@ -308,21 +308,31 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     }
 }
 
+/* Starts take long, and more may fall due meanwhile: where a fleet cannot be started at all, there
+ * is no end to it.  So signals are looked at between so many. */
+#define STARTS_AT_A_TIME 64
+
 /* Facts that come up on the way are recorded, and dealt with by the loop that is running. */
 void supervisor_settle(struct supervisor *supervisor)
 {
     struct core_action action;
+    uint32_t starts = 0;
     if (supervisor->performing)
         return;
     supervisor->performing = true;
     do {
-        while (core_next(supervisor->core, &action))
+        while (starts < STARTS_AT_A_TIME && core_next(supervisor->core, &action)) {
+            starts += action.kind == ACTION_START;
             perform(supervisor, &action);
-    } while (supervisor->reload != NULL && reload_holds_down(supervisor));
+        }
+    } while (supervisor->reload != NULL && reload_holds_down(supervisor) &&
+             starts < STARTS_AT_A_TIME);
     platform_flush();
     supervisor->performing = false;
+    supervisor->unsettled = starts == STARTS_AT_A_TIME;
     bool due = supervisor->reload != NULL && reload_is_due(supervisor);
-    platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
+    platform_arm(supervisor->unsettled || due ? supervisor->core->now
+                                              : core_deadline(supervisor->core));
     admin_look(supervisor);
 }
 

@@ -143,6 +143,14 @@ def test_restart_delay_doubles_up_to_its_maximum():
     end_between(run)
 
 
+def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
+    """Each attempt is over at once, and while it lasts the next one falls due."""
+    lost = "command = /nowhere/at/all\ninstances = 200\nrestart-delay = 0\n"
+    run = fleet(worker("web", "say up pause") + f"[worker:lost]\n{lost}", "-qqqq")
+    run.line("up")
+    end(run)
+
+
 # ---- errors, and the exit status ----
 
 def test_unhandled_error_ends_everything_with_the_status_of_the_first():
