@@ -165,9 +165,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid,
-                  "started %s%s (pid %ld)", narrate_role(supervisor, slot),
-                  narrate_name(supervisor, slot), started.pid);
+        narrate_start(supervisor, slot);
     } else {
         log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
         event.kind = EVENT_NOT_STARTED;
@@ -219,7 +217,6 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     uint32_t slot = action->run.slot;
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
-    char span[32];
     if (supervisor->report != NULL)
         timeline_action(supervisor, action);
     switch (action->kind) {
@@ -263,8 +260,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         drop(supervisor, action);
         break;
     case ACTION_RETRY:
-        narrate_span(action->until - supervisor->core->now, span, sizeof span);
-        log_about(LEVEL_INFO, name, pid, "%s starts again in %s s", name, span);
+        narrate_retry(supervisor, action);
+        supervisor->notes[slot].ended = false;
         admin_tell(supervisor, FACT_PLANNED, slot, action->until - supervisor->core->now, NULL);
         break;
     case ACTION_ERROR:
@@ -272,7 +269,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
         break;
     case ACTION_READY:
-        log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        narrate_ready(supervisor, slot);
         admin_tell(supervisor, FACT_READY, slot, 0, NULL);
         break;
     case ACTION_ALL_READY:
@@ -509,6 +506,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
     event.requested = was_requested(supervisor, run, end);
+    supervisor->notes[run.slot].ended = true;
     narrate_end(supervisor, run, end);
     admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)

@@ -20,6 +20,7 @@ struct run_notes {
     long pid;
     bool scolded; /* one of its lines was wrong, and the log has said so */
     bool refused; /* a shield was, likewise */
+    bool ended;   /* and the log has not said how */
 };
 
 #define INSTANCE_NAME_MAX (CONTROL_NAME_MAX + 8) /* "web:12" */

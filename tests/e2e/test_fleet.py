@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
+from harness import (BINARY, aiorun, cases, check, children, equal, kill, launch, needs, pause, pid1,
                      state, stat, status_field, until)
 from terminal import Terminal
 from test_admin_fleet import ask, pids, verb, workers
@@ -149,6 +149,38 @@ def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
     run = fleet(worker("web", "say up pause") + f"[worker:lost]\n{lost}", "-qqqq")
     run.line("up")
     end(run)
+
+
+# ---- what the log says of it ----
+
+def test_log_tells_each_start_and_each_readiness():
+    """Unasked, a line each; who is ready as soon as he runs was just started."""
+    run = fleet("[worker:db]\nready = control\n"
+                "command = sh -c 'until test -e g; do sleep 0.02; done; echo ready >&9; exec sleep 99'\n"
+                + worker("web", "on USR1 [ exit 3 ] pause", "after = db", SLOW))
+    pid = int(run.log(r"^aiorun: started db \(pid (\d+)\)$").group(1))
+    equal(pids()["db"], pid, "the pid that the log names")
+    check("started web" not in run.err and "is ready" not in run.err, run.err)
+    Path("g").touch()
+    run.log("^aiorun: db is ready$")
+    check("started web" not in run.err[:run.err.index("db is ready")], run.err)
+    web = int(run.log(r"^aiorun: started web \(pid (\d+)\)$").group(1))
+    check("web is ready" not in run.err, run.err)
+    kill(web, "USR1")
+    run.log(r"^aiorun: web exited with status 3, and starts again in 0\.3 s$")
+    run.log(r"^aiorun: started web \(pid (\d+)\)$")
+    end(run)
+
+
+def test_log_of_a_quiet_fleet_and_of_a_launcher_tells_no_start():
+    quiet = fleet(worker("web", "say up pause"), "-q")
+    quiet.line("up")
+    end(quiet)
+    run = launch("say up pause", "-v")
+    run.line("up")
+    run.send("TERM")
+    run.end("TERM")
+    check("started" not in quiet.err + run.err, quiet.err + run.err)
 
 
 # ---- errors, and the exit status ----
