@@ -295,6 +295,8 @@ static bool is_down(const struct core_slot *slot)
 bool reload_is_due(const struct supervisor *supervisor)
 {
     const struct core *core = supervisor->core;
+    if (supervisor->unsettled)
+        return false;
     if (core->phase != PHASE_RUNNING || find_stuck(supervisor) != 0)
         return true;
     for (uint32_t slot = 1; slot < core->first_job; slot++)

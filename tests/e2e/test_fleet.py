@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
-                     needs, pause, pid1, stat, state, status_field, until, victim)
+                     launch, needs, pause, pid1, stat, state, status_field, until, victim)
 from speaker import join, pipe_of
 from terminal import Terminal
 from test_admin_fleet import ask, is_up, pids, verb, workers
@@ -130,6 +130,46 @@ def test_restart_delay_doubles_up_to_its_maximum():
     delays = [run.log(r"starts again in ([\d.]+) s").group(1) for _ in range(4)]
     equal(delays, ["0.1", "0.2", "0.4", "0.4"], "delays")
     end_between(run)
+
+
+def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
+    """Each attempt is over at once, and while it lasts the next one falls due."""
+    lost = "command = /nowhere/at/all\ninstances = 200\nrestart-delay = 0\n"
+    run = fleet(worker("web", "say up pause") + f"[worker:lost]\n{lost}", "-qqqq")
+    run.line("up")
+    end(run)
+
+
+# ---- what the log says of it ----
+
+def test_log_tells_each_start_and_each_readiness():
+    """Unasked, a line each; who is ready as soon as he runs was just started."""
+    run = fleet("[worker:db]\nready = control\n"
+                "command = sh -c 'until test -e g; do sleep 0.02; done; echo ready >&9; exec sleep 99'\n"
+                + worker("web", "on USR1 [ exit 3 ] pause", "after = db", SLOW))
+    pid = int(run.log(r"^aiorun: started db \(pid (\d+)\)$").group(1))
+    equal(pids()["db"], pid, "the pid that the log names")
+    check("started web" not in run.err and "is ready" not in run.err, run.err)
+    Path("g").touch()
+    run.log("^aiorun: db is ready$")
+    check("started web" not in run.err[:run.err.index("db is ready")], run.err)
+    web = int(run.log(r"^aiorun: started web \(pid (\d+)\)$").group(1))
+    check("web is ready" not in run.err, run.err)
+    kill(web, "USR1")
+    run.log(r"^aiorun: web exited with status 3, and starts again in 0\.3 s$")
+    run.log(r"^aiorun: started web \(pid (\d+)\)$")
+    end(run)
+
+
+def test_log_of_a_quiet_fleet_and_of_a_launcher_tells_no_start():
+    quiet = fleet(worker("web", "say up pause"), "-q")
+    quiet.line("up")
+    end(quiet)
+    run = launch("say up pause", "-v")
+    run.line("up")
+    run.send("TERM")
+    run.end("TERM")
+    check("started" not in quiet.err + run.err, quiet.err + run.err)
 
 
 # ---- errors, and the exit status ----
