@@ -122,6 +122,8 @@ static void note_worker_end(struct world *world, struct record *record, struct e
     msec next = NEVER;
     if (!world->entered && record->wanted)
         next = renewed ? world->now : plan_restart(world, record, success);
+    if (end.kind == ENDING_NOT_STARTED && !renewed)
+        next = msec_max(next, world->now + 1);
     if (next != NEVER) {
         record->restart_at = next;
         return;
