@@ -13,6 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
+#endif
+
 /* A run's own pipe has the index of its slot; private channels stand behind them.  A channel that
  * is closed has the descriptor -1. */
 
@@ -80,11 +84,23 @@ void channel_pass(struct passed *passed)
     channels.passed = passed;
 }
 
+/* The sender's pidfd, which the kernel adds where a socket of its own is told to (SO_PASSPIDFD,
+ * unix(7)). */
+static void close_pidfd(struct cmsghdr *part)
+{
+    int fd;
+    memcpy(&fd, CMSG_DATA(part), sizeof fd);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
  * could tell which ones were lost. */
 static void take_passed(struct msghdr *header, struct passed *passed)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_PIDFD)
+            close_pidfd(part);
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
             continue;
         channel_close_passed(passed);
