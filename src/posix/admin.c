@@ -232,7 +232,7 @@ static void greet(int fd)
         return;
     }
     client->used = client->start = client->end = 0;
-    client->passed.count = 0;
+    client->passed = (struct passed){0};
     ev_io_init(&client->io, on_client, fd, EV_READ);
     ev_init(&client->timer, on_timer);
     watch(client, CLIENT_SPEAKS);

@@ -10,17 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
+#endif
+
 /* A run's own pipe has the index of its slot; private channels stand behind them.  A channel that
  * is closed has the descriptor -1. */
 
-#define PRIVATE_MAX     128 /* private channels in all, */
-#define PRIVATE_PER_RUN 48  /* and of one run */
-#define READ_AT_A_TIME  4096
-#define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
+#define PRIVATE_MAX      128 /* private channels in all, */
+#define PRIVATE_PER_RUN  48  /* and of one run */
+#define DESCRIPTORS_KEPT 32  /* that nobody gets who sends us some; half of ours at most */
+#define READ_AT_A_TIME   4096
+#define DRAIN_MAX        64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
     ev_io io;
@@ -76,9 +82,40 @@ struct passed *channel_passed(void)
     return channels.passed;
 }
 
+const char *channel_passed_fault(uint32_t count, const char *fault)
+{
+    const struct passed *passed = channels.passed;
+    if (passed != NULL && passed->count == count)
+        return NULL;
+    return passed != NULL && passed->scarce ? "too few descriptors are left to take it" : fault;
+}
+
 void channel_pass(struct passed *passed)
 {
     channels.passed = passed;
+}
+
+/* The sender's pidfd, which the kernel adds where a socket of its own is told to (SO_PASSPIDFD,
+ * unix(7)). */
+static void close_pidfd(struct cmsghdr *part)
+{
+    int fd;
+    memcpy(&fd, CMSG_DATA(part), sizeof fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A start needs some, too. */
+static bool is_scarce(const struct passed *passed)
+{
+    struct rlimit limit;
+    bool scarce = false;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    rlim_t half = limit.rlim_cur / 2, kept = half < DESCRIPTORS_KEPT ? half : DESCRIPTORS_KEPT;
+    for (uint32_t i = 0; i < passed->count; i++)
+        scarce = scarce || (rlim_t)passed->fds[i] >= limit.rlim_cur - kept;
+    return scarce;
 }
 
 /* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
@@ -86,12 +123,17 @@ void channel_pass(struct passed *passed)
 static void take_passed(struct msghdr *header, struct passed *passed)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_PIDFD)
+            close_pidfd(part);
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
             continue;
         channel_close_passed(passed);
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
+        passed->scarce = is_scarce(passed);
     }
+    if (passed->scarce)
+        channel_close_passed(passed);
     if (header->msg_flags & MSG_CTRUNC)
         channel_close_passed(passed);
 }
@@ -308,14 +350,15 @@ static void attach(uint32_t index)
 {
     static const char welcome[] = "ok 1\n";
     struct run_id run = channels.list[index].run;
-    if (index >= channels.own || channels.passed->count != 1) {
-        supervisor_bad_line(channels.supervisor, run, channel_name(index),
-                            index >= channels.own ? "a private channel cannot attach another"
-                                                  : "attach needs one descriptor");
+    const char *fault = channel_passed_fault(1, "attach needs one descriptor");
+    if (index >= channels.own)
+        fault = "a private channel cannot attach another";
+    if (fault != NULL) {
+        supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
         return;
     }
     int fd = channels.passed->fds[0];
-    const char *fault = judge_channel(fd, run);
+    fault = judge_channel(fd, run);
     uint32_t place = channels.own;
     while (place < channels.count && channels.list[place].open)
         place++;

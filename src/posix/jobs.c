@@ -125,8 +125,9 @@ static bool may_speak_for(struct run_id run, pid_t pid)
 const char *platform_judge_job(struct run_id run)
 {
     const struct passed *passed = channel_passed();
-    if (passed == NULL || passed->count != 1)
-        return "it needs one descriptor, a pidfd";
+    const char *fault = channel_passed_fault(1, "it needs one descriptor, a pidfd");
+    if (fault != NULL)
+        return fault;
     pid_t pid = process_of(passed->fds[0]);
     if (pid <= 0 || !procfs_read(pid, &jobs.judged) || process_of(passed->fds[0]) != pid)
         return "the descriptor is no pidfd, or its process is gone";
@@ -263,10 +264,12 @@ static const char *load(int fd)
 
 const char *platform_judge_submission(void)
 {
-    const struct passed *passed = channel_passed();
-    if (passed == NULL || passed->count != PASSED_MAX)
-        return "it needs four descriptors: the request and three for standard input and output";
-    const char *fault = load(passed->fds[REQUEST]);
+    const char *fault = channel_passed_fault(
+        PASSED_MAX,
+        "it needs four descriptors: the request and three for standard input and output");
+    if (fault != NULL)
+        return fault;
+    fault = load(channel_passed()->fds[REQUEST]);
     release_memory();
     return fault;
 }

@@ -383,6 +383,7 @@ void runs_reload(const struct reload *reload);
 /* Descriptors that came with a line.  Whoever takes them sets `count` to 0. */
 struct passed {
     uint32_t count;
+    bool scarce; /* they were too many for us, and are closed */
     int fds[PASSED_MAX];
 };
 
@@ -410,6 +411,9 @@ struct channel_id channel_name(uint32_t index);
 
 /* What came with the line that is being reported; NULL when none is. */
 struct passed *channel_passed(void);
+
+/* NULL when `count` descriptors came with it; else `fault`, or the better reason. */
+const char *channel_passed_fault(uint32_t count, const char *fault);
 
 /* For lines that come another way: these came with the one that is being reported now (NULL: none
  * is).  What nobody took is the caller's to close. */

@@ -309,7 +309,9 @@ class Chaos:
         self.guests.append(self.spawn(*self.chance.choice(
             [["wait-idle"], ["events"], ["status", "--watch"], ["submit", "--wait", "sleep", "9"]])))
         if len(self.guests) > 6:
-            self.guests.pop(0).kill()
+            guest = self.guests.pop(0)
+            guest.kill()
+            guest.wait()
         self.guests = [run for run in self.guests if run.poll() is None]
 
     def do_garbage(self):

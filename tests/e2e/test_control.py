@@ -6,7 +6,7 @@ import struct
 import time
 from pathlib import Path
 
-from harness import (BINARY, CONTROL_VARIABLES, VICTIM, aiorun, cases, check, children, deadline, equal, kill, launch,
+from harness import (BINARY, CONTROL_VARIABLES, VICTIM, Skip, aiorun, cases, check, children, deadline, equal, kill, launch,
                      pause, shell, stat, status_field, until, victim)
 from speaker import Speaker, descriptors, environment_of, pipe_of, request
 from terminal import Shell
@@ -714,6 +714,29 @@ def test_unwanted_descriptors_are_closed(kind):
     channel.close()
     for fd in fds:
         os.close(fd)
+    steady(run, before)
+    run.send("TERM")
+    run.end(3)
+
+
+SO_PASSPIDFD = 76  # unix(7)
+
+
+def test_descriptors_that_the_kernel_adds_are_closed():
+    """Of a channel both ends are the worker's: so is what its messages bring along."""
+    run, pipe = begin()
+    ours, theirs = socket.socketpair()
+    try:
+        theirs.setsockopt(socket.SOL_SOCKET, SO_PASSPIDFD, 1)
+    except OSError:
+        raise Skip("needs SO_PASSPIDFD") from None
+    pipe.say("attach", fds=[theirs.fileno()])
+    theirs.close()
+    channel = Speaker(ours)
+    equal(channel.line(), "ok 1", "the welcome")
+    before = len(descriptors(run.pid))
+    for n in range(20):
+        equal(channel.ask(f"status {n}"), "ok", "the answer")
     steady(run, before)
     run.send("TERM")
     run.end(3)

@@ -4,12 +4,14 @@ The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Of calls th
 hundred, since they look at every process of a busy machine, the later ones are sampled.  Calls of
 the dynamic linker, before the program's own first instruction, are left out.
 """
+import fcntl
 import itertools
 import json
 import re
 import shlex
 import socket
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -215,3 +217,29 @@ def test_a_failing_call_in_a_fleet(call, error):
         if not run.ended():
             run.send("TERM")
     each_failure(call, error, [], come_and_go, (0,), options=("--config", "fleet.ini"))
+
+
+@needs("strace")
+@deadline(240)
+@cases(**{f"{call}-{error}": (call, error) for call, error in [
+    ("epoll_ctl", "ENOMEM"), ("pwritev2", "EINTR"), ("pwritev2", "EAGAIN"), ("read", "EINTR"),
+    ("read", "EAGAIN"), ("pipe2", "EMFILE")]})
+def test_a_failing_call_while_output_waits(call, error):
+    """Whoever reads ours is slow, and gets all of it."""
+    lines = 20000
+    Path("fleet.ini").write_text("[worker:web]\noutput = prefix\nrestart-delay = 10ms..10ms\n"
+                                 f"command = sh -c 'yes | head -n {lines}; exec sleep 1000'\n")
+
+    def read_late(run):
+        def full():
+            waiting = fcntl.ioctl(run.streams["out"].fd, termios.FIONREAD, bytes(4))
+            return run.ended() or int.from_bytes(waiting, "little") > 60000
+
+        def all_there():
+            run.pump(time.monotonic() + 0.01, run.pidfd)
+            return run.ended() or run.out.count("| y\n") >= lines
+        until(full, "it has to wait")
+        until(all_there, "all of it has come")
+        if not run.ended():
+            run.send("TERM")
+    each_failure(call, error, [], read_late, (0,), options=("--config", "fleet.ini"))

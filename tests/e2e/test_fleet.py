@@ -3,12 +3,13 @@ they are given, and the exit status of it all."""
 import json
 import os
 import re
+import resource
 import signal
 from pathlib import Path
 
 from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
                      launch, needs, pause, pid1, stat, state, status_field, until, victim)
-from speaker import join, pipe_of
+from speaker import join, pipe_of, submit
 from terminal import Terminal
 from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
@@ -566,6 +567,22 @@ def test_channel_of_an_ended_job_has_not_the_rights_of_the_next():
     check(pipe_of(run, second).attach().ask("shutdown 7") == "ok", "a job of who may")
     kill(second)
     run.end(7)
+
+
+def test_jobs_that_wait_leave_descriptors_for_runs():
+    run = fleet("[aiorun]\ntimeout = 1s\nexecutor-workers = 1\n" + worker("web", "say up pause")
+                + worker("other", "on USR1 [ exit 1 ] say up pause", QUICK),
+                before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+    all_up(run, 2)
+    channel = pipe_of(run, pids()["web"]).attach()
+    answers = [submit(channel, ["sleep", "1000"]) for _ in range(40)]
+    check(answers[0] == "ok" and answers[-1].startswith("error "), f"the answers: {answers}")
+    check("descriptors are left" in answers[-1], answers[-1])
+    os.kill(pids()["other"], signal.SIGUSR1)
+    run.line("up")
+    run.send("TERM")
+    run.wait()
+    check("Too many open files" not in run.err, run.err)
 
 
 def test_what_a_job_has_left_is_not_the_next_ones():
