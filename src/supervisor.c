@@ -325,6 +325,8 @@ void supervisor_settle(struct supervisor *supervisor)
     bool due = supervisor->reload != NULL && reload_is_due(supervisor);
     platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
     admin_look(supervisor);
+    if (supervisor->place.has_outer)
+        control_shield_outer(supervisor);
 }
 
 static void step(struct supervisor *supervisor, const struct core_event *event)

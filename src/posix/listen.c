@@ -193,7 +193,7 @@ static bool keep_listener(struct listener *listener)
     for (size_t i = 0; i < listening.count; i++) {
         struct listener *old = &listening.list[i];
         const struct plan_listen *address = listener->address;
-        if (old->kept || !is_same(old->address, address))
+        if (old->kept || old->fd < 0 || !is_same(old->address, address))
             continue;
         *listener = *old;
         listener->address = address;

@@ -388,6 +388,7 @@ struct passed {
 
 /* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
 void channel_open_outer(void);
+bool channel_has_outer(void);
 
 /* Allocates the table, and listens to an aiorun around us; false without memory. */
 bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
