@@ -169,6 +169,45 @@ void narrate_signal(const struct platform_signal *arrived)
              arrived->from_kernel ? " from the kernel" : "");
 }
 
+/* Who looks at the log of a fleet wants to see it come up.  A launcher's user has started the
+ * command himself. */
+static enum log_level progress_level(const struct supervisor *supervisor, uint32_t slot)
+{
+    bool is_worker = narrate_kind(supervisor, slot) == CORE_WORKER;
+    return is_worker && !supervisor_is_launcher(supervisor) ? LEVEL_INFO : LEVEL_DEBUG;
+}
+
+void narrate_start(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name = narrate_name(supervisor, slot);
+    long pid = supervisor->notes[slot].pid;
+    log_about(progress_level(supervisor, slot), name, pid, "started %s%s (pid %ld)",
+              narrate_role(supervisor, slot), name, pid);
+}
+
+/* Who is ready as soon as it runs was just started. */
+void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name = narrate_name(supervisor, slot);
+    bool told = supervisor->workers[supervisor->core->slots[slot].owner].ready_told;
+    log_about(told ? progress_level(supervisor, slot) : LEVEL_DEBUG, name,
+              supervisor->notes[slot].pid, "%s is ready", name);
+}
+
+void narrate_retry(const struct supervisor *supervisor, const struct core_action *action)
+{
+    const char *name = narrate_name(supervisor, action->run.slot);
+    const struct run_notes *notes = &supervisor->notes[action->run.slot];
+    char span[32], text[64];
+    narrate_span(action->until - supervisor->core->now, span, sizeof span);
+    if (notes->ended)
+        log_about(LEVEL_INFO, name, notes->pid, "%s %s, and starts again in %s s", name,
+                  narrate_ending(supervisor->core->slots[action->run.slot].end, text, sizeof text),
+                  span);
+    else
+        log_about(LEVEL_INFO, name, notes->pid, "%s starts again in %s s", name, span);
+}
+
 /* What stands around a worker and fails says so: nobody else tells. */
 static enum log_level end_level(const struct supervisor *supervisor, uint32_t slot,
                                 struct ending end)

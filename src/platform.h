@@ -47,6 +47,10 @@ void platform_free(void *memory);
  * Windows: a completion port, and the job object that everything lives in. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
 
+/* Would who reads this file have to wait for somebody to write it (a FIFO)?  One that is not there
+ * is no such file.  Windows: never. */
+bool platform_must_wait(const char *path);
+
 /* A new plan, in two steps.  platform_prepare_reload() does for it what platform_prepare() has done
  * for the one in force, which it leaves alone; sockets with the same address are shared.  False
  * with faults added, and nothing has changed.  Else platform_reload() puts it in force, or

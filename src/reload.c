@@ -184,7 +184,11 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
 /* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
 static bool read_plan(struct supervisor *supervisor, struct reload *reload, struct faults *faults)
 {
-    supervisor->load(reload->plan, faults);
+    const char *path = supervisor->plan->config;
+    if (platform_must_wait(path))
+        fault_add(faults, path, "it is a pipe, which can be read once only");
+    else
+        supervisor->load(reload->plan, faults);
     if (faults->count == 0) {
         keep_fixed(supervisor->plan, reload);
         platform_prepare_reload(reload->plan, faults);
@@ -291,6 +295,8 @@ static bool is_down(const struct core_slot *slot)
 bool reload_is_due(const struct supervisor *supervisor)
 {
     const struct core *core = supervisor->core;
+    if (supervisor->unsettled)
+        return false;
     if (core->phase != PHASE_RUNNING || find_stuck(supervisor) != 0)
         return true;
     for (uint32_t slot = 1; slot < core->first_job; slot++)

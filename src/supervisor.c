@@ -166,9 +166,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid,
-                  "started %s%s (pid %ld)", narrate_role(supervisor, slot),
-                  narrate_name(supervisor, slot), started.pid);
+        narrate_start(supervisor, slot);
     } else {
         log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
         event.kind = EVENT_NOT_STARTED;
@@ -220,7 +218,6 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     uint32_t slot = action->run.slot;
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
-    char span[32];
     if (supervisor->report != NULL)
         timeline_action(supervisor, action);
     switch (action->kind) {
@@ -264,8 +261,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         drop(supervisor, action);
         break;
     case ACTION_RETRY:
-        narrate_span(action->until - supervisor->core->now, span, sizeof span);
-        log_about(LEVEL_INFO, name, pid, "%s starts again in %s s", name, span);
+        narrate_retry(supervisor, action);
+        supervisor->notes[slot].ended = false;
         admin_tell(supervisor, FACT_PLANNED, slot, action->until - supervisor->core->now, NULL);
         break;
     case ACTION_ERROR:
@@ -273,7 +270,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
         break;
     case ACTION_READY:
-        log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        narrate_ready(supervisor, slot);
         admin_tell(supervisor, FACT_READY, slot, 0, NULL);
         break;
     case ACTION_ALL_READY:
@@ -309,21 +306,31 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     }
 }
 
+/* Starts take long, and more may fall due meanwhile: where a fleet cannot be started at all, there
+ * is no end to it.  So signals are looked at between so many. */
+#define STARTS_AT_A_TIME 64
+
 /* Facts that come up on the way are recorded, and dealt with by the loop that is running. */
 void supervisor_settle(struct supervisor *supervisor)
 {
     struct core_action action;
+    uint32_t starts = 0;
     if (supervisor->performing)
         return;
     supervisor->performing = true;
     do {
-        while (core_next(supervisor->core, &action))
+        while (starts < STARTS_AT_A_TIME && core_next(supervisor->core, &action)) {
+            starts += action.kind == ACTION_START;
             perform(supervisor, &action);
-    } while (supervisor->reload != NULL && reload_holds_down(supervisor));
+        }
+    } while (supervisor->reload != NULL && reload_holds_down(supervisor) &&
+             starts < STARTS_AT_A_TIME);
     platform_flush();
     supervisor->performing = false;
+    supervisor->unsettled = starts == STARTS_AT_A_TIME;
     bool due = supervisor->reload != NULL && reload_is_due(supervisor);
-    platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
+    platform_arm(supervisor->unsettled || due ? supervisor->core->now
+                                              : core_deadline(supervisor->core));
     admin_look(supervisor);
     if (supervisor->place.has_outer)
         control_shield_outer(supervisor);
@@ -502,6 +509,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
     event.requested = was_requested(supervisor, run, end);
+    supervisor->notes[run.slot].ended = true;
     narrate_end(supervisor, run, end);
     admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)

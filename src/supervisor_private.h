@@ -20,6 +20,7 @@ struct run_notes {
     long pid;
     bool scolded; /* one of its lines was wrong, and the log has said so */
     bool refused; /* a shield was, likewise */
+    bool ended;   /* and the log has not said how */
 };
 
 #define INSTANCE_NAME_MAX (CONTROL_NAME_MAX + 8) /* "web:12" */
@@ -54,12 +55,13 @@ struct supervisor {
     uint32_t followers;    /* of the history, on it */
     bool drained;          /* no new job is taken */
     bool performing;
-    bool spoken;            /* the command has used its control pipe: it knows whom it runs under */
-    bool told_ready;        /* whoever is above us */
-    bool reloading;         /* so the command has told by sd_notify(3) */
-    bool outer_asked;       /* an aiorun around us has: its signal follows */
-    msec outer_shielded;    /* until when it knows of a shield of ours; 0: it knows of none */
-    uint32_t error_slot;    /* whose `error TEXT` is being dealt with; 0: nobody's, */
+    bool unsettled;      /* there may be more to do: supervisor_time() comes at once, and goes on */
+    bool spoken;         /* the command has used its control pipe: it knows whom it runs under */
+    bool told_ready;     /* whoever is above us */
+    bool reloading;      /* so the command has told by sd_notify(3) */
+    bool outer_asked;    /* an aiorun around us has: its signal follows */
+    msec outer_shielded; /* until when it knows of a shield of ours; 0: it knows of none */
+    uint32_t error_slot; /* whose `error TEXT` is being dealt with; 0: nobody's, */
     const char *error_text; /* and what it says */
     msec extended_until;    /* as whoever is above us was told last */
     struct ending end;

@@ -120,7 +120,8 @@ static void record_hook_end(struct core *core, struct core_slot *slot, struct en
 }
 
 /* Will the instance start again?  When it was stopped or renewed and is wanted by now, at once. */
-static bool record_restart(struct core *core, struct core_slot *slot, bool success)
+static bool record_restart(struct core *core, struct core_slot *slot, struct ending end,
+                           bool success)
 {
     const struct core_worker *worker = core_worker_of(core, slot);
     if (core_is_shutdown(core) || !slot->wanted)
@@ -133,7 +134,8 @@ static bool record_restart(struct core *core, struct core_slot *slot, bool succe
     msec start_at = policy_next_start(&worker->backoff, &slot->history, core->now, uptime);
     if (start_at == NEVER)
         return false;
-    slot->start_at = start_at;
+    /* What cannot be started has taken no time: without a delay it would be tried for ever now. */
+    slot->start_at = end.kind == ENDING_NOT_STARTED ? msec_max(start_at, core->now + 1) : start_at;
     slot->retry_untold = true;
     return true;
 }
@@ -158,7 +160,7 @@ void core_record_instance_end(struct core *core, struct core_slot *slot, struct 
     bool success = policy_is_success(set, end, requested) && !failed;
     bool unasked = !slot->requested && slot->wanted;
     slot->end = end;
-    if (record_restart(core, slot, success))
+    if (record_restart(core, slot, end, success))
         return;
     core_member(core, slot)->rest = (uint8_t)rest_after(core, slot, success, unasked || failed);
     core_set_done(core, slot, success && unasked && !core_is_shutdown(core));

@@ -55,11 +55,19 @@ static struct {
 
 /* ---- descriptors that came along ---- */
 
+/* A socket that lingers would keep us waiting for whoever is at its other end (socket(7)). */
+void channel_close_theirs(int fd)
+{
+    const struct linger none = {0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(fd);
+}
+
 void channel_close_passed(struct passed *passed)
 {
     for (uint32_t i = 0; i < passed->count; i++)
         if (passed->fds[i] >= 0)
-            close(passed->fds[i]);
+            channel_close_theirs(passed->fds[i]);
     passed->count = 0;
 }
 

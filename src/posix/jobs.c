@@ -23,7 +23,7 @@ enum { REQUEST, STDIN, STDOUT, STDERR }; /* a submission's descriptors */
 struct job {
     ev_io io; /* joined: on the pidfd */
     bool joined, kept;
-    uint32_t speaker; /* joined: the slot whose pipe it has */
+    uint32_t speaker; /* joined: the slot whose pipe it has; NO_SLOT: that is over */
     int fds[PASSED_MAX];
 };
 
@@ -171,6 +171,14 @@ void jobs_gone(pid_t pid)
         end_elsewhere(slot);
 }
 
+/* There is a new job in this slot: who was joined by the one before it is nobody else's. */
+static void forget_speaker(uint32_t slot)
+{
+    for (uint32_t other = 0; jobs.joined > 0 && other < runs_count(); other++)
+        if (jobs.list[other].joined && jobs.list[other].speaker == slot)
+            jobs.list[other].speaker = NO_SLOT;
+}
+
 void platform_join(struct run_id id)
 {
     struct passed *passed = channel_passed();
@@ -186,6 +194,7 @@ void platform_join(struct run_id id)
     run->has_tree = process->session == process->pid; /* else its session is its caller's */
     run->joined = true;
     runs_insert(id.slot, process->pid);
+    forget_speaker(id.slot);
     job->joined = true;
     job->speaker = jobs.speaker;
     job->fds[0] = passed->fds[0];
@@ -269,6 +278,7 @@ void platform_keep(struct run_id id)
     memcpy(job->fds, passed->fds, sizeof job->fds);
     passed->count = 0;
     job->kept = true;
+    forget_speaker(id.slot);
 }
 
 void platform_drop(struct run_id id)
@@ -277,7 +287,7 @@ void platform_drop(struct run_id id)
     if (!job->kept)
         return;
     for (int i = 0; i < PASSED_MAX; i++)
-        close(job->fds[i]);
+        channel_close_theirs(job->fds[i]);
     job->kept = false;
 }
 

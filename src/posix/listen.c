@@ -121,6 +121,8 @@ static struct reason clear_path(const struct sockaddr_un *address)
     if (!S_ISSOCK(status.st_mode))
         return (struct reason){"listen at", "there is a file of that name, and it is no socket", 0};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return failed("open a socket for");
     int result = connect(fd, (const struct sockaddr *)address, sizeof *address);
     int error = errno;
     close(fd);

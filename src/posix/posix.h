@@ -417,6 +417,9 @@ struct passed *channel_passed(void);
 void channel_pass(struct passed *passed);
 void channel_close_passed(struct passed *passed);
 
+/* close(2) of a descriptor that somebody has sent, whatever it is: without waiting. */
+void channel_close_theirs(int fd);
+
 bool channel_prepare(uint32_t slots);
 void channel_drop(void);
 void channel_reload(const struct reload *reload);

@@ -25,6 +25,7 @@ struct ready {
     ev_io pipe, socket;
     ev_timer timer;
     bool has_pipe, has_socket, has_timer;
+    bool scolded; /* somebody whose socket it is not has spoken, and the log has said so */
 };
 
 static struct {
@@ -262,7 +263,7 @@ static uid_t look_at(struct msghdr *header)
             for (size_t i = 0; i < count; i++) {
                 int fd;
                 memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-                close(fd);
+                channel_close_theirs(fd);
             }
         }
     }
@@ -290,13 +291,16 @@ static bool read_socket(struct ready *state)
         return false;
     uid_t sender = look_at(&header);
     bool trusted = sender == 0 || sender == geteuid() || sender == command_user(run);
-    if (!trusted)
-        log_line(LEVEL_WARNING, "a notification from user %ld is not its to send", (long)sender);
-    else if ((header.msg_flags & MSG_TRUNC) ||
-             !notify_parse(bytes, (size_t)count, &message, &fault))
+    if (!trusted) {
+        log_line(state->scolded ? LEVEL_DEBUG : LEVEL_WARNING,
+                 "a notification from user %ld is not its to send", (long)sender);
+        state->scolded = true;
+    } else if ((header.msg_flags & MSG_TRUNC) ||
+               !notify_parse(bytes, (size_t)count, &message, &fault)) {
         log_line(LEVEL_DEBUG, "a notification cannot be read");
-    else
+    } else {
         supervisor_notified(ready.supervisor, run, &message);
+    }
     return true;
 }
 
@@ -349,6 +353,7 @@ static void move_state(struct ready *from, struct ready *to)
     to->has_pipe = from->has_pipe;
     to->has_socket = from->has_socket;
     to->has_timer = from->has_timer;
+    to->scolded = from->scolded;
     if (from->has_pipe)
         move_io(&from->pipe, &to->pipe);
     if (from->has_socket)
@@ -416,6 +421,7 @@ static bool open_socket(struct ready *state, struct command *command)
     ev_io_init(&state->socket, on_socket, fd, EV_READ);
     loop_watch(ready.loop, &state->socket);
     state->has_socket = true;
+    state->scolded = false;
     command_add(command, "NOTIFY_SOCKET=@%.*s",
                 (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
     return true;

@@ -29,6 +29,17 @@ def two():
     return run
 
 
+def is_up(run):
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
+
+
 def verb(*words):
     return Run([BINARY, *words])
 

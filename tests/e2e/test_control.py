@@ -2,6 +2,7 @@
 import os
 import re
 import socket
+import struct
 import time
 from pathlib import Path
 
@@ -714,6 +715,32 @@ def test_unwanted_descriptors_are_closed(kind):
     for fd in fds:
         os.close(fd)
     steady(run, before)
+    run.send("TERM")
+    run.end(3)
+
+
+def lingering():
+    """A connection whose last close(2) waits until its other end, the second, has read all of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ours = socket.create_connection(listener.getsockname())
+    theirs, _ = listener.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(bytes(65536))
+    except BlockingIOError:
+        return ours, theirs
+
+
+def test_unwanted_descriptor_that_lingers_keeps_nobody_waiting():
+    run, pipe = begin()
+    channel = pipe.attach()
+    ours, theirs = lingering()
+    with ours:
+        pipe.say("status x", fds=[ours.fileno()])
+    equal(channel.ask("status y"), "ok", "the answer to somebody else")
+    theirs.close()
     run.send("TERM")
     run.end(3)
 

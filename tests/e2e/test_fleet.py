@@ -6,9 +6,9 @@ import re
 import signal
 from pathlib import Path
 
-from harness import (BINARY, VICTIM, cases, check, children, command_line, equal, kill,
-                     needs, pause, pid1, state, stat, status_field, until)
-from speaker import pipe_of
+from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
+                     launch, needs, pause, pid1, stat, state, status_field, until, victim)
+from speaker import join, pipe_of
 from terminal import Terminal
 from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
@@ -132,6 +132,46 @@ def test_restart_delay_doubles_up_to_its_maximum():
     end_between(run)
 
 
+def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
+    """Each attempt is over at once, and while it lasts the next one falls due."""
+    lost = "command = /nowhere/at/all\ninstances = 200\nrestart-delay = 0\n"
+    run = fleet(worker("web", "say up pause") + f"[worker:lost]\n{lost}", "-qqqq")
+    run.line("up")
+    end(run)
+
+
+# ---- what the log says of it ----
+
+def test_log_tells_each_start_and_each_readiness():
+    """Unasked, a line each; who is ready as soon as he runs was just started."""
+    run = fleet("[worker:db]\nready = control\n"
+                "command = sh -c 'until test -e g; do sleep 0.02; done; echo ready >&9; exec sleep 99'\n"
+                + worker("web", "on USR1 [ exit 3 ] pause", "after = db", SLOW))
+    pid = int(run.log(r"^aiorun: started db \(pid (\d+)\)$").group(1))
+    equal(pids()["db"], pid, "the pid that the log names")
+    check("started web" not in run.err and "is ready" not in run.err, run.err)
+    Path("g").touch()
+    run.log("^aiorun: db is ready$")
+    check("started web" not in run.err[:run.err.index("db is ready")], run.err)
+    web = int(run.log(r"^aiorun: started web \(pid (\d+)\)$").group(1))
+    check("web is ready" not in run.err, run.err)
+    kill(web, "USR1")
+    run.log(r"^aiorun: web exited with status 3, and starts again in 0\.3 s$")
+    run.log(r"^aiorun: started web \(pid (\d+)\)$")
+    end(run)
+
+
+def test_log_of_a_quiet_fleet_and_of_a_launcher_tells_no_start():
+    quiet = fleet(worker("web", "say up pause"), "-q")
+    quiet.line("up")
+    end(quiet)
+    run = launch("say up pause", "-v")
+    run.line("up")
+    run.send("TERM")
+    run.end("TERM")
+    check("started" not in quiet.err + run.err, quiet.err + run.err)
+
+
 # ---- errors, and the exit status ----
 
 def test_unhandled_error_ends_everything_with_the_status_of_the_first():
@@ -211,7 +251,7 @@ def test_needs_is_left_alone_by_a_restart():
 
 
 def test_needs_is_stopped_when_what_it_needs_is_given_up():
-    run = fleet(worker("db", "say db on USR1 [ exit 7 ] pause", "restart = never")
+    run = fleet(worker("db", "on USR1 [ exit 7 ] say db pause", "restart = never")
                 + worker("web", "say web pause", "needs = db")
                 + worker("job", "say job pause", "after = db"))
     run.lines("db", "web", "job")
@@ -325,7 +365,7 @@ def test_start_order_goes_by_readiness_not_by_the_file():
 
 def test_missed_ready_timeout_is_a_failure():
     run = fleet(ENDS + worker("web", "on TERM [ say asked exit 0 ] say up pause",
-                              "ready = control", "ready-timeout = 100ms", "restart-limit = 1/1m",
+                              "ready = control", "ready-timeout = 500ms", "restart-limit = 1/1m",
                               QUICK))
     for word in "up", "asked", "up", "asked":
         run.line(word)
@@ -353,10 +393,10 @@ time.sleep(1000)
 def test_watchdog(how):
     Path("alive.py").write_text(ALIVE)
     run = fleet(f"[worker:web]\ncommand = python3 {Path('alive.py').absolute()} {how}\n"
-                f"watchdog = 500ms\n{QUICK}\n")
-    equal(run.line("up (.*)").group(1), "500000", "WATCHDOG_USEC")
+                f"watchdog = 2s\n{QUICK}\n")
+    equal(run.line("up (.*)").group(1), "2000000", "WATCHDOG_USEC")
     first = pids()["web"]
-    pause(1)
+    pause(2.5)
     equal(pids()["web"], first, "who says that it is alive")
     Path("sleep").touch()
     run.log("web has missed its watchdog")
@@ -401,7 +441,7 @@ def test_health_that_comes_back_in_time_is_no_failure():
 
 
 def test_health_that_hangs_is_a_failure():
-    run = fleet(health("every 50ms timeout 100ms retries 1"))
+    run = fleet(health("every 50ms timeout 500ms retries 1"))
     run.line("up")
     Path("hang").touch()
     run.log("web has failed its health checks")
@@ -528,6 +568,29 @@ def test_channel_of_an_ended_job_has_not_the_rights_of_the_next():
     run.end(7)
 
 
+def test_what_a_job_has_left_is_not_the_next_ones():
+    run = fleet("[worker:one]\ncommand = sleep 1000\n[worker:two]\ncommand = sleep 1001\n")
+    is_up(run)
+    until(lambda: set(states().values()) == {"ready"}, "both are up")
+
+    def begin_job(worker, script):
+        before = children(run.pid)
+        ask("submit", "--as", worker, "--", *victim(script))
+        return until(lambda: set(children(run.pid)) - set(before), "the job runs").pop()
+    first = begin_job("one", "spawn [ setsid spawn [ pause ] pause ] pause")
+    shielded = until(lambda: children(first), "it has a child")[0]
+    theirs = until(lambda: children(shielded), "and a grandchild")[0]
+    equal(join(pipe_of(run, first).attach(), shielded), "ok", "job")
+    kill(first)
+    until(lambda: first not in children(run.pid), "it is over")
+    second = begin_job("two", "pause")  # takes the place of the first
+    answer = join(pipe_of(run, second).attach(), theirs)
+    check(answer.startswith("error "), f"it is accepted: {answer}")
+    for pid in second, theirs, shielded:
+        kill(pid)
+    end(run)
+
+
 # ---- how it ends ----
 
 def test_stop_goes_in_waves_and_whoever_is_asked_late_still_gets_time():
@@ -649,7 +712,7 @@ def test_control_pipe_stands_at_the_descriptor_that_is_chosen():
 def test_fleet_as_pid_1():
     Path("fleet.ini").write_text(
         worker("db", "orphan 3 [ setsid exit 0 ] orphan 1 [ setsid pause ] say db pause")
-        + worker("web", "say web on USR1 [ exit 3 ] pause", "needs = db", QUICK))
+        + worker("web", "on USR1 [ exit 3 ] say web pause", "needs = db", QUICK))
     run = pid1("--config", "fleet.ini")
     run.lines("db", "web")
     supervisor = run.subject

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from harness import (BINARY, MODE, PATIENCE, VICTIM, Run, aiorun, alive, cases, check, children,
-                     deadline, equal, fill_pipe, free_port, kill, pause, status_field, until, victim)
+                     deadline, equal, fill_pipe, free_port, kill, pause, status_field, until,
+                     victim)
 from speaker import Speaker, pipe_of, take_descriptor
 from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_cgroup import grouped
@@ -158,6 +159,7 @@ def test_by_signal():
 def test_the_last_word_counts():
     """A signal that comes while a reload waits: the file is read once more."""
     run = begin(worker("slow", "on TERM [ say asked sleep 1s exit 0 ] say ready pause"))
+    run.line("ready")
     write(worker("slow"))
     run.send("HUP")
     run.line("asked")
@@ -273,6 +275,31 @@ def test_no_file_changes_nothing():
     refused = ask("reload", status=1)
     check("cannot be opened" in refused.err, refused.err)
     equal(pids(), before, "who runs")
+    end(run)
+
+
+def test_a_pipe_is_not_read_anew():
+    """A shell's <(...), which has no writer any more."""
+    os.mkfifo("fleet.ini")
+    run = aiorun("--config", "fleet.ini")
+    Path("fleet.ini").write_text(worker("a"))
+    is_up(run)
+    until(lambda: state("a") == "ready", "it is ready")
+    before = pids()
+    refused = ask("reload", status=1)
+    check("fleet.ini: it is a pipe" in refused.err, refused.err)
+    equal(pids(), before, "who runs")
+    end(run)
+
+
+def test_a_pipe_of_variables_is_not_read_anew():
+    Path("variables").write_text("A=1\n")
+    sections = worker("a", QUIET, "env-file = variables"), worker("b")
+    run = begin(*sections)
+    os.unlink("variables")
+    os.mkfifo("variables")
+    refused = change(*sections, status=1)
+    check("'variables' is a pipe" in refused.err, refused.err)
     end(run)
 
 
@@ -493,6 +520,7 @@ def test_a_roll_of_who_goes_ends():
 
 def test_a_start_cannot_hold_a_reload_up():
     run = begin(worker("a"), worker("web", "on TERM [ say asked sleep 500ms exit 0 ] say up pause"))
+    run.line("up")
     write(worker("a"))
     reload = verb("reload")
     run.line("asked")
@@ -505,6 +533,7 @@ def test_a_start_cannot_hold_a_reload_up():
 
 def test_a_shutdown_ends_a_reload():
     run = begin(worker("a"), worker("web", "on TERM [ say asked sleep 1s exit 0 ] say up pause"))
+    run.line("up")
     write(worker("a"), worker("new"))
     reload = verb("reload")
     run.line("asked")

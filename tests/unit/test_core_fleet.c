@@ -221,6 +221,30 @@ static void who_is_down_for_good_is_so_for_a_reason(void **state)
     assert_int_equal(rest_of(2), REST_STOPPED);
 }
 
+static void what_cannot_start_is_tried_again_later(void **state)
+{
+    struct core_action action;
+    (void)state;
+    workers[0].backoff = (struct policy_backoff){0};
+    config.worker_count = 1;
+    core = core_init(calloc(1, core_size(&config)), &config, now);
+    core_step(core, now, &(struct core_event){.kind = EVENT_BEGIN});
+    for (int i = 0; i < 3; i++, now++) {
+        int starts = 0;
+        core_step(core, now, &(struct core_event){.kind = EVENT_TIME});
+        while (core_next(core, &action)) {
+            assert_int_equal(starts += action.kind == ACTION_START, 1);
+            if (action.kind != ACTION_START)
+                continue;
+            core_step(core, now,
+                      &(struct core_event){.kind = EVENT_NOT_STARTED,
+                                           .run = action.run,
+                                           .end = {ENDING_NOT_STARTED, 127}});
+        }
+        assert_int_equal(core_deadline(core), now + 1);
+    }
+}
+
 static void what_is_needed_stops_last_and_comes_back_first(void **state)
 {
     (void)state;
@@ -469,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_down_for_good_is_so_for_a_reason, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_start_is_waited_for_as_long_as_it_is_tried_again,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_start_is_tried_again_later, begin, end),
         cmocka_unit_test_setup_teardown(what_is_needed_stops_last_and_comes_back_first, begin, end),
         cmocka_unit_test_setup_teardown(a_migration_that_has_ended_well_is_no_stop, begin, end),
         cmocka_unit_test_setup_teardown(a_long_chain_stops_from_its_end, begin, end),
