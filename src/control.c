@@ -88,6 +88,48 @@ void control_phase(struct supervisor *supervisor, enum core_phase phase)
     tell_extension(supervisor);
 }
 
+/* Until when this one is not to be stopped; NEVER: nobody has said. */
+static msec busy_until(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct core_slot *slot = &supervisor->core->slots[index];
+    if (slot->kind != CORE_JOB)
+        return core_shielded_until(supervisor->core, index);
+    if (!core_present(supervisor->core, index) && !admin_is_queued(supervisor, index))
+        return 0;
+    return slot->joined && slot->spared_until != SHIELD_UNDATED ? slot->spared_until : NEVER;
+}
+
+/* One shield stands for all of ours, and for jobs; it only ever gets a later deadline.  Who holds
+ * it once more for that takes one hold back. */
+static size_t format_outer(const struct supervisor *supervisor, char *lines, msec until)
+{
+    struct control_message message = {.verb = CONTROL_SHIELD, .name = "aiorun"};
+    size_t length = 0;
+    if (until != 0) {
+        message.has_time = until != NEVER;
+        message.time = until - supervisor->core->now;
+        length = control_format(lines, &message);
+    }
+    message.verb = CONTROL_UNSHIELD;
+    if (supervisor->outer_shielded != 0)
+        length += control_format(lines + length, &message);
+    return length;
+}
+
+void control_shield_outer(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    char lines[2 * CONTROL_LINE_MAX];
+    msec until = 0;
+    for (uint32_t slot = 1; slot < core->slot_count && !core_is_idle(core); slot++)
+        until = msec_max(until, busy_until(supervisor, slot));
+    until = until > core->now ? until : 0;
+    bool later = until > supervisor->outer_shielded;
+    bool over = until == 0 && supervisor->outer_shielded != 0;
+    if ((later || over) && platform_tell_outer(lines, format_outer(supervisor, lines, until)))
+        supervisor->outer_shielded = until;
+}
+
 /* ---- readiness ---- */
 
 void supervisor_ready(struct supervisor *supervisor, struct run_id run)

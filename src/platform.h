@@ -79,6 +79,7 @@ struct platform_surroundings {
     long pid;             /* our own, for people */
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
+    bool has_outer;       /* an aiorun around us has given us its control pipe */
     bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
     uint32_t processors;  /* that we may run on */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
@@ -225,6 +226,9 @@ void platform_answer(struct channel_id channel, const char *line, size_t length)
 /* The same as platform_order(), for what need not be said twice: not while the run has something to
  * read that it has not read. */
 void platform_remind(struct run_id run, const char *line, size_t length);
+
+/* Says a line to the aiorun around us.  False when it has to be said again, later. */
+bool platform_tell_outer(const char *line, size_t length);
 
 /* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
  * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */

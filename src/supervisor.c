@@ -332,6 +332,8 @@ void supervisor_settle(struct supervisor *supervisor)
     platform_arm(supervisor->unsettled || due ? supervisor->core->now
                                               : core_deadline(supervisor->core));
     admin_look(supervisor);
+    if (supervisor->place.has_outer)
+        control_shield_outer(supervisor);
 }
 
 static void step(struct supervisor *supervisor, const struct core_event *event)

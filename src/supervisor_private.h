@@ -60,6 +60,7 @@ struct supervisor {
     bool told_ready;     /* whoever is above us */
     bool reloading;      /* so the command has told by sd_notify(3) */
     bool outer_asked;    /* an aiorun around us has: its signal follows */
+    msec outer_shielded; /* until when it knows of a shield of ours; 0: it knows of none */
     uint32_t error_slot; /* whose `error TEXT` is being dealt with; 0: nobody's, */
     const char *error_text; /* and what it says */
     msec extended_until;    /* as whoever is above us was told last */
@@ -121,6 +122,10 @@ void reload_switch(struct supervisor *supervisor);
 
 /* Everything that starts by itself is ready. */
 void control_all_ready(struct supervisor *supervisor);
+
+/* Somebody may hold a shield now, or nobody any more: tells the aiorun around us, which is there.
+ */
+void control_shield_outer(struct supervisor *supervisor);
 
 /* A run is asked to stop; a job ended, or was dropped. */
 void control_asked(struct supervisor *supervisor, const struct core_action *action);

@@ -202,6 +202,11 @@ void channel_open_outer(void)
     outer_fd = fd;
 }
 
+bool channel_has_outer(void)
+{
+    return outer_fd >= 0;
+}
+
 static void watch_outer(void)
 {
     if (outer_fd < 0)
@@ -329,6 +334,12 @@ void platform_answer(struct channel_id id, const char *line, size_t length)
     /* Whoever asks and never reads the answers has no use for a channel. */
     if (!write_line(channel->io.fd, line, length))
         close_channel(index);
+}
+
+bool platform_tell_outer(const char *line, size_t length)
+{
+    bool waits = !write_line(outer_fd, line, length) && errno == EAGAIN;
+    return !waits;
 }
 
 /* ---- attach ---- */

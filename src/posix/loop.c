@@ -62,6 +62,7 @@ struct platform_surroundings platform_surroundings(void)
     place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
     place.is_unit = ready_is_our_pid("SYSTEMD_EXEC_PID");
+    place.has_outer = channel_has_outer();
     place.has_manager = ready_has_manager();
     place.processors = count_processors();
     return place;

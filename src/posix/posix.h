@@ -389,6 +389,7 @@ struct passed {
 
 /* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
 void channel_open_outer(void);
+bool channel_has_outer(void);
 
 /* Allocates the table, and listens to an aiorun around us; false without memory. */
 bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
@@ -520,10 +521,14 @@ bool probe_ended(pid_t pid, int status);
 /* Opens the sockets that the workers of `plan`, checked, listen at: nothing is started before all
  * are open.  One that is there already with the same address is shared.  False with faults added;
  * else either listen_switch() comes next: these are in force, and those that are gone are closed;
- * or listen_drop().  The plan must outlive them. */
+ * or listen_drop(), after which all is as it was.  The plan must outlive them. */
 bool listen_prepare(const struct plan *plan, struct faults *faults);
 void listen_switch(void);
 void listen_drop(void);
+
+/* Before listen_switch(), when those who listened at sockets that go are down: opens what overlaps
+ * with these, which are closed for it.  False with a sentence logged: listen_drop() is next. */
+bool listen_open_due(void);
 
 /* Gives the run of this worker its sockets, and tells it of them. */
 void listen_start(uint32_t worker, struct command *command, struct spawn *spawn);

@@ -94,6 +94,10 @@ static bool move(const struct plan *plan, const struct reload *reload, unsigned 
     bool made = make_tables(plan, reload->slots) && census != NULL && reload->new_slot_of != NULL &&
                 reload->new_worker_of != NULL;
     errno = made ? errno : ENOMEM;
+    if (made && !listen_open_due()) {
+        drop_tables();
+        return false;
+    }
     if (!made || !output_reload(plan, reload->slots, reload->old_slot_of)) {
         log_line(LEVEL_ERROR, "cannot open what the workers of the new file need: %s",
                  strerror(errno));

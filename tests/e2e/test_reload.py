@@ -242,6 +242,32 @@ def test_a_socket_that_cannot_be_opened_changes_nothing():
         end(run)
 
 
+def test_an_address_takes_the_place_of_one_that_overlaps():
+    port = free_port()
+    run = begin(server("web", f"listen = tcp:127.0.0.1:{port}"), worker("stays"))
+    stays = pids()["stays"]
+    for listen, address in ("*", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"):
+        change(server("web", f"listen = tcp:{listen}:{port}"), worker("stays"))
+        until(lambda: state("web") == "ready", "it is up")
+        equal(ask_socket((address, port)), pids()["web"], "who answers")
+    equal(pids()["stays"], stays, "who has not changed")
+    end(run)
+
+
+def test_an_address_that_cannot_take_the_place_gives_it_back():
+    port = free_port()
+    with socket.create_server(("127.0.0.2", port)):
+        run = begin(server("web", f"listen = tcp:127.0.0.1:{port}"), worker("stays"))
+        stays = pids()["stays"]
+        refused = change(server("web", f"listen = tcp:*:{port}"), worker("stays"), status=1)
+        check("not everything that it needs can be opened" in refused.err, refused.err)
+        run.log(rf"cannot listen at 'tcp:\*:{port}': Address already in use")
+        until(lambda: state("web") == "ready", "the old one is up again")
+        equal(ask_socket(("127.0.0.1", port)), pids()["web"], "who answers")
+        equal(pids()["stays"], stays, "who has not changed")
+        end(run)
+
+
 def test_no_file_changes_nothing():
     run = begin(worker("a"))
     before = pids()
