@@ -96,7 +96,8 @@ enum outcome { OUTCOME_PENDING, OUTCOME_GOOD, OUTCOME_BAD };
 
 static bool is_serving(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].life == CORE_UP && supervisor->core->slots[slot].ready;
+    return core_slot(supervisor->core, slot)->life == CORE_UP &&
+           core_slot(supervisor->core, slot)->ready;
 }
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
@@ -116,7 +117,7 @@ static const char *missing_need(const struct supervisor *supervisor, uint32_t wo
         bool wanted = false;
         admin_resolve(supervisor, name, &cursor, NULL, 0);
         for (uint32_t slot = cursor.slot; slot < cursor.end; slot++)
-            wanted = wanted || supervisor->core->slots[slot].wanted;
+            wanted = wanted || core_slot(supervisor->core, slot)->wanted;
         if (plan->after[i].needs && !wanted)
             return name;
     }
@@ -126,7 +127,7 @@ static const char *missing_need(const struct supervisor *supervisor, uint32_t wo
 /* Nothing will come of it without another word. */
 static bool is_stuck(struct supervisor *supervisor, struct admin_session *session, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const char *name = narrate_name(supervisor, index);
     const char *needed =
         core_is_held(supervisor->core, index) ? missing_need(supervisor, slot->owner) : NULL;
@@ -146,7 +147,7 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->started_at > session->since;
@@ -177,7 +178,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
 static enum outcome judge_stop(struct supervisor *supervisor, struct admin_session *session,
                                uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     if (slot->life == CORE_DOWN || slot->wanted) /* or somebody else has other wishes by now */
         return OUTCOME_GOOD;
     if (!slot->abandoned)
@@ -262,14 +263,14 @@ static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
 {
     uint32_t slot;
     while (admin_next(supervisor, &cursor, &slot)) {
-        uint32_t worker = supervisor->core->slots[slot].owner;
+        uint32_t worker = core_slot(supervisor->core, slot)->owner;
         if (cursor.whole) {
             supervisor_post(supervisor,
                             &(struct core_event){.kind = EVENT_RESTART, .worker = worker});
             cursor.slot = slot + supervisor->workers[worker].instances; /* the next worker */
             continue;
         }
-        if (supervisor->core->slots[slot].life != CORE_DOWN) {
+        if (core_slot(supervisor->core, slot)->life != CORE_DOWN) {
             want(supervisor, slot, false);
             supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
         }
@@ -304,7 +305,7 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     if (!parse_signal(session->request.signal, &signal))
         return "there is no such signal";
     while (admin_next(supervisor, &cursor, &slot)) {
-        if (supervisor->core->slots[slot].life != CORE_UP)
+        if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;
         supervisor_send(supervisor, core_run(supervisor->core, slot), signal);
         sent = true;

@@ -78,13 +78,13 @@ static bool is_waiting(const struct supervisor *supervisor, const struct core_sl
 
 static bool is_queued(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].kind == CORE_JOB &&
+    return core_slot(supervisor->core, slot)->kind == CORE_JOB &&
            supervisor->jobs[slot - supervisor->core->first_job].queued;
 }
 
 static const char *state_name(const struct supervisor *supervisor, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     bool is_worker = slot->kind == CORE_WORKER;
     switch (slot->life) {
     case CORE_DOWN:
@@ -185,7 +185,7 @@ static bool is_there(const struct core_slot *slot)
 /* What is worth saying beside the columns. */
 static void add_remarks(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *between = "";
     char words[64];
@@ -214,7 +214,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
 static void add_row(const struct supervisor *supervisor, uint32_t index, int width,
                     struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     char pid[24] = "-", age[24] = "-", count[24] = "-";
     size_t start = text->length;
     if (is_there(slot)) {
@@ -235,7 +235,7 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
 
 static void add_common_json(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     text_add(text, "\"state\":\"%s\",\"pid\":", state_name(supervisor, index));
     if (!is_there(slot)) {
         text_add(text, "null,\"uptime\":null");
@@ -248,7 +248,7 @@ static void add_common_json(const struct supervisor *supervisor, uint32_t index,
 static void add_instance_json(const struct supervisor *supervisor, uint32_t index,
                               struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     const char *number = strchr(name, ':');
@@ -306,7 +306,7 @@ static void add_summary(const struct supervisor *supervisor, struct text *text)
     uint32_t up = 0, running = 0, queued = 0;
     char age[24];
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
-        up += core->slots[slot].life == CORE_UP;
+        up += core_slot(core, slot)->life == CORE_UP;
     for (uint32_t slot = core->first_job; slot < core->slot_count; slot++) {
         queued += is_queued(supervisor, slot);
         running += core_present(core, slot) && !is_queued(supervisor, slot);
@@ -398,10 +398,10 @@ static void add_name(const struct supervisor *supervisor, struct admin_session *
         return;
     }
     const char *name = narrate_name(supervisor, slot);
-    const char *worker = supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
+    const char *worker = supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     if (strcmp(name, worker) != 0 &&
         (slot == supervisor->core->first_instance ||
-         supervisor->core->slots[slot - 1].owner != supervisor->core->slots[slot].owner))
+         core_slot(supervisor->core, slot - 1)->owner != core_slot(supervisor->core, slot)->owner))
         text_add(text, "%s\n", worker);
     text_add(text, "%s\n", name);
 }

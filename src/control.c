@@ -24,7 +24,7 @@ static void accept(struct channel_id channel)
 
 static const struct core_slot *slot_of(const struct supervisor *supervisor, struct run_id run)
 {
-    return &supervisor->core->slots[run.slot];
+    return core_slot(supervisor->core, run.slot);
 }
 
 static bool is_over(const struct supervisor *supervisor, struct run_id run)

@@ -6,19 +6,19 @@
 struct core_slot *core_companion_of(struct core *core, const struct core_slot *slot)
 {
     uint32_t index = core_member(core, slot)->companion;
-    return index == NONE ? NULL : &core->slots[index];
+    return index == NONE ? NULL : core_slot(core, index);
 }
 
 static const struct core_slot *instance_of(const struct core *core,
                                            const struct core_slot *companion)
 {
-    return &core->slots[companion->about];
+    return core_slot(core, companion->about);
 }
 
 bool core_has_busy_companion(const struct core *core, const struct core_slot *slot)
 {
     uint32_t index = core_member(core, slot)->companion;
-    return index != NONE && core->slots[index].life != CORE_DOWN;
+    return index != NONE && core_slot(core, index)->life != CORE_DOWN;
 }
 
 bool core_is_prepared(const struct core *core, const struct core_slot *slot)
@@ -114,7 +114,7 @@ static void record_preparation(struct core *core, struct core_slot *slot, struct
 
 void core_record_companion_end(struct core *core, struct core_slot *companion, struct ending end)
 {
-    struct core_slot *slot = &core->slots[companion->about];
+    struct core_slot *slot = core_slot(core, companion->about);
     bool success = end.kind == ENDING_EXITED && end.value == 0;
     companion->end = end;
     core_touch(core, slot);

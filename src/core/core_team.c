@@ -74,7 +74,7 @@ void core_set_awaited(struct core *core, const struct core_slot *slot, bool awai
 
 bool core_is_held(const struct core *core, uint32_t slot)
 {
-    return core_member(core, &core->slots[slot])->held;
+    return core_member(core, core_slot(core, slot))->held;
 }
 
 /* The instance is wished for now, or not any more, when what that depends on has changed. */
@@ -122,8 +122,8 @@ static void meet_need(struct core *core, struct core_team *team, bool met)
     uint32_t end = team->first + worker_of(core, team)->instances;
     team->unmet += met ? (uint32_t)-1 : 1;
     for (uint32_t i = team->first; i < end; i++) {
-        refresh_wish(core, &core->slots[i]);
-        core_touch(core, &core->slots[i]);
+        refresh_wish(core, core_slot(core, i));
+        core_touch(core, core_slot(core, i));
     }
     note_moved(core, team);
 }
