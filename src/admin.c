@@ -10,17 +10,16 @@
 
 /* ---- opening ---- */
 
-bool admin_open(struct supervisor *supervisor)
+bool admin_open(struct supervisor *supervisor, uint32_t slots)
 {
     const struct plan *plan = supervisor->plan;
     if (plan->control == NULL && plan->mode != MODE_FLEET)
         return true;
-    supervisor->admin = platform_allocate(sizeof *supervisor->admin);
+    supervisor->admin = platform_reserve(sizeof *supervisor->admin);
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    supervisor->admin->lives =
-        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
+    supervisor->admin->lives = platform_allocate(slots * sizeof *supervisor->admin->lives);
     return supervisor->admin->lives != NULL;
 }
 

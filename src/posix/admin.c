@@ -348,7 +348,7 @@ static bool fail(enum log_level level)
 static bool open_socket(enum log_level level)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    admin.clients = platform_allocate(PLATFORM_ADMIN_CLIENTS * sizeof *admin.clients);
+    admin.clients = platform_reserve(PLATFORM_ADMIN_CLIENTS * sizeof *admin.clients);
     if (fd < 0 || admin.clients == NULL || !bind_and_listen(fd)) {
         int saved = errno;
         if (fd >= 0)
@@ -356,7 +356,7 @@ static bool open_socket(enum log_level level)
         errno = saved;
         return fail(level);
     }
-    loop_widen();
+    admin.loop = loop_widen();
     ev_io_init(&admin.io, on_listening, fd, EV_READ);
     ev_timer_init(&admin.again, on_again, 0, ACCEPT_AGAIN);
     ev_io_start(admin.loop, &admin.io);
@@ -385,9 +385,8 @@ static bool choose_place(void)
     return (size_t)length < sizeof admin.path;
 }
 
-bool admin_socket_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan)
+bool admin_socket_open(struct supervisor *supervisor, const struct plan *plan)
 {
-    admin.loop = loop;
     admin.supervisor = supervisor;
     if (plan->control == NULL) {
         if (plan->mode != MODE_FLEET)

@@ -2,6 +2,7 @@
 #include "report/log.h"
 #include "supervisor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
@@ -115,7 +116,6 @@ static void fill_standard(void)
 
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
-    unsigned wanted = plan_backend(plan);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan)) {
@@ -127,7 +127,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (!plan->no_control)
         channel_open_outer();
     terminal_open(plan);
-    if (wanted != 0 && !(ev_supported_backends() & wanted))
+    if (plan->loop != LOOP_AUTO && !(ev_supported_backends() & plan_backend(plan)))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
     probe_prepare(plan, faults);
@@ -148,12 +148,28 @@ void loop_reload(const struct plan *plan, unsigned char *census)
     driver.census = census;
 }
 
+static bool make_loop(void)
+{
+    if (driver.loop != NULL)
+        return true;
+    ev_set_allocator(allocate_for_libev);
+    driver.loop = ev_loop_new(plan_backend(driver.plan) | EVFLAG_NOENV);
+    return driver.loop != NULL;
+}
+
+/* A launcher makes it when there is something to wait for, which mostly never is.  It cannot fail
+ * then: poll(2) needs nothing that could be missing. */
+static struct ev_loop *need_loop(void)
+{
+    bool made = make_loop();
+    assert(made);
+    return driver.loop;
+}
+
 static int open_loop(const struct plan *plan)
 {
-    ev_set_allocator(allocate_for_libev);
-    unsigned backend = plan_backend(plan);
-    driver.loop = ev_loop_new(backend | EVFLAG_NOENV);
-    if (driver.loop == NULL) {
+    bool later = !plan_is_fleet(plan) && plan_backend(plan) == EVBACKEND_POLL;
+    if (!later && !make_loop()) {
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
         return -1;
     }
@@ -224,16 +240,14 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         platform_close();
         return -1;
     }
-    if (!channel_open_all(driver.loop, supervisor, slots) ||
-        !jobs_open(driver.loop, supervisor, slots) ||
-        !ready_open(driver.loop, supervisor, plan, slots) ||
-        !probe_open(driver.loop, supervisor, slots)) {
+    if (!channel_open_all(supervisor, slots) || !jobs_open(supervisor, slots) ||
+        !ready_open(supervisor, plan, slots) || !probe_open(supervisor, slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
     if (plan_is_fleet(plan) && open_fleet(plan, slots) < 0)
         return -1;
-    if (!admin_socket_open(driver.loop, supervisor, plan)) {
+    if (!admin_socket_open(supervisor, plan)) {
         platform_close();
         return -1;
     }
@@ -450,9 +464,9 @@ static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 /* A refusal is told after the next wait only: so that one must not last. */
-void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
+void loop_watch(struct ev_io *watcher)
 {
-    driver.wide = true;
+    struct ev_loop *loop = loop_widen();
     ev_io_start(loop, watcher);
     if (!driver.waits)
         return;
@@ -460,10 +474,25 @@ void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
     ev_timer_start(loop, &driver.nudge);
 }
 
-void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
+void loop_watch_again(struct ev_io *watcher)
 {
     ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
-    loop_watch(loop, watcher);
+    loop_watch(watcher);
+}
+
+void loop_unwatch(struct ev_io *watcher)
+{
+    if (driver.loop != NULL)
+        ev_io_stop(driver.loop, watcher);
+}
+
+void loop_move(struct ev_io *from, struct ev_io *to)
+{
+    bool watched = ev_is_active(from);
+    loop_unwatch(from);
+    ev_io_init(to, from->cb, from->fd, EV_READ);
+    if (watched)
+        loop_watch(to);
 }
 
 /* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
@@ -483,9 +512,10 @@ static void take_signals(void)
         channel_wake();
 }
 
-void loop_widen(void)
+struct ev_loop *loop_widen(void)
 {
     driver.wide = true;
+    return need_loop();
 }
 
 bool loop_is_wide(void)
@@ -495,12 +525,13 @@ bool loop_is_wide(void)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
     if (!driver.refused || signals_waiting(watcher->fd))
         take_signals();
     if (driver.refused && !driver.finished)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -511,11 +542,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
 
 void platform_arm(msec when)
 {
-    ev_timer_stop(driver.loop, &driver.timer);
+    if (driver.loop != NULL)
+        ev_timer_stop(driver.loop, &driver.timer);
     if (when == NEVER)
         return;
     msec rest = msec_max(when - platform_now(), 0);
-    ev_now_update(driver.loop); /* the timer counts from the loop's idea of now */
+    ev_now_update(need_loop()); /* the timer counts from the loop's idea of now */
     ev_timer_set(&driver.timer, (double)rest / SECOND, 0);
     ev_timer_start(driver.loop, &driver.timer);
 }
@@ -557,7 +589,8 @@ void platform_loop(void)
 void platform_finish(void)
 {
     driver.finished = true;
-    ev_break(driver.loop, EVBREAK_ALL);
+    if (driver.loop != NULL)
+        ev_break(driver.loop, EVBREAK_ALL);
 }
 
 /* Ours are close-on-exec, all of them; what is not was meant for the command. */

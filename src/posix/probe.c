@@ -155,9 +155,8 @@ static void take_targets(void)
     probes.next = NULL;
 }
 
-bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+bool probe_open(struct supervisor *supervisor, uint32_t slots)
 {
-    probes.loop = loop;
     probes.supervisor = supervisor;
     return probe_reload(slots, NULL);
 }
@@ -315,7 +314,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
     if (!is_asked(worker))
         return;
     struct probe *probe = probes.list[slot];
-    loop_widen();
+    probes.loop = loop_widen();
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
     probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;

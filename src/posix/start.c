@@ -262,7 +262,7 @@ static const char *open_output(struct run_id run, const struct platform_program 
     if (output_start(run.slot, program->worker, program->instance, spawn))
         return NULL;
     const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
-    static char words[256];
+    static char words[256] UNTOUCHED("start_words");
     if (output->kind != OUTPUT_FILE)
         return "open the output's pipe";
     snprintf(words, sizeof words, "open '%.200s' as the output", output->text);
