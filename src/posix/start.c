@@ -55,8 +55,9 @@ static int choose_control_fd(const struct plan_worker *worker)
     int fd = 9;
     while (fd >= 3 && is_taken(worker, fd))
         fd--;
-    for (fd = fd >= 3 ? fd : 10; is_taken(worker, fd); fd++)
-        ;
+    if (fd < 3)
+        for (fd = 10; is_taken(worker, fd); fd++)
+            ;
     return fd;
 }
 
