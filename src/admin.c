@@ -10,17 +10,16 @@
 
 /* ---- opening ---- */
 
-bool admin_open(struct supervisor *supervisor)
+bool admin_open(struct supervisor *supervisor, uint32_t slots)
 {
     const struct plan *plan = supervisor->plan;
     if (plan->control == NULL && plan->mode != MODE_FLEET)
         return true;
-    supervisor->admin = platform_allocate(sizeof *supervisor->admin);
+    supervisor->admin = platform_reserve(sizeof *supervisor->admin);
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    supervisor->admin->lives =
-        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
+    supervisor->admin->lives = platform_allocate(slots * sizeof *supervisor->admin->lives);
     return supervisor->admin->lives != NULL;
 }
 
@@ -96,7 +95,8 @@ enum outcome { OUTCOME_PENDING, OUTCOME_GOOD, OUTCOME_BAD };
 
 static bool is_serving(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].life == CORE_UP && supervisor->core->slots[slot].ready;
+    return core_slot(supervisor->core, slot)->life == CORE_UP &&
+           core_slot(supervisor->core, slot)->ready;
 }
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
@@ -109,7 +109,7 @@ static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
 /* Nothing will come of it without another word. */
 static bool is_stuck(struct supervisor *supervisor, struct admin_session *session, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const char *name = narrate_name(supervisor, index);
     char why[ADMIN_REASON_MAX];
     if (strcmp(admin_state_name(supervisor, index), "held") == 0) {
@@ -128,7 +128,7 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->started_at > session->since;
@@ -159,7 +159,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
 static enum outcome judge_stop(struct supervisor *supervisor, struct admin_session *session,
                                uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     if (slot->life == CORE_DOWN || slot->wanted) /* or somebody else has other wishes by now */
         return OUTCOME_GOOD;
     if (!slot->abandoned)
@@ -260,7 +260,7 @@ static void want_all_needs(struct supervisor *supervisor, struct admin_cursor cu
 {
     uint32_t slot;
     while (admin_next(supervisor, &cursor, &slot))
-        want_needs(supervisor, supervisor->core->slots[slot].owner);
+        want_needs(supervisor, core_slot(supervisor->core, slot)->owner);
 }
 
 /* A worker rolls; an instance that is named is stopped and started at once. */
@@ -268,14 +268,14 @@ static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
 {
     uint32_t slot;
     while (admin_next(supervisor, &cursor, &slot)) {
-        uint32_t worker = supervisor->core->slots[slot].owner;
+        uint32_t worker = core_slot(supervisor->core, slot)->owner;
         if (cursor.whole) {
             supervisor_post(supervisor,
                             &(struct core_event){.kind = EVENT_RESTART, .worker = worker});
             cursor.slot = slot + supervisor->workers[worker].instances; /* the next worker */
             continue;
         }
-        if (supervisor->core->slots[slot].life != CORE_DOWN) {
+        if (core_slot(supervisor->core, slot)->life != CORE_DOWN) {
             want(supervisor, slot, false);
             supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
         }
@@ -312,7 +312,7 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     if (!parse_signal(session->request.signal, &signal))
         return "there is no such signal";
     while (admin_next(supervisor, &cursor, &slot)) {
-        if (supervisor->core->slots[slot].life != CORE_UP)
+        if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;
         supervisor_send(supervisor, core_run(supervisor->core, slot), signal);
         sent = true;

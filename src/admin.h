@@ -1,6 +1,6 @@
 /* admin.h - what people ask a supervisor over the admin socket; for supervisor.c and control.c.
  *
- *     admin_open(supervisor)                           where there is to be an admin socket
+ *     admin_open(supervisor, slots)                    where there is to be an admin socket
  *     admin_tell(supervisor, FACT_READY, slot, 0, NULL)    whenever something happens
  *     admin_look(supervisor)                           when everything that followed is done
  *
@@ -118,7 +118,7 @@ struct admin {
 };
 
 /* Allocates, when there is to be an admin socket; false without memory. */
-bool admin_open(struct supervisor *supervisor);
+bool admin_open(struct supervisor *supervisor, uint32_t slots);
 
 /* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with room
  * for all slots, is the admin socket's from now on. */

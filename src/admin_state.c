@@ -6,14 +6,14 @@
 bool admin_is_delayed(const struct supervisor *supervisor, uint32_t index)
 {
     const struct core *core = supervisor->core;
-    const struct core_slot *slot = &core->slots[index];
+    const struct core_slot *slot = core_slot(core, index);
     return slot->life == CORE_DOWN && slot->wanted && core->phase == PHASE_RUNNING &&
            slot->start_at > core->now;
 }
 
 bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].kind == CORE_JOB &&
+    return core_slot(supervisor->core, slot)->kind == CORE_JOB &&
            supervisor->jobs[slot - supervisor->core->first_job].queued;
 }
 
@@ -32,7 +32,7 @@ static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
 {
     uint32_t first = core_instance(supervisor->core, worker, 0);
     for (uint32_t n = 0; n < supervisor->workers[worker].instances; n++)
-        if (supervisor->core->slots[first + n].wanted)
+        if (core_slot(supervisor->core, first + n)->wanted)
             return true;
     return false;
 }
@@ -67,7 +67,7 @@ static const char *down_name(const struct supervisor *supervisor, uint32_t index
     const struct core *core = supervisor->core;
     if (core_beside(core, index) == COMPANION_AFTER_STOP)
         return "stopping";
-    if (!core->slots[index].wanted)
+    if (!core_slot(core, index)->wanted)
         return rest_name(core_rest(core, index));
     if (core->phase != PHASE_RUNNING)
         return "stopped"; /* it would have been started */
@@ -79,7 +79,7 @@ static const char *down_name(const struct supervisor *supervisor, uint32_t index
 
 const char *admin_state_name(const struct supervisor *supervisor, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     bool is_worker = slot->kind == CORE_WORKER;
     switch (slot->life) {
     case CORE_DOWN:
@@ -99,7 +99,7 @@ const char *admin_state_name(const struct supervisor *supervisor, uint32_t index
 const char *admin_state_reason(const struct supervisor *supervisor, uint32_t index, char *buffer)
 {
     const struct core *core = supervisor->core;
-    const struct core_slot *slot = &core->slots[index];
+    const struct core_slot *slot = core_slot(core, index);
     const struct plan_worker *workers = supervisor->plan->workers;
     const struct admin_life *life = &supervisor->admin->lives[index];
     if (slot->kind != CORE_WORKER || slot->life != CORE_DOWN)

@@ -153,7 +153,7 @@ static bool is_there(const struct core_slot *slot)
 /* What is worth saying beside the columns. */
 static void add_remarks(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *between = "";
     char words[64], why[ADMIN_REASON_MAX];
@@ -187,7 +187,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
 static void add_row(const struct supervisor *supervisor, uint32_t index, int width,
                     struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     char pid[24] = "-", age[24] = "-", count[24] = "-";
     size_t start = text->length;
     if (is_there(slot)) {
@@ -208,7 +208,7 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
 
 static void add_common_json(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     text_add(text, "\"state\":\"%s\",\"pid\":", admin_state_name(supervisor, index));
     if (!is_there(slot)) {
         text_add(text, "null,\"uptime\":null");
@@ -230,7 +230,7 @@ static void add_words_json(struct text *text, const char *key, const char *words
 static void add_instance_json(const struct supervisor *supervisor, uint32_t index,
                               struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     const char *number = strchr(name, ':');
@@ -286,7 +286,7 @@ static void add_summary(const struct supervisor *supervisor, struct text *text)
     uint32_t up = 0, running = 0, queued = 0;
     char age[24];
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
-        up += core->slots[slot].life == CORE_UP;
+        up += core_slot(core, slot)->life == CORE_UP;
     for (uint32_t slot = core->first_job; slot < core->slot_count; slot++) {
         queued += admin_is_queued(supervisor, slot);
         running += core_present(core, slot) && !admin_is_queued(supervisor, slot);
@@ -378,10 +378,10 @@ static void add_name(const struct supervisor *supervisor, struct admin_session *
         return;
     }
     const char *name = narrate_name(supervisor, slot);
-    const char *worker = supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
+    const char *worker = supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     if (strcmp(name, worker) != 0 &&
         (slot == supervisor->core->first_instance ||
-         supervisor->core->slots[slot - 1].owner != supervisor->core->slots[slot].owner))
+         core_slot(supervisor->core, slot - 1)->owner != core_slot(supervisor->core, slot)->owner))
         text_add(text, "%s\n", worker);
     text_add(text, "%s\n", name);
 }

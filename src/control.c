@@ -24,7 +24,7 @@ static void accept(struct channel_id channel)
 
 static const struct core_slot *slot_of(const struct supervisor *supervisor, struct run_id run)
 {
-    return &supervisor->core->slots[run.slot];
+    return core_slot(supervisor->core, run.slot);
 }
 
 static bool is_over(const struct supervisor *supervisor, struct run_id run)
@@ -91,7 +91,7 @@ void control_phase(struct supervisor *supervisor, enum core_phase phase)
 /* Until when this one is not to be stopped; NEVER: nobody has said. */
 static msec busy_until(const struct supervisor *supervisor, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     if (slot->kind != CORE_JOB)
         return core_shielded_until(supervisor->core, index);
     if (!core_present(supervisor->core, index) && !admin_is_queued(supervisor, index))
@@ -212,7 +212,7 @@ void control_reloaded(const struct supervisor *supervisor)
     char line[CONTROL_LINE_MAX];
     size_t length = control_format_reload(line);
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
-        if (core->slots[slot].life == CORE_UP && !core->slots[slot].requested)
+        if (core_slot(core, slot)->life == CORE_UP && !core_slot(core, slot)->requested)
             platform_remind(core_run(core, slot), line, length);
 }
 

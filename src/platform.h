@@ -37,10 +37,12 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
-/* Zeroed memory; NULL when there is none.  For the start and a reload alone.  What is given back
+/* Zeroed memory; NULL when there is none.  For the start and a reload alone.  platform_reserve() is
+ * for what most supervisors never touch: it shares no page with what they do.  What is given back
  * after a reload is free again, unless it is of the little that a start finds in our own pages.
  * Windows: HeapAlloc, HeapFree. */
 void *platform_allocate(size_t size);
+void *platform_reserve(size_t size);
 void platform_free(void *memory);
 
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.

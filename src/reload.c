@@ -267,7 +267,7 @@ bool reload_holds_down(struct supervisor *supervisor)
     struct reload *reload = supervisor->reload;
     bool any = false;
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++) {
-        if (core->phase != PHASE_RUNNING || !reload->goes[slot] || !core->slots[slot].wanted)
+        if (core->phase != PHASE_RUNNING || !reload->goes[slot] || !core_slot(core, slot)->wanted)
             continue;
         const struct core_event event = {.kind = EVENT_WANT, .run = core_run(core, slot)};
         any = supervisor_post(supervisor, &event) || any;
@@ -281,8 +281,8 @@ static uint32_t find_stuck(const struct supervisor *supervisor)
 {
     const struct core *core = supervisor->core;
     for (uint32_t slot = 1; slot < core->first_job; slot++)
-        if (supervisor->reload->goes[slot] && core->slots[slot].abandoned &&
-            core->slots[slot].life != CORE_DOWN)
+        if (supervisor->reload->goes[slot] && core_slot(core, slot)->abandoned &&
+            core_slot(core, slot)->life != CORE_DOWN)
             return slot;
     return 0;
 }
@@ -300,7 +300,7 @@ bool reload_is_due(const struct supervisor *supervisor)
     if (core->phase != PHASE_RUNNING || find_stuck(supervisor) != 0)
         return true;
     for (uint32_t slot = 1; slot < core->first_job; slot++)
-        if (supervisor->reload->goes[slot] && !is_down(&core->slots[slot]))
+        if (supervisor->reload->goes[slot] && !is_down(core_slot(core, slot)))
             return false;
     return true;
 }

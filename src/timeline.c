@@ -49,7 +49,7 @@ static void copy_command(const struct supervisor *supervisor, uint32_t slot, cha
         [HOOK_CALLBACK] = plan->shutdown_callback,
         [HOOK_ERROR] = plan->on_error,
     };
-    uint32_t owner = supervisor->core->slots[slot].owner;
+    uint32_t owner = core_slot(supervisor->core, slot)->owner;
     size_t used = 0;
     switch (narrate_kind(supervisor, slot)) {
     case CORE_HOOK:
@@ -73,7 +73,7 @@ static struct report_record make_run_record(const struct supervisor *supervisor,
     struct report_record record = make_record(kind);
     record.run = run;
     record.pid = run.slot == 0 ? 0 : supervisor->notes[run.slot].pid;
-    record.since = run.slot == 0 ? 0 : supervisor->core->slots[run.slot].up_since;
+    record.since = run.slot == 0 ? 0 : core_slot(supervisor->core, run.slot)->up_since;
     report_copy(record.name, sizeof record.name, narrate_name(supervisor, run.slot));
     copy_command(supervisor, run.slot, record.command, sizeof record.command);
     return record;
@@ -190,7 +190,7 @@ static void add_shield(struct supervisor *supervisor, uint32_t slot, const char 
 void timeline_shielded(struct supervisor *supervisor, uint32_t slot, const char *name)
 {
     const struct core *core = supervisor->core;
-    const struct core_slot *holder = &core->slots[slot];
+    const struct core_slot *holder = core_slot(core, slot);
     const struct shield *shield;
     if (core->phase == PHASE_RUNNING)
         return;

@@ -410,8 +410,8 @@ struct core {
     uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
     uint32_t slot_limit;
     uint32_t generation_floor; /* of runs before a reload: those of new slots come after it */
-    /* offsets of the tables in this block */
-    size_t members_at, teams_at, dependents_at, waves_at, shields_at, deadlines_at;
+    /* offsets of the tables in this block: what is never used, jobs and shields, stands last */
+    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at, shields_at;
 
     /* the shutdown */
     bool begun, keyboard;
@@ -449,8 +449,12 @@ struct core {
     struct policy_outcome outcome;
 
     uint32_t dirty_first, dirty_last;
-    struct core_slot slots[];
 };
+
+static inline struct core_slot *core_slot(const struct core *core, uint32_t slot)
+{
+    return (struct core_slot *)((char *)(uintptr_t)core + core->slots_at) + slot;
+}
 
 /* Bytes that a core for `config` takes; 0 when `config` is out of range: workers that are not
  * ordered by wave, or come after one of no lower index, among others. */

@@ -210,14 +210,14 @@ void core_touch(struct core *core, struct core_slot *slot)
     if (core->dirty_first == NONE)
         core->dirty_first = index;
     else
-        core->slots[core->dirty_last].next_dirty = index;
+        core_slot(core, core->dirty_last)->next_dirty = index;
     core->dirty_last = index;
 }
 
 void core_touch_range(struct core *core, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++)
-        core_touch(core, &core->slots[i]);
+        core_touch(core, core_slot(core, i));
 }
 
 void core_count_presence(struct core *core, const struct core_slot *slot, uint32_t change)
@@ -257,11 +257,11 @@ uint32_t core_take_job(struct core *core)
 {
     uint32_t index = core->job_free;
     if (index != NONE) {
-        core->job_free = core->slots[index].next_job;
+        core->job_free = core_slot(core, index)->next_job;
     } else if (core->slot_count < core->slot_limit) {
         index = core->slot_count++;
-        core_init_slot(&core->slots[index], CORE_JOB, NONE);
-        core->slots[index].generation = core->generation_floor;
+        core_init_slot(core_slot(core, index), CORE_JOB, NONE);
+        core_slot(core, index)->generation = core->generation_floor;
     }
     return index;
 }
@@ -301,7 +301,7 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
     if (slot->kind == CORE_JOB && life == CORE_DOWN)
         core_free_job(core, slot);
     if (slot->kind == CORE_COMPANION)
-        core_touch(core, &core->slots[slot->about]);
+        core_touch(core, core_slot(core, slot->about));
     core_touch(core, slot);
 }
 
@@ -339,7 +339,7 @@ void core_renew(struct core *core, struct core_slot *slot)
 /* Everything goes on as if the timeout had been so short, but what was done already. */
 void core_shorten(struct core *core)
 {
-    struct core_slot *callback = &core->slots[SLOT_CALLBACK];
+    struct core_slot *callback = core_slot(core, SLOT_CALLBACK);
     if (core->limit >= core->cap)
         return;
     core->cap = msec_max(core->limit, core->now);
@@ -360,7 +360,7 @@ void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause
     core->entered_at = core->effect_at = core->now;
     core->cap = msec_add(core->now, core->config.timeout);
     core_shorten(core);
-    core_set_wanted(core, &core->slots[SLOT_HANDLER], false); /* too late to ask it */
-    core_set_wanted(core, &core->slots[SLOT_CALLBACK], core->config.has_callback);
+    core_set_wanted(core, core_slot(core, SLOT_HANDLER), false); /* too late to ask it */
+    core_set_wanted(core, core_slot(core, SLOT_CALLBACK), core->config.has_callback);
     core_touch_range(core, 0, core->slot_count);
 }

@@ -180,7 +180,7 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct capture *capture = (struct capture *)(void *)watcher;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     take(capture);
     if (input.owner == NULL || !capture->open)
         return;
@@ -201,14 +201,14 @@ static void on_drained(void)
         captures.first_held = capture->next_held;
         capture->held = false;
         if (capture->open)
-            loop_watch(captures.loop, &capture->io);
+            loop_watch(&capture->io);
     }
 }
 
 static void watch(struct capture *capture, int fd)
 {
     ev_io_init(&capture->io, on_output, fd, EV_READ);
-    loop_watch(captures.loop, &capture->io);
+    loop_watch(&capture->io);
     capture->open = true;
 }
 

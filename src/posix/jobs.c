@@ -33,7 +33,6 @@ struct request {
 };
 
 static struct {
-    struct ev_loop *loop;
     struct supervisor *supervisor;
     struct job *list; /* by slot; only those of jobs are ever touched */
     struct job *next; /* that is to take its place; NULL: none */
@@ -43,15 +42,12 @@ static struct {
     struct request memory; /* of the request that is being looked at, or started */
 } jobs;
 
-bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+bool jobs_open(struct supervisor *supervisor, uint32_t slots)
 {
-    jobs.loop = loop;
     jobs.supervisor = supervisor;
-    jobs.list = platform_allocate(slots * sizeof *jobs.list);
+    jobs.list = platform_reserve(slots * sizeof *jobs.list);
     return jobs.list != NULL;
 }
-
-static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events);
 
 bool jobs_prepare(uint32_t slots)
 {
@@ -72,15 +68,11 @@ void jobs_reload(const struct reload *reload)
         if (was == NO_SLOT || (!jobs.list[was].joined && !jobs.list[was].kept))
             continue;
         struct job *old = &jobs.list[was], *job = &jobs.next[slot];
-        bool watched = old->joined && ev_is_active(&old->io);
         *job = *old;
         if (!old->joined)
             continue;
         job->speaker = old->speaker == NO_SLOT ? NO_SLOT : reload->new_slot_of[old->speaker];
-        ev_io_stop(jobs.loop, &old->io);
-        ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-        if (watched)
-            loop_watch(jobs.loop, &job->io);
+        loop_move(&old->io, &job->io);
     }
     platform_free(jobs.list);
     jobs.list = jobs.next;
@@ -152,13 +144,14 @@ static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events)
 {
     uint32_t slot = (uint32_t)((struct job *)(void *)watcher - jobs.list);
     siginfo_t info = {0};
+    (void)loop;
     if (events & EV_ERROR) { /* which says nothing of the process */
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
         return;
     }
     int found = waitid(P_PIDFD, (id_t)watcher->fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (found == 0 && info.si_pid != 0) {
-        ev_io_stop(jobs.loop, watcher); /* it is our child by now: to be reaped as one */
+        loop_unwatch(watcher); /* it is our child by now: to be reaped as one */
         return;
     }
     end_elsewhere(slot);
@@ -202,9 +195,8 @@ void platform_join(struct run_id id)
     passed->count = 0;
     jobs.joined++;
     cgroup_join(id.slot, process->pid);
-    loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-    loop_watch(jobs.loop, &job->io);
+    loop_watch(&job->io);
 }
 
 void jobs_forget(uint32_t slot)
@@ -212,7 +204,7 @@ void jobs_forget(uint32_t slot)
     struct job *job = &jobs.list[slot];
     if (!job->joined)
         return;
-    ev_io_stop(jobs.loop, &job->io);
+    loop_unwatch(&job->io);
     close(job->fds[0]);
     job->joined = false;
     jobs.joined--;

@@ -250,6 +250,8 @@ static char *make_names(const struct plan_listens *listens)
 
 static void free_listeners(struct listeners *all)
 {
+    if (all->workers == 0)
+        return;
     for (uint32_t i = 0; all->names != NULL && i < all->workers; i++)
         free(all->names[i]);
     free(all->list);
@@ -259,7 +261,13 @@ static void free_listeners(struct listeners *all)
 
 static bool allocate(struct listeners *all, const struct plan *plan)
 {
-    *all = (struct listeners){.workers = plan->worker_count};
+    uint32_t listen = 0;
+    *all = (struct listeners){0};
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        listen += plan->workers[i].listen.count > 0;
+    if (listen == 0)
+        return true;
+    all->workers = plan->worker_count;
     all->first = calloc(plan->worker_count + 1, sizeof *all->first);
     all->names = calloc(plan->worker_count + 1, sizeof *all->names);
     for (uint32_t i = 0; all->first != NULL && all->names != NULL && i < plan->worker_count; i++) {

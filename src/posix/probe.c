@@ -159,9 +159,8 @@ static void take_targets(void)
     probes.next = NULL;
 }
 
-bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+bool probe_open(struct supervisor *supervisor, uint32_t slots)
 {
-    probes.loop = loop;
     probes.supervisor = supervisor;
     return probe_reload(slots, NULL);
 }
@@ -247,8 +246,9 @@ static void on_connected(struct ev_loop *loop, ev_io *watcher, int events)
         (struct probe *)(void *)((char *)(void *)watcher - offsetof(struct probe, io));
     int error = 0;
     socklen_t size = sizeof error;
+    (void)loop;
     if (events & EV_ERROR) { /* which says nothing of the connection */
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
         return;
     }
     answer(probe, getsockopt(watcher->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0);
@@ -263,7 +263,7 @@ static void ask_address(struct probe *probe)
     int result = fd < 0 ? -1 : connect(fd, address->ai_addr, address->ai_addrlen);
     if (fd >= 0 && (result == 0 || errno == EINPROGRESS)) {
         ev_io_init(&probe->io, on_connected, fd, EV_WRITE);
-        loop_watch(probes.loop, &probe->io);
+        loop_watch(&probe->io);
         probe->connecting = true;
         wait_for(probe, CONNECT_TIMEOUT);
         return;
@@ -320,7 +320,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
     if (!is_asked(worker))
         return;
     struct probe *probe = probes.list[slot];
-    loop_widen();
+    probes.loop = loop_widen();
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
     probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;

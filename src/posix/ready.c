@@ -29,7 +29,6 @@ struct ready {
 };
 
 static struct {
-    struct ev_loop *loop;
     struct supervisor *supervisor;
     struct ready *list; /* by slot; NULL: nobody needs one */
     struct ready *next; /* that is to take its place; NULL: none */
@@ -162,10 +161,8 @@ static bool is_needed(const struct plan *plan)
     return needed;
 }
 
-bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
-                uint32_t slots)
+bool ready_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
-    ready.loop = loop;
     ready.supervisor = supervisor;
     ready.slots = slots;
     bool passed_on =
@@ -173,15 +170,14 @@ bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struc
         plan_ready_kind(plan, &plan->workers[0], ready.manager != NULL) == READY_NOTIFY;
     if (is_needed(plan)) {
         loop_widen();
-        ready.list = platform_allocate(slots * sizeof *ready.list);
+        ready.list = platform_reserve(slots * sizeof *ready.list);
         if (ready.list == NULL)
             return false;
     }
     if (ready.watchdog > 0 && !passed_on) {
         double half = (double)ready.watchdog / 2e6; /* as sd_watchdog_enabled(3) recommends */
-        loop_widen();
         ev_timer_init(&ready.ping, on_ping, half, half);
-        ev_timer_start(loop, &ready.ping);
+        ev_timer_start(loop_widen(), &ready.ping);
     }
     return true;
 }
@@ -203,7 +199,7 @@ static void stop_pipe(struct ready *state)
 {
     if (!state->has_pipe)
         return;
-    ev_io_stop(ready.loop, &state->pipe);
+    loop_unwatch(&state->pipe);
     close(state->pipe.fd);
     state->has_pipe = false;
 }
@@ -212,11 +208,11 @@ static void stop_all(struct ready *state)
 {
     stop_pipe(state);
     if (state->has_socket) {
-        ev_io_stop(ready.loop, &state->socket);
+        loop_unwatch(&state->socket);
         close(state->socket.fd);
     }
     if (state->has_timer)
-        ev_timer_stop(ready.loop, &state->timer);
+        ev_timer_stop(loop_widen(), &state->timer);
     state->has_socket = state->has_timer = false;
 }
 
@@ -235,8 +231,9 @@ static void read_pipe(struct ready *state)
 
 static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     read_pipe(state_of((ev_watcher *)watcher, offsetof(struct ready, pipe)));
 }
 
@@ -306,8 +303,9 @@ static bool read_socket(struct ready *state)
 
 static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     read_socket(state_of((ev_watcher *)watcher, offsetof(struct ready, socket)));
 }
 
@@ -339,15 +337,6 @@ void ready_drop(void)
     ready.next = NULL;
 }
 
-static void move_io(ev_io *from, ev_io *to)
-{
-    void (*call)(struct ev_loop *, ev_io *, int) = from->cb;
-    int fd = from->fd;
-    ev_io_stop(ready.loop, from);
-    ev_io_init(to, call, fd, EV_READ);
-    loop_watch(ready.loop, to);
-}
-
 static void move_state(struct ready *from, struct ready *to)
 {
     to->has_pipe = from->has_pipe;
@@ -355,17 +344,17 @@ static void move_state(struct ready *from, struct ready *to)
     to->has_timer = from->has_timer;
     to->scolded = from->scolded;
     if (from->has_pipe)
-        move_io(&from->pipe, &to->pipe);
+        loop_move(&from->pipe, &to->pipe);
     if (from->has_socket)
-        move_io(&from->socket, &to->socket);
+        loop_move(&from->socket, &to->socket);
     if (!from->has_timer)
         return;
     bool runs = ev_is_active(&from->timer);
-    double rest = runs ? ev_timer_remaining(ready.loop, &from->timer) : 0;
-    ev_timer_stop(ready.loop, &from->timer);
+    double rest = runs ? ev_timer_remaining(loop_widen(), &from->timer) : 0;
+    ev_timer_stop(loop_widen(), &from->timer);
     ev_timer_init(&to->timer, on_after, rest > 0 ? rest : 0, 0);
     if (runs)
-        ev_timer_start(ready.loop, &to->timer);
+        ev_timer_start(loop_widen(), &to->timer);
 }
 
 void ready_reload(const struct reload *reload)
@@ -395,7 +384,7 @@ static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
         return false;
     fcntl(ends[0], F_SETFL, O_NONBLOCK); /* ours alone: the other end has flags of its own */
     ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
-    loop_watch(ready.loop, &state->pipe);
+    loop_watch(&state->pipe);
     state->has_pipe = true;
     spawn_pass(spawn, ends[1], target);
     close_when_started(ends[1]);
@@ -419,7 +408,7 @@ static bool open_socket(struct ready *state, struct command *command)
         return false;
     }
     ev_io_init(&state->socket, on_socket, fd, EV_READ);
-    loop_watch(ready.loop, &state->socket);
+    loop_watch(&state->socket);
     state->has_socket = true;
     state->scolded = false;
     command_add(command, "NOTIFY_SOCKET=@%.*s",
@@ -467,7 +456,7 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
         tell_watchdog((uint64_t)worker->watchdog * 1000, command, spawn);
     if (kind == READY_AFTER) {
         ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
-        ev_timer_start(ready.loop, &state->timer);
+        ev_timer_start(loop_widen(), &state->timer);
         state->has_timer = true;
     }
     return opened;

@@ -55,8 +55,9 @@ static int choose_control_fd(const struct plan_worker *worker)
     int fd = 9;
     while (fd >= 3 && is_taken(worker, fd))
         fd--;
-    for (fd = fd >= 3 ? fd : 10; is_taken(worker, fd); fd++)
-        ;
+    if (fd < 3)
+        for (fd = 10; is_taken(worker, fd); fd++)
+            ;
     return fd;
 }
 
@@ -267,7 +268,7 @@ static const char *open_output(struct run_id run, const struct platform_program 
     if (output_start(run.slot, program->worker, program->instance, spawn))
         return NULL;
     const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
-    static char words[256];
+    static char words[256] UNTOUCHED("start_words");
     if (output->kind != OUTPUT_FILE)
         return "open the output's pipe";
     snprintf(words, sizeof words, "open '%.200s' as the output", output->text);

@@ -63,7 +63,7 @@ static int end(void **state)
 static void note(const char *verb, uint32_t slot)
 {
     size_t length = strlen(told);
-    const struct core_slot *about = &core->slots[slot];
+    const struct core_slot *about = core_slot(core, slot);
     char name = about->kind == CORE_JOB ? 'j' : names[about->owner];
     snprintf(told + length, sizeof told - length, "%s%s %c", length ? ", " : "", verb, name);
 }
@@ -436,8 +436,8 @@ static void jobs_keep_their_order_in_a_reload(void **state)
     assert_told("start n");
     for (size_t i = 0; i < LENGTH(jobs); i++) {
         struct run_id job = {jobs[i].slot - old_first + core->first_job, jobs[i].generation};
-        assert_int_equal(core->slots[job.slot].life, CORE_UP);
-        assert_int_equal(core->slots[job.slot].owner, 1);
+        assert_int_equal(core_slot(core, job.slot)->life, CORE_UP);
+        assert_int_equal(core_slot(core, job.slot)->owner, 1);
         post((struct core_event){.kind = EVENT_EXITED, .run = job, .end = {ENDING_EXITED, 0}});
     }
     assert_told("start j, start j");
