@@ -42,6 +42,7 @@ static struct {
     struct channel *list;
     struct backlog *backlogs;
     uint32_t own, count;  /* the runs' own; all */
+    uint32_t privates;    /* that are open */
     struct channel *next; /* what is to take their place; NULL: nothing */
     struct backlog *next_backlogs;
     struct passed *passed; /* with the line that is being reported */
@@ -198,6 +199,7 @@ static void close_channel(uint32_t index)
         channel_close_passed(&channels.backlogs[index].passed);
     ev_io_stop(channels.loop, &channel->io);
     close(channel->io.fd);
+    channels.privates -= index >= channels.own;
     channel->open = channel->behind = false;
 }
 
@@ -296,6 +298,7 @@ static void attach(uint32_t index)
     }
     channels.passed->count = 0; /* it is ours now */
     watch(place, fd, run);
+    channels.privates++;
     platform_answer(channel_name(place), welcome, sizeof welcome - 1);
 }
 
@@ -417,7 +420,7 @@ void channel_drain(struct run_id run)
 {
     if (channels.list[run.slot].run.generation == run.generation)
         drain(run.slot);
-    for (uint32_t i = channels.own; i < channels.count; i++) {
+    for (uint32_t i = channels.own; i < channels.count && channels.privates > 0; i++) {
         const struct channel *channel = &channels.list[i];
         if (channel->open && channel->run.slot == run.slot &&
             channel->run.generation == run.generation)

@@ -426,13 +426,17 @@ static void report_stopped(void)
     supervisor_stopped(driver.supervisor, (struct run_id){slot, run->generation}, signal);
 }
 
-/* Until none is left: one SIGCHLD may stand for many (signal(7)). */
-static void reap(void)
+/* Until none is left: one SIGCHLD may stand for many (signal(7)).  `child` is the one that it named
+ * (0: none): the kernel finds that one at once, and looks through all the others for any. */
+static void reap(pid_t child)
 {
+    const int options = WNOHANG | WUNTRACED | WCONTINUED | __WALL;
     int status;
-    pid_t pid;
+    pid_t pid = child > 0 ? waitpid(child, &status, options) : 0;
+    if (pid > 0)
+        take_status(pid, status);
     do {
-        pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL);
+        pid = waitpid(-1, &status, options);
         if (pid > 0)
             take_status(pid, status);
     } while (pid > 0 || (pid < 0 && errno == EINTR));
@@ -478,7 +482,7 @@ static void take_signals(void)
             supervisor_signal(driver.supervisor, &records[i]);
     }
     if (news.child_ended)
-        reap();
+        reap(news.child);
     if (news.descriptor_ready && !driver.finished)
         channel_wake();
 }
@@ -540,7 +544,7 @@ static void watch_signals(void)
 void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
-    reap();
+    reap(0);
     driver.waits = true;
     while (!driver.finished) {
         /* With nothing but signals to wait for, read(2) does it sooner than libev. */
