@@ -19,9 +19,10 @@ bool admin_open(struct supervisor *supervisor)
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    supervisor->admin->lives =
-        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
-    return supervisor->admin->lives != NULL;
+    struct admin *admin = supervisor->admin;
+    admin->lives = platform_allocate(supervisor->core->slot_limit * sizeof *admin->lives);
+    admin->statuses = platform_allocate(supervisor->core->slot_limit * sizeof *admin->statuses);
+    return admin->lives != NULL && admin->statuses != NULL;
 }
 
 /* ---- what is remembered ---- */
@@ -54,10 +55,10 @@ void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text
 {
     if (supervisor->admin == NULL)
         return;
-    struct admin_life *life = &supervisor->admin->lives[slot];
-    size_t length = wire_clean(life->status, STATUS_SHOWN - 1, text, strlen(text));
-    life->status[length] = '\0';
-    life->has_status = length > 0;
+    char *status = supervisor->admin->statuses[slot];
+    size_t length = wire_clean(status, STATUS_SHOWN - 1, text, strlen(text));
+    status[length] = '\0';
+    supervisor->admin->lives[slot].has_status = length > 0;
 }
 
 /* ---- verdicts ---- */
@@ -520,14 +521,21 @@ static void move_session(struct supervisor *supervisor, struct admin_session *se
 }
 
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
-                  const uint32_t *old_slot_of, uint32_t old_first_job)
+                  admin_status_text *statuses, const uint32_t *old_slot_of, uint32_t old_first_job)
 {
     struct admin *admin = supervisor->admin;
-    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++)
-        if (old_slot_of[slot] != CORE_NONE)
-            lives[slot] = admin->lives[old_slot_of[slot]];
+    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++) {
+        uint32_t was = old_slot_of[slot];
+        if (was == CORE_NONE)
+            continue;
+        lives[slot] = admin->lives[was];
+        if (lives[slot].has_status)
+            memcpy(statuses[slot], admin->statuses[was], sizeof statuses[slot]);
+    }
     platform_free(admin->lives);
+    platform_free(admin->statuses);
     admin->lives = lives;
+    admin->statuses = statuses;
     for (uint32_t i = 0; i < PLATFORM_ADMIN_CLIENTS; i++)
         move_session(supervisor, &admin->sessions[i], old_slot_of, old_first_job);
 }

@@ -190,7 +190,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
     const char *between = "";
     char words[64];
     if (is_there(slot) && life->has_status) {
-        text_add(text, "%s", life->status);
+        text_add(text, "%s", supervisor->admin->statuses[index]);
         between = "; ";
     }
     if (is_waiting(supervisor, slot)) {
@@ -269,7 +269,7 @@ static void add_instance_json(const struct supervisor *supervisor, uint32_t inde
         text_add(text, "null");
     text_add(text, ",\"status\":");
     if (is_there(slot) && life->has_status)
-        admin_add_string(text, life->status);
+        admin_add_string(text, supervisor->admin->statuses[index]);
     else
         text_add(text, "null");
     text_add(text, "}");

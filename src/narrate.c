@@ -168,8 +168,8 @@ void narrate_signal(const struct platform_signal *arrived)
              arrived->from_kernel ? " from the kernel" : "");
 }
 
-/* Who looks at the log of a fleet wants to see it come up.  A launcher's user has started the command
- * himself. */
+/* Who looks at the log of a fleet wants to see it come up.  A launcher's user has started the
+ * command himself. */
 static enum log_level progress_level(const struct supervisor *supervisor, uint32_t slot)
 {
     bool is_worker = narrate_kind(supervisor, slot) == CORE_WORKER;

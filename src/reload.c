@@ -26,6 +26,7 @@ struct reload {
     void *core;
     struct run_notes *notes;
     struct admin_life *lives;
+    admin_status_text *statuses;
     char (*names)[INSTANCE_NAME_MAX];
 };
 
@@ -166,6 +167,7 @@ static void free_reload(struct reload *reload)
     free(reload->core);
     free(reload->notes);
     free(reload->lives);
+    free(reload->statuses);
     free(reload);
 }
 
@@ -184,9 +186,10 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->core = calloc(1, core_size(&reload->config));
     reload->notes = calloc(slots, sizeof *reload->notes);
     reload->lives = calloc(slots, sizeof *reload->lives);
+    reload->statuses = calloc(slots, sizeof *reload->statuses);
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
            reload->stopped != NULL && reload->core != NULL && reload->notes != NULL &&
-           reload->lives != NULL;
+           reload->lives != NULL && reload->statuses != NULL;
 }
 
 /* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
@@ -385,8 +388,10 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     if (supervisor->report != NULL)
         timeline_reload(supervisor, reload->old_slot_of);
     if (supervisor->admin != NULL) {
-        admin_reload(supervisor, reload->lives, reload->old_slot_of, old->first_job);
+        admin_reload(supervisor, reload->lives, reload->statuses, reload->old_slot_of,
+                     old->first_job);
         reload->lives = NULL;
+        reload->statuses = NULL;
     }
     platform_free(old);
     reload->plan = plan;

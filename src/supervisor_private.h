@@ -55,7 +55,7 @@ struct supervisor {
     uint32_t followers;    /* of the history, on it */
     bool drained;          /* no new job is taken */
     bool performing;
-    bool unsettled; /* there may be more to do: supervisor_time() comes at once, and goes on */
+    bool unsettled;      /* there may be more to do: supervisor_time() comes at once, and goes on */
     bool spoken;         /* the command has used its control pipe: it knows whom it runs under */
     bool told_ready;     /* whoever is above us */
     bool reloading;      /* so the command has told by sd_notify(3) */

@@ -135,8 +135,7 @@ static bool record_restart(struct core *core, struct core_slot *slot, struct end
     if (start_at == NEVER)
         return false;
     /* What cannot be started has taken no time: without a delay it would be tried for ever now. */
-    slot->start_at =
-        end.kind == ENDING_NOT_STARTED ? msec_max(start_at, core->now + 1) : start_at;
+    slot->start_at = end.kind == ENDING_NOT_STARTED ? msec_max(start_at, core->now + 1) : start_at;
     slot->retry_untold = true;
     return true;
 }

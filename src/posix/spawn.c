@@ -178,7 +178,7 @@ void spawn_pass(struct spawn *spawn, int from, int to)
 
 static void set_limits(const struct plan_attributes *attributes, struct report *report)
 {
-    for (int i = 0; i < LIMIT_COUNT; i++) {
+    for (int i = 0; attributes->limits != NULL && i < LIMIT_COUNT; i++) {
         const struct plan_limit_value *value = &attributes->limits[i];
         struct rlimit limit = {
             .rlim_cur = value->soft == PLAN_UNLIMITED ? RLIM_INFINITY : value->soft,

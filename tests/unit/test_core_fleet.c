@@ -206,9 +206,10 @@ static void what_cannot_start_is_tried_again_later(void **state)
             assert_int_equal(starts += action.kind == ACTION_START, 1);
             if (action.kind != ACTION_START)
                 continue;
-            core_step(core, now, &(struct core_event){.kind = EVENT_NOT_STARTED,
-                                                      .run = action.run,
-                                                      .end = {ENDING_NOT_STARTED, 127}});
+            core_step(core, now,
+                      &(struct core_event){.kind = EVENT_NOT_STARTED,
+                                           .run = action.run,
+                                           .end = {ENDING_NOT_STARTED, 127}});
         }
         assert_int_equal(core_deadline(core), now + 1);
     }
