@@ -20,9 +20,9 @@ bool admin_open(struct supervisor *supervisor)
         return false;
     supervisor->admin->opened_at = platform_now();
     struct admin *admin = supervisor->admin;
-    admin->lives = platform_allocate(supervisor->core->slot_limit * sizeof *admin->lives);
-    admin->statuses = platform_allocate(supervisor->core->slot_limit * sizeof *admin->statuses);
-    return admin->lives != NULL && admin->statuses != NULL;
+    admin->slots = supervisor->core->slot_limit;
+    admin->lives = platform_allocate(admin_lives_size(admin->slots));
+    return admin->lives != NULL;
 }
 
 /* ---- what is remembered ---- */
@@ -55,7 +55,7 @@ void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text
 {
     if (supervisor->admin == NULL)
         return;
-    char *status = supervisor->admin->statuses[slot];
+    char *status = admin_status_in(supervisor->admin->lives, supervisor->admin->slots, slot);
     size_t length = wire_clean(status, STATUS_SHOWN - 1, text, strlen(text));
     status[length] = '\0';
     supervisor->admin->lives[slot].has_status = length > 0;
@@ -521,21 +521,22 @@ static void move_session(struct supervisor *supervisor, struct admin_session *se
 }
 
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
-                  admin_status_text *statuses, const uint32_t *old_slot_of, uint32_t old_first_job)
+                  const uint32_t *old_slot_of, uint32_t old_first_job)
 {
     struct admin *admin = supervisor->admin;
-    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++) {
+    uint32_t slots = supervisor->core->slot_limit;
+    for (uint32_t slot = 0; slot < slots; slot++) {
         uint32_t was = old_slot_of[slot];
         if (was == CORE_NONE)
             continue;
         lives[slot] = admin->lives[was];
         if (lives[slot].has_status)
-            memcpy(statuses[slot], admin->statuses[was], sizeof statuses[slot]);
+            memcpy(admin_status_in(lives, slots, slot),
+                   admin_status_in(admin->lives, admin->slots, was), STATUS_SHOWN);
     }
     platform_free(admin->lives);
-    platform_free(admin->statuses);
     admin->lives = lives;
-    admin->statuses = statuses;
+    admin->slots = slots;
     for (uint32_t i = 0; i < PLATFORM_ADMIN_CLIENTS; i++)
         move_session(supervisor, &admin->sessions[i], old_slot_of, old_first_job);
 }

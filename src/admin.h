@@ -67,9 +67,18 @@ struct admin_life {
     uint64_t started_at, ended_at; /* of the last run, by admin.clock */
 };
 
-/* What it says of itself stands apart: most say nothing, and pages that are never written are never
- * there. */
-typedef char admin_status_text[STATUS_SHOWN];
+/* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
+ * never written are never there. */
+static inline size_t admin_lives_size(uint32_t slots)
+{
+    return slots * (sizeof(struct admin_life) + STATUS_SHOWN);
+}
+
+/* Of the life with this index among so many; good where it has one. */
+static inline char *admin_status_in(struct admin_life *lives, uint32_t slots, uint32_t slot)
+{
+    return (char *)(lives + slots) + (size_t)slot * STATUS_SHOWN;
+}
 
 /* ---- requests ---- */
 
@@ -113,9 +122,9 @@ struct admin {
     uint64_t clock;   /* counts starts and ends: finer than any time */
     uint32_t waiting; /* sessions in STAGE_PENDING */
     bool looking, look_again;
-    struct admin_life *lives;    /* by slot */
-    admin_status_text *statuses; /* likewise; good where the life has one */
-    uint64_t events;             /* so many were recorded */
+    struct admin_life *lives; /* by slot, so many; admin_lives_size() */
+    uint32_t slots;
+    uint64_t events; /* so many were recorded */
     struct admin_event ring[EVENTS_KEPT];
     struct admin_session sessions[PLATFORM_ADMIN_CLIENTS];
 };
@@ -123,10 +132,10 @@ struct admin {
 /* Allocates, when there is to be an admin socket; false without memory. */
 bool admin_open(struct supervisor *supervisor);
 
-/* There is a new plan and its core, with whose slots requests go on.  `lives` and `statuses`,
- * zeroed, with room for all slots, are the admin socket's from now on. */
+/* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with
+ * room for all slots, is the admin socket's from now on. */
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
-                  admin_status_text *statuses, const uint32_t *old_slot_of, uint32_t old_first_job);
+                  const uint32_t *old_slot_of, uint32_t old_first_job);
 
 /* Something may have come to be that somebody waits for. */
 void admin_look_at_all(struct supervisor *supervisor);

@@ -190,7 +190,8 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
     const char *between = "";
     char words[64];
     if (is_there(slot) && life->has_status) {
-        text_add(text, "%s", supervisor->admin->statuses[index]);
+        text_add(text, "%s",
+                 admin_status_in(supervisor->admin->lives, supervisor->admin->slots, index));
         between = "; ";
     }
     if (is_waiting(supervisor, slot)) {
@@ -269,7 +270,8 @@ static void add_instance_json(const struct supervisor *supervisor, uint32_t inde
         text_add(text, "null");
     text_add(text, ",\"status\":");
     if (is_there(slot) && life->has_status)
-        admin_add_string(text, supervisor->admin->statuses[index]);
+        admin_add_string(
+            text, admin_status_in(supervisor->admin->lives, supervisor->admin->slots, index));
     else
         text_add(text, "null");
     text_add(text, "}");

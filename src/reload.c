@@ -26,7 +26,6 @@ struct reload {
     void *core;
     struct run_notes *notes;
     struct admin_life *lives;
-    admin_status_text *statuses;
     char (*names)[INSTANCE_NAME_MAX];
 };
 
@@ -167,7 +166,6 @@ static void free_reload(struct reload *reload)
     free(reload->core);
     free(reload->notes);
     free(reload->lives);
-    free(reload->statuses);
     free(reload);
 }
 
@@ -185,11 +183,10 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->stopped = calloc(old_slots, sizeof *reload->stopped);
     reload->core = calloc(1, core_size(&reload->config));
     reload->notes = calloc(slots, sizeof *reload->notes);
-    reload->lives = calloc(slots, sizeof *reload->lives);
-    reload->statuses = calloc(slots, sizeof *reload->statuses);
+    reload->lives = calloc(1, admin_lives_size(slots));
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
            reload->stopped != NULL && reload->core != NULL && reload->notes != NULL &&
-           reload->lives != NULL && reload->statuses != NULL;
+           reload->lives != NULL;
 }
 
 /* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
@@ -388,10 +385,8 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     if (supervisor->report != NULL)
         timeline_reload(supervisor, reload->old_slot_of);
     if (supervisor->admin != NULL) {
-        admin_reload(supervisor, reload->lives, reload->statuses, reload->old_slot_of,
-                     old->first_job);
+        admin_reload(supervisor, reload->lives, reload->old_slot_of, old->first_job);
         reload->lives = NULL;
-        reload->statuses = NULL;
     }
     platform_free(old);
     reload->plan = plan;

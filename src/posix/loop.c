@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -104,6 +105,16 @@ static void raise_files(void)
         limit.rlim_cur != inherited.files.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* Tables have room for what mostly never is.  Memory that was used before is zeroed, and there;
+ * what is fresh is neither.  So large ones are the kernel's to give and to take, at each reload
+ * anew. */
+static void keep_tables_fresh(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, 32768);
+#endif
+}
+
 /* Where we were started without one of these, a descriptor of our own would take its place, and
  * what is written there would go astray.  Close-on-exec: to commands it is as it was. */
 static void fill_standard(void)
@@ -119,6 +130,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan)) {
+        keep_tables_fresh();
         fill_standard();
         raise_files();
         spawn_open_fleet();
