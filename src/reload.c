@@ -175,7 +175,7 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->stopped = calloc(old_slots, sizeof *reload->stopped);
     reload->core = calloc(1, core_size(&reload->config));
     reload->notes = calloc(slots, sizeof *reload->notes);
-    reload->lives = calloc(slots, sizeof *reload->lives);
+    reload->lives = calloc(1, admin_lives_size(slots));
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
            reload->stopped != NULL && reload->core != NULL && reload->notes != NULL &&
            reload->lives != NULL;

@@ -69,6 +69,7 @@ bool signals_waiting(int fd);
 /* What is no record. */
 struct signals_news {
     bool child_ended;      /* SIGCHLD */
+    pid_t child;           /* whose; it may stand for others, too.  0: unknown */
     bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
     bool more;             /* there are more */
 };

@@ -28,6 +28,7 @@ static struct {
     struct prepared now, next; /* of the plan in force, and of the one that is to come */
     struct command job;        /* the one that is being started */
     uint32_t main_slot;        /* of the launcher's command */
+    uid_t user;                /* ours, which is a run's unless it is given another */
     kernel_sigset early;       /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
 
@@ -146,6 +147,7 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
 void start_prepare(const struct plan *plan, struct faults *faults)
 {
     struct prepared *next = &starts.next;
+    starts.user = geteuid();
     next->plan = plan;
     command_collect(&next->memory);
     prepare_workers(plan, faults);
@@ -387,7 +389,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
     run->worker = NO_WORKER;
-    run->user = geteuid();
+    run->user = starts.user;
     if (open_program(run_id, program, command, &spawn, &peer, started)) {
         kernel_sigset early;
         pid = spawn_process(&spawn, &early, &failure);
@@ -418,5 +420,5 @@ uid_t command_user(struct run_id run)
 
 bool platform_is_our_user(struct run_id run)
 {
-    return command_user(run) == geteuid();
+    return command_user(run) == starts.user;
 }
