@@ -129,17 +129,6 @@ struct reload {
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
 
-/* A table with `size` bytes a slot.  The slots that each supervisor uses come first, and share
- * pages with what else it uses; the others are in reserve. */
-struct slots {
-    size_t size;
-    char *first, *others;
-};
-
-bool slots_allocate(struct slots *table, uint32_t count, size_t size); /* false without memory */
-void *slots_at(const struct slots *table, uint32_t slot);
-void slots_free(struct slots *table);
-
 /* ---- command.c ---- */
 
 struct credentials {
