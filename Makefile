@@ -28,7 +28,8 @@ REPORT   := $(wildcard src/report/*.c)
 CLIENT   := $(wildcard src/client/*.c)
 DRIVER   := $(wildcard src/posix/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
-PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
+LAST     := src/posix/allocate.c# what it has is to stand behind what the others have
+PROGRAM  := $(filter-out $(LAST),$(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c) $(LAST)
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
@@ -92,7 +93,7 @@ $(BUILD)/aiorun.pc:
 # made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
 # source.
 MUSL := build/musl
-STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -DSECTIONS_BY_NAME -fno-asynchronous-unwind-tables \
                  -isystem $(MUSL)/include
 
 static: $(MUSL)/lib/libev.a $(MUSL)/lib/libinih.a

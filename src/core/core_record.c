@@ -32,7 +32,7 @@ static void force(struct core *core)
     core->forced = core->forced_untold = true;
     core->effect_at = core->now;
     for (uint32_t i = 0; i < core->slot_count; i++)
-        force_slot(core, &core->slots[i]);
+        force_slot(core, core_slot(core, i));
     core_touch_range(core, 0, core->slot_count);
 }
 
@@ -41,7 +41,7 @@ static void forward(struct core *core, int cause)
     core->causes |= (uint64_t)1 << cause;
     core->effect_at = core->now;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
-        struct core_slot *slot = &core->slots[i];
+        struct core_slot *slot = core_slot(core, i);
         if (slot->life != CORE_UP || core_is_shielded(core, slot))
             continue;
         slot->forwards |= (uint64_t)1 << cause;
@@ -60,7 +60,7 @@ static bool escalates(const struct core *core, const struct core_event *event)
 /* A shutdown signal goes to the handler first, where there is one. */
 static void ask_handler(struct core *core, const struct core_event *event)
 {
-    struct core_slot *handler = &core->slots[SLOT_HANDLER];
+    struct core_slot *handler = core_slot(core, SLOT_HANDLER);
     if (!core_is_busy(handler)) {
         core->cause = event->cause;
         core->keyboard = event->keyboard;
@@ -140,6 +140,18 @@ static bool record_restart(struct core *core, struct core_slot *slot, struct end
     return true;
 }
 
+/* It is not started again: why? */
+static enum core_rest rest_after(const struct core *core, const struct core_slot *slot,
+                                 bool success, bool unasked)
+{
+    if (!unasked)
+        return REST_STOPPED;
+    if (!core_is_shutdown(core) &&
+        policy_wants_restart(core_worker_of(core, slot)->restart, success))
+        return REST_GIVEN_UP;
+    return success ? REST_FINISHED : REST_FAILED;
+}
+
 void core_record_instance_end(struct core *core, struct core_slot *slot, struct ending end,
                               bool requested)
 {
@@ -150,6 +162,7 @@ void core_record_instance_end(struct core *core, struct core_slot *slot, struct 
     slot->end = end;
     if (record_restart(core, slot, end, success))
         return;
+    core_member(core, slot)->rest = (uint8_t)rest_after(core, slot, success, unasked || failed);
     core_set_done(core, slot, success && unasked && !core_is_shutdown(core));
     core_set_wanted(core, slot, false);
     bool stopped = slot->requested && !core_is_shutdown(core);
@@ -265,17 +278,22 @@ static bool record_tree(struct core *core, struct core_slot *slot, const struct 
 static bool record_hold(struct core *core, struct core_slot *slot, const struct core_event *event)
 {
     struct shield_table *table = core_shields(core);
+    uint32_t capacity = core->config.shield_capacity;
     bool up = slot->kind == CORE_WORKER && slot->life == CORE_UP && !slot->killed;
     if (!up || core->now >= core->cap)
         return false;
     msec undated = core_undated(core, slot);
-    bool held = shield_hold(table, &slot->shields, event->name, event->until);
+    bool held = shield_hold(table, capacity, &slot->shields, event->name, event->until);
     if (!held && shield_expire(table, &slot->shields, undated, core->now))
-        held = shield_hold(table, &slot->shields, event->name, event->until);
-    if (held)
-        slot->shielded_until =
-            msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
-    return held;
+        held = shield_hold(table, capacity, &slot->shields, event->name, event->until);
+    if (!held)
+        return false;
+    struct shield *newest = &table->cells[slot->shields];
+    if (newest->since == 0) /* zeroed: it is fresh */
+        newest->since = core->now;
+    slot->shielded_until =
+        msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
+    return true;
 }
 
 static bool record_release(struct core *core, struct core_slot *slot,
@@ -337,6 +355,7 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
     case EVENT_WANT:
     case EVENT_RESTART:
     case EVENT_DRAIN:
+    case EVENT_LIMIT:
     case EVENT_TIME:
         break;
     }
@@ -362,7 +381,7 @@ static void enqueue(struct core *core, uint32_t index)
     if (core->queue_first == NONE)
         core->queue_first = index;
     else
-        core->slots[core->queue_last].next_job = index;
+        core_slot(core, core->queue_last)->next_job = index;
     core->queue_last = index;
 }
 
@@ -373,15 +392,16 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     uint32_t index = core_take_job(core);
     if (index == NONE)
         return false;
-    struct core_slot *slot = &core->slots[index];
+    struct core_slot *slot = core_slot(core, index);
     uint32_t submitter = event->run.slot;
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    slot->owner = has_worker(core, submitter) ? core->slots[submitter].owner : NONE;
+    slot->owner = has_worker(core, submitter) ? core_slot(core, submitter)->owner : NONE;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;
+        slot->up_since = core->now;
         slot->spared_until = event->until;
         core_set_life(core, slot, CORE_UP);
     } else {
@@ -394,7 +414,7 @@ static bool record_want(struct core *core, const struct core_event *event)
 {
     if (!is_instance(core, event->run.slot) || core_is_shutdown(core))
         return false;
-    struct core_slot *slot = &core->slots[event->run.slot];
+    struct core_slot *slot = core_slot(core, event->run.slot);
     slot->start_at = core->now;
     slot->retry_untold = false;
     memset(&slot->history, 0, sizeof slot->history);
@@ -402,6 +422,7 @@ static bool record_want(struct core *core, const struct core_event *event)
         slot->why = WHY_RESTART; /* and no failure any more: what is wanted now is a new run */
         slot->why_untold = false;
     }
+    core_member(core, slot)->rest = REST_STOPPED;
     core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
     if (core_team_of(core, slot)->wanted == 0)
@@ -413,9 +434,9 @@ static void record_begin(struct core *core)
 {
     core->begun = true;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
-        core->slots[i].start_at = core->now;
-        if (core_worker_of(core, &core->slots[i])->autostart)
-            core_set_wanted(core, &core->slots[i], true);
+        core_slot(core, i)->start_at = core->now;
+        if (core_worker_of(core, core_slot(core, i))->autostart)
+            core_set_wanted(core, core_slot(core, i), true);
     }
 }
 
@@ -424,15 +445,15 @@ static void record_time(struct core *core)
     uint32_t index;
     while (deadline_expired(core_deadlines(core), core->now, &index))
         if (index < core->slot_count)
-            core_touch(core, &core->slots[index]);
+            core_touch(core, core_slot(core, index));
 }
 
 /* A report about a run names the run: a slot that has gone on to another one is another matter. */
 static struct core_slot *find_run(struct core *core, struct run_id run)
 {
-    if (run.slot >= core->slot_count || core->slots[run.slot].generation != run.generation)
+    if (run.slot >= core->slot_count || core_slot(core, run.slot)->generation != run.generation)
         return NULL;
-    return &core->slots[run.slot];
+    return core_slot(core, run.slot);
 }
 
 static bool record(struct core *core, const struct core_event *event)
@@ -459,6 +480,11 @@ static bool record(struct core *core, const struct core_event *event)
         return core_record_restart(core, event->worker);
     case EVENT_DRAIN:
         core->drained = event->wanted;
+        return true;
+    case EVENT_LIMIT:
+        core->limit = event->until;
+        if (core_is_shutdown(core))
+            core_shorten(core);
         return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:

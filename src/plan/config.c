@@ -205,21 +205,19 @@ static void take_key(struct loader *loader, const struct ini_entry *entry)
 static void begin_worker(struct loader *loader, const struct ini_entry *entry)
 {
     const char *name = entry->section + strlen(WORKER_PREFIX);
-    const struct plan_worker *pattern = &loader->plan->worker;
     struct plan_worker *worker = &loader->plan->fleet[loader->plan->fleet_size];
     if (!parse_name(name))
         refuse(loader, entry->line,
                "'%.*s' is no name for a worker: at most 63 letters, digits, '.', '_' and '-'",
                name);
-    bool done = plan_copy_worker(worker, pattern);
+    bool copied = plan_worker_copy(worker, &loader->plan->worker);
     worker->name = name;
-    worker->argv = NULL;
     worker->line = entry->line;
     worker->keys = loader->next_key;
     loader->plan->fleet_size++;
     loader->worker = worker;
     loader->where = IN_WORKER;
-    if (done)
+    if (copied)
         return;
     refuse_memory(loader);
     loader->where = IN_NOTHING;

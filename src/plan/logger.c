@@ -14,7 +14,7 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
                         struct plan_worker *logger)
 {
     size_t length = strlen(served->name);
-    bool copied = plan_copy_worker(logger, &plan->worker);
+    bool copied = plan_worker_copy(logger, &plan->worker);
     logger->line = served->line;
     logger->own_name = malloc(length + sizeof SUFFIX);
     if (!copied || logger->own_name == NULL || !parse_command(served->output.text, &logger->argv))

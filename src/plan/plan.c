@@ -53,15 +53,16 @@ static bool copy_limits(struct plan_attributes *copy, const struct plan_limit_va
     return true;
 }
 
-bool plan_copy_worker(struct plan_worker *worker, const struct plan_worker *pattern)
+bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern)
 {
     struct plan_attributes *copy = &worker->attributes;
     *worker = *pattern;
+    worker->argv = NULL;
     worker->keys = NULL;
     worker->key_count = 0;
-    bool done = copy_strings(&copy->env, &pattern->attributes.env);
-    done = copy_strings(&copy->env_files, &pattern->attributes.env_files) && done;
-    return copy_limits(copy, pattern->attributes.limits) && done;
+    bool copied = copy_strings(&copy->env, &pattern->attributes.env);
+    copied = copy_strings(&copy->env_files, &pattern->attributes.env_files) && copied;
+    return copy_limits(copy, pattern->attributes.limits) && copied;
 }
 
 static void free_worker(struct plan_worker *worker)
@@ -101,6 +102,14 @@ void plan_free(struct plan *plan)
     plan->text = NULL;
     plan->workers = NULL;
     plan->worker_count = 0;
+}
+
+uint32_t plan_find_worker(const struct plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (strcmp(plan->workers[i].name, name) == 0)
+            return i;
+    return UINT32_MAX;
 }
 
 const char *plan_place(const struct plan *plan, uint32_t line, char *buffer)

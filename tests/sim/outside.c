@@ -341,6 +341,17 @@ void world_drain(struct world *world, bool drained)
     world_record(world, &event);
 }
 
+void world_limit(struct world *world, msec until)
+{
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = until};
+    if (world->limit != NEVER)
+        return; /* once is enough, and easier to judge */
+    world->limit = until;
+    world_record(world, &event);
+    if (world->entered)
+        note_limited(world);
+}
+
 /* ---- a reload ---- */
 
 /* A job's worker is not there any more; a deadline that it has stays. */

@@ -310,8 +310,16 @@ static void happen_to_fleet(struct world *world)
     }
 }
 
+static void limit(struct world *world)
+{
+    bool late = world_pick(world, 8) == 0;
+    world_limit(world, late ? world->now - 1 : msec_add(world->now, world_pick(world, 15000)));
+}
+
 static void happen(struct world *world)
 {
+    if (world_pick(world, 60) == 0)
+        limit(world);
     switch (world_pick(world, 26)) {
     case 0:
     case 1:
