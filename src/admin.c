@@ -19,10 +19,9 @@ bool admin_open(struct supervisor *supervisor, uint32_t slots)
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    struct admin *admin = supervisor->admin;
-    admin->slots = slots;
-    admin->lives = platform_allocate(admin_lives_size(admin->slots));
-    return admin->lives != NULL;
+    supervisor->admin->slots = slots;
+    supervisor->admin->lives = platform_allocate(admin_lives_size(slots));
+    return supervisor->admin->lives != NULL;
 }
 
 /* ---- what is remembered ---- */
@@ -55,7 +54,7 @@ void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text
 {
     if (supervisor->admin == NULL)
         return;
-    char *status = admin_status_in(supervisor->admin->lives, supervisor->admin->slots, slot);
+    char *status = admin_status_of(supervisor, slot);
     size_t length = wire_clean(status, STATUS_SHOWN - 1, text, strlen(text));
     status[length] = '\0';
     supervisor->admin->lives[slot].has_status = length > 0;

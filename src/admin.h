@@ -130,6 +130,12 @@ struct admin {
     struct admin_session sessions[PLATFORM_ADMIN_CLIENTS];
 };
 
+/* What the slot says of itself; good where its life has a status. */
+static inline char *admin_status_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    return admin_status_in(supervisor->admin->lives, supervisor->admin->slots, slot);
+}
+
 /* Allocates, when there is to be an admin socket; false without memory. */
 bool admin_open(struct supervisor *supervisor, uint32_t slots);
 

@@ -158,8 +158,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
     const char *between = "";
     char words[64], why[ADMIN_REASON_MAX];
     if (is_there(slot) && life->has_status) {
-        text_add(text, "%s",
-                 admin_status_in(supervisor->admin->lives, supervisor->admin->slots, index));
+        text_add(text, "%s", admin_status_of(supervisor, index));
         between = "; ";
     }
     const char *reason = admin_state_reason(supervisor, index, why);
@@ -252,10 +251,8 @@ static void add_instance_json(const struct supervisor *supervisor, uint32_t inde
         admin_add_end(text, life->end);
     else
         text_add(text, "null");
-    add_words_json(text, "status",
-                   is_there(slot) && life->has_status
-                       ? admin_status_in(supervisor->admin->lives, supervisor->admin->slots, index)
-                       : NULL);
+    bool speaks = is_there(slot) && life->has_status;
+    add_words_json(text, "status", speaks ? admin_status_of(supervisor, index) : NULL);
     text_add(text, "}");
 }
 

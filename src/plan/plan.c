@@ -60,9 +60,9 @@ bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *patt
     worker->argv = NULL;
     worker->keys = NULL;
     worker->key_count = 0;
-    bool done = copy_strings(&copy->env, &pattern->attributes.env);
-    done = copy_strings(&copy->env_files, &pattern->attributes.env_files) && done;
-    return copy_limits(copy, pattern->attributes.limits) && done;
+    bool copied = copy_strings(&copy->env, &pattern->attributes.env);
+    copied = copy_strings(&copy->env_files, &pattern->attributes.env_files) && copied;
+    return copy_limits(copy, pattern->attributes.limits) && copied;
 }
 
 static void free_worker(struct plan_worker *worker)

@@ -325,7 +325,7 @@ void plan_init(struct plan *plan);
 void plan_free(struct plan *plan);
 
 /* Makes `worker` what the command line and the environment make of the defaults, `pattern`, with
- * lists of its own, and neither a command nor lines of a file.  False without memory; plan_free()
+ * lists of its own, and neither a command nor keys of a file.  False without memory; plan_free()
  * frees it in any case, as one of plan->fleet. */
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
 
