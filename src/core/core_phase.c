@@ -100,6 +100,9 @@ bool core_settle_steps(struct core *core)
         core->phase = PHASE_DRAIN;
         core->drained_at =
             msec_add(core->now, msec_min(core->config.drain_delay, core->length / 4));
+        /* A limit may have come when most of what it leaves was over. */
+        if (core->limit != NEVER && core->limit <= core->cap)
+            core->drained_at = msec_min(core->drained_at, core->entered_at + core->length / 2);
         return true;
     case PHASE_DRAIN:
         if (!is_drain_over(core))

@@ -140,9 +140,10 @@ msec fact_hook_end(const struct world *world, const struct record *record)
 msec fact_drain_end(const struct world *world)
 {
     msec delay = world->setting->config.drain_delay, quarter = world->length / 4;
-    if (world->limited_at > world->drain_from)
-        return msec_min(world->drain_from + delay, world->entered_at + world->length / 2);
-    return world->drain_from + msec_min(delay, quarter);
+    bool shortened = world->limited_at > world->drain_from;
+    msec end = world->drain_from + (shortened ? delay : msec_min(delay, quarter));
+    bool limited = world->limit != NEVER && world->limit <= world->cap;
+    return limited ? msec_min(end, world->entered_at + world->length / 2) : end;
 }
 
 bool fact_orphans_stay(const struct world *world)
