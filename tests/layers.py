@@ -25,11 +25,12 @@ ROOMS = {
     "cmd": ({"seam", "client", "core", "plan", "report"}, C11),
 }
 # Headers that more rooms may include than their own would let them.
-SHARED = {"core/msec.h": {"protocol", "client"}}
+SHARED = {"core/msec.h": {"protocol", "client"}, "client/verbs.h": {"win32"}}
 # Where a word may stand; a room, or files of it.
 ONLY = {
     r"#include [<\"]ev\.h": ["src/posix/"],
     r"#include [<\"]windows\.h": ["src/win32/"],
+    r"\b(HANDLE|DWORD|wchar_t)\b": ["src/win32/"],
     r"\bpid_t\b": ["src/posix/", "src/client/"],
     r"#\s*if.*_WIN32": ["src/platform.h"],
 }
