@@ -17,8 +17,8 @@
  *   report_file.c  the file of the report
  *   reload.c    a new plan
  */
-#ifndef AIORUN_WIN32_H
-#define AIORUN_WIN32_H
+#ifndef AIORUN_WINDOWS_H
+#define AIORUN_WINDOWS_H
 
 #include "platform.h"
 
