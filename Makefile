@@ -38,7 +38,7 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install install-lib uninstall dist clean demo docs-check static bench
+        tidy cover windows windows-check install install-lib uninstall dist clean demo docs-check static bench
 
 all: $(BUILD)/aiorun lib
 
@@ -118,6 +118,13 @@ windows: build/mingw/ini.h
 
 $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS)
+
+build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
+	@mkdir -p $(@D)
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
+
+windows-check: windows build/win32/victim.exe build/win32/console.exe
+	python3 tests/win32/run.py
 
 # inih's header is every system's; see src/win32/inih.c.
 build/mingw/ini.h:
