@@ -25,7 +25,7 @@ CORE     := $(wildcard src/core/*.c)
 PROTOCOL := $(wildcard src/protocol/*.c)
 PLAN     := $(wildcard src/plan/*.c)
 REPORT   := $(wildcard src/report/*.c)
-CLIENT   := $(wildcard src/client/*.c)
+CLIENT   := $(wildcard src/client/*.c src/client/posix/*.c)
 DRIVER   := $(wildcard src/posix/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
 PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
@@ -66,7 +66,7 @@ LIBRARY := $(BUILD)/libaiorun.a $(BUILD)/libaiorun.so.1 $(BUILD)/libaiorun.so
 lib: $(LIBRARY) $(BUILD)/aiorun.pc
 
 # One object for both: position independent, as programs that link it may be.
-$(BUILD)/obj/lib/libaiorun.o: src/client/libaiorun.c Makefile
+$(BUILD)/obj/lib/libaiorun.o: src/client/posix/libaiorun.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(CODE),$(ALL_CFLAGS)) -fPIC -c $< -o $@
 
@@ -111,7 +111,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
 
-$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/libaiorun.o
+$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/posix/libaiorun.o
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^
