@@ -29,8 +29,8 @@ SHARED = {"core/msec.h": {"protocol", "client"}}
 # Where a word may stand; a room, or files of it.
 ONLY = {
     r"#include [<\"]ev\.h": ["src/posix/"],
-    r"#include [<\"]windows\.h": ["src/win32/"],
-    r"\bpid_t\b": ["src/posix/", "src/client/"],
+    r"#include [<\"]windows\.h": ["src/win32/", "src/client/win32/"],
+    r"\bpid_t\b": ["src/posix/", "src/client/posix/"],
     r"#\s*if.*_WIN32": ["src/platform.h"],
 }
 # What the objects of a room may leave for others to define: memory, strings, assert, and the room.

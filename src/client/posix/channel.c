@@ -1,9 +1,10 @@
 #include "client/aiorun.h"
-#include "client/client.h"
+#include "client/posix/posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -89,14 +90,14 @@ enum channel_result channel_attach(struct channel *channel, int interrupt)
     static const char attach[] = "attach\n";
     int ends[2];
     memset(channel, 0, sizeof *channel);
-    channel->fd = -1;
+    channel->link = -1;
     channel->interrupt = interrupt;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return CHANNEL_FAILED;
-    channel->fd = keep_away(ends[0]);
+    channel->link = keep_away(ends[0]);
     ends[1] = keep_away(ends[1]);
     enum channel_result result = CHANNEL_FAILED;
-    if (channel->fd >= 0 && ends[1] >= 0)
+    if (channel->link >= 0 && ends[1] >= 0)
         result = send_line(aiorun_fd(), interrupt, attach, strlen(attach), &ends[1], 1);
     int saved = errno;
     if (ends[1] >= 0)
@@ -105,87 +106,51 @@ enum channel_result channel_attach(struct channel *channel, int interrupt)
     return result;
 }
 
-enum channel_result channel_send(struct channel *channel, const char *line, size_t length,
-                                 const int *fds, size_t count)
+enum channel_result channel_send_with(struct channel *channel, const char *line, size_t length,
+                                      const int *fds, size_t count)
 {
-    return send_line(channel->fd, channel->interrupt, line, length, fds, count);
+    return send_line((int)channel->link, channel->interrupt, line, length, fds, count);
 }
 
-static enum channel_result fill(struct channel *channel)
+enum channel_result channel_send(struct channel *channel, const char *line, size_t length)
 {
-    enum channel_result result = wait_for(channel->fd, POLLIN, channel->interrupt);
+    return channel_send_with(channel, line, length, NULL, 0);
+}
+
+enum channel_result channel_take(struct channel *channel, char *buffer, size_t size, size_t *count)
+{
+    enum channel_result result = wait_for((int)channel->link, POLLIN, channel->interrupt);
     if (result != CHANNEL_DONE)
         return result;
-    ssize_t count;
+    ssize_t received;
     do
-        count = recv(channel->fd, channel->bytes, sizeof channel->bytes, 0);
-    while (count < 0 && errno == EINTR);
-    if (count <= 0)
-        return count == 0 ? CHANNEL_CLOSED : judge();
-    channel->start = 0;
-    channel->end = (size_t)count;
+        received = recv((int)channel->link, buffer, size, 0);
+    while (received < 0 && errno == EINTR);
+    if (received <= 0)
+        return received == 0 ? CHANNEL_CLOSED : judge();
+    *count = (size_t)received;
     return CHANNEL_DONE;
-}
-
-enum channel_result channel_read(struct channel *channel, struct control_reply *reply)
-{
-    for (;;) {
-        const char *fault;
-        size_t taken = 0;
-        if (channel->start == channel->end) {
-            enum channel_result result = fill(channel);
-            if (result != CHANNEL_DONE)
-                return result;
-        }
-        enum control_read got = control_read(&channel->reader, channel->bytes + channel->start,
-                                             channel->end - channel->start, &taken);
-        channel->start += taken;
-        if (got == CONTROL_READ_LINE && control_parse_reply(channel->reader.line, reply, &fault))
-            return CHANNEL_DONE;
-    }
-}
-
-bool channel_complain(enum channel_result result, const struct verb *verb)
-{
-    switch (result) {
-    case CHANNEL_CLOSED:
-        fail(verb, "the supervisor does not answer: it is gone, or has closed the channel");
-        break;
-    case CHANNEL_FAILED:
-        fail(verb, "cannot talk to the supervisor: %s", strerror(errno));
-        break;
-    case CHANNEL_DONE:
-    case CHANNEL_INTERRUPTED:
-        break;
-    }
-    return false;
-}
-
-bool channel_expect_ok(struct channel *channel, const struct verb *verb)
-{
-    struct control_reply reply;
-    enum channel_result result = channel_read(channel, &reply);
-    if (result != CHANNEL_DONE)
-        return channel_complain(result, verb);
-    switch (reply.answer) {
-    case ANSWER_OK:
-        return true;
-    case ANSWER_ERROR:
-        fail(verb, "the supervisor refuses: %s", reply.text);
-        return false;
-    case ANSWER_EXITED:
-    case ANSWER_KILLED:
-    case ANSWER_FAILED:
-    case ANSWER_DROPPED:
-        break;
-    }
-    fail(verb, "the supervisor tells of an end before it has accepted anything");
-    return false;
 }
 
 void channel_close(struct channel *channel)
 {
-    if (channel->fd >= 0)
-        close(channel->fd);
-    channel->fd = -1;
+    if (channel->link >= 0)
+        close((int)channel->link);
+    channel->link = -1;
+}
+
+/* ---- the control pipe ---- */
+
+bool channel_is_named(void)
+{
+    return getenv("AIORUN_CONTROL_FD") != NULL;
+}
+
+int fail_without_pipe(const struct verb *verb)
+{
+    const char *fd = getenv("AIORUN_CONTROL_FD");
+    if (fd == NULL)
+        return fail(verb, "there is no aiorun above: AIORUN_CONTROL_FD is not set");
+    return fail(verb, "descriptor %s is not the control pipe: it was closed, or used otherwise",
+                fd);
 }
