@@ -51,8 +51,14 @@ int submit_run(const struct arguments *arguments);
 
 /* ---- people.c ---- */
 
+struct channel;
+
 /* Is the verb for the admin socket: by --control, or because there is no control pipe? */
 bool people_are_meant(const struct arguments *arguments);
+
+/* Connects `channel` to the admin socket that is meant: --control, AIORUN_OPT_CONTROL, or the only
+ * live one in the default places.  False with a complaint. */
+bool people_connect(struct channel *channel, const struct arguments *arguments);
 
 int people_run(const struct arguments *arguments);
 
@@ -107,9 +113,14 @@ void channel_close(struct channel *channel);
 
 /* ---- ... the admin socket ---- */
 
-/* Connects `channel` to the admin socket that is meant: --control, AIORUN_OPT_CONTROL, or the only
- * live one in the default places.  False with a complaint. */
-bool people_connect(struct channel *channel, const struct arguments *arguments);
+/* What people call it here: "socket". */
+extern const char people_door[];
+
+/* A connection to the one with this name; -1: system_reason() says why. */
+intptr_t people_dial(const char *name);
+
+/* Calls `note` with each name that a live supervisor of ours may have given it by itself. */
+void people_search(void (*note)(const char *name));
 
 /* ---- ... jobs ---- */
 
