@@ -25,8 +25,10 @@ CORE     := $(wildcard src/core/*.c)
 PROTOCOL := $(wildcard src/protocol/*.c)
 PLAN     := $(wildcard src/plan/*.c)
 REPORT   := $(wildcard src/report/*.c)
-CLIENT   := $(wildcard src/client/*.c src/client/posix/*.c)
-DRIVER   := $(wildcard src/posix/*.c)
+# The system that it is built for: posix or win32.
+SYSTEM   ?= posix
+CLIENT   := $(wildcard src/client/*.c src/client/$(SYSTEM)/*.c)
+DRIVER   := $(wildcard src/$(SYSTEM)/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
 PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -104,6 +106,23 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 
 $(MUSL)/lib/libinih.a: .ci/musl-inih
 	.ci/musl-inih $(MUSL)
+
+# The program for Windows, made by mingw-w64.  Formats are checked where printf is the system's own.
+MINGW := x86_64-w64-mingw32
+MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -municode \
+                -include src/win32/c11.h -isystem build/mingw
+
+windows: build/mingw/ini.h
+	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc CODE= LINK='-municode -static -Wl,--wrap=fopen' \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe
+
+$(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS)
+
+# inih's header is every system's; see src/win32/inih.c.
+build/mingw/ini.h:
+	@mkdir -p $(@D)
+	cp "$$(echo '#include <ini.h>' | gcc -E -M - | grep -o '/[^ ]*/ini\.h')" $@
 
 # ---- tests ---------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 #include "admin.h"
 #include "narrate.h"
 #include "plan/parse.h"
+#include "plan/signals.h"
 #include "timeline.h"
 
-#include <signal.h>
 #include <string.h>
 
 /* ---- signals to send ---- */

@@ -525,25 +525,18 @@ static void forget_last(struct pipe *pipe)
     }
 }
 
-bool control_start(struct run_id run, const struct platform_program *program, struct spawn *spawn)
+bool control_start(struct run_id run, struct spawn *spawn)
 {
-    const struct plan *plan = loop_plan();
-    const struct plan_worker *worker = &plan->workers[program->worker];
     struct pipe *pipe = &channels.pipes[run.slot];
     char name[PIPE_NAME_MAX];
     forget_last(pipe);
-    if (plan->no_control || worker->is_logger)
-        return true;
     pipe->run = run;
     if (!choose_name(pipe) || !listen(pipe, true))
         return false;
     pipe->named = true;
     WideCharToMultiByte(CP_UTF8, 0, pipe->name, -1, name, sizeof name, NULL, NULL);
-    spawn_add(spawn, "AIORUN_CONTROL_PIPE=%s", name); /* in the order of their names */
-    spawn_add(spawn, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
-    spawn_add(spawn, "AIORUN_PID=%lu", GetCurrentProcessId());
+    spawn_add(spawn, "AIORUN_CONTROL_PIPE=%s", name);
     spawn_add(spawn, "AIORUN_PROTOCOL=1");
-    spawn_add(spawn, "AIORUN_WORKER=%s", worker->name);
     return true;
 }
 

@@ -1,0 +1,32 @@
+/* words.h - what the verbs know of this folder, too: text on its way to Windows and back.
+ */
+#ifndef AIORUN_WIN32_WORDS_H
+#define AIORUN_WIN32_WORDS_H
+
+#include <stddef.h>
+#include <wchar.h>
+
+/* What the error is in words, without the full stop; good until the next call. */
+const char *win_error(unsigned long error);
+
+/* ---- main.c ---- */
+
+/* Between UTF-8 and UTF-16.  Memory from platform_allocate(); NULL without memory. */
+wchar_t *wide_from(const char *text);
+char *narrow_from(const wchar_t *text);
+
+/* ---- quote.c ---- */
+
+/* Writes the command line that CommandLineToArgvW() and Microsoft's C library take apart into
+ * `argv` again; at most `size` bytes and a NUL always.  Returns how long it is.  The first argument
+ * cannot hold a quotation mark: it is left out. */
+size_t quote_join(char *line, size_t size, char *const *argv);
+
+/* Takes a command line apart, in place: argv (room for `max` and a NULL) points into it.  Returns
+ * how many arguments there are. */
+size_t quote_split(char *line, char **argv, size_t max);
+
+/* The most arguments that a line of `length` bytes can have. */
+#define QUOTE_ARGUMENTS_MAX(length) ((length) / 2 + 2)
+
+#endif
