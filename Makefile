@@ -68,7 +68,7 @@ LIBRARY := $(BUILD)/libaiorun.a $(BUILD)/libaiorun.so.1 $(BUILD)/libaiorun.so
 lib: $(LIBRARY) $(BUILD)/aiorun.pc
 
 # One object for both: position independent, as programs that link it may be.
-$(BUILD)/obj/lib/libaiorun.o: src/client/posix/libaiorun.c Makefile
+$(BUILD)/obj/lib/libaiorun.o: src/client/$(SYSTEM)/libaiorun.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(CODE),$(ALL_CFLAGS)) -fPIC -c $< -o $@
 
@@ -113,11 +113,16 @@ MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -mu
                 -include src/win32/c11.h -isystem build/mingw
 
 windows: build/mingw/ini.h
-	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc CODE= LINK='-municode -static -Wl,--wrap=fopen' \
-	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe
+	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc AR=$(MINGW)-ar CODE= \
+	        LINK='-municode -static -Wl,--wrap=fopen' \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe \
+	        build/win32/libaiorun.a build/win32/libaiorun.dll
 
 $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
+	$(CC) -shared -Wl,--out-implib,$@.a -o $@ $< $(LDFLAGS)
 
 # inih's header is every system's; see src/win32/inih.c.
 build/mingw/ini.h:

@@ -8,8 +8,8 @@
  * Named pipes are byte streams here.  A connection is one instance of its pipe; each instance that
  * listens takes one.
  */
-#ifndef AIORUN_WIN32_PIPE_H
-#define AIORUN_WIN32_PIPE_H
+#ifndef AIORUN_WINDOWS_PIPE_H
+#define AIORUN_WINDOWS_PIPE_H
 
 #include "win32/win32.h"
 

@@ -1,7 +1,7 @@
 /* words.h - what the verbs know of this folder, too: text on its way to Windows and back.
  */
-#ifndef AIORUN_WIN32_WORDS_H
-#define AIORUN_WIN32_WORDS_H
+#ifndef AIORUN_WINDOWS_WORDS_H
+#define AIORUN_WINDOWS_WORDS_H
 
 #include <stddef.h>
 #include <wchar.h>

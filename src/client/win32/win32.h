@@ -7,8 +7,8 @@
  *   system.c     the rest
  *   libaiorun.c  the library, which stands by itself (aiorun.h)
  */
-#ifndef AIORUN_CLIENT_WIN32_H
-#define AIORUN_CLIENT_WIN32_H
+#ifndef AIORUN_CLIENT_WINDOWS_H
+#define AIORUN_CLIENT_WINDOWS_H
 
 #include "client/client.h"
 #include "win32/words.h"
