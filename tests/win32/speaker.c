@@ -17,7 +17,8 @@
  *     close
  * And else:
  *     say WORD, exit N, sleep, wait-for FILE, make FILE
- *     run ARG... ,        runs a command up to the comma, and says its exit code
+ *     run ARG... ,        runs a command up to the comma, and says its exit code; `,,` is a comma
+ *                         of the command's own
  *     start ARG... ,      starts it, and goes on
  *     out ARG... ,        likewise, outside of our job object if that could be: says the error
  *     ignore              from now on no console event ends it
@@ -220,8 +221,9 @@ static char **start(char **word, DWORD flags, HANDLE *process)
     STARTUPINFOA startup = {.cb = sizeof startup};
     PROCESS_INFORMATION made = {0};
     for (word++; *word != NULL && strcmp(*word, ",") != 0; word++) {
+        const char *inner = strspn(*word, ",") == strlen(*word) ? *word + 1 : *word;
         strcat(line, *line != '\0' ? " " : "");
-        strcat(line, *word);
+        strcat(line, inner);
     }
     *process = NULL;
     if (CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, NULL, &startup, &made)) {
