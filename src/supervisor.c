@@ -484,6 +484,11 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
         pass_on(supervisor, arrived);
 }
 
+void supervisor_limit(struct supervisor *supervisor, msec until)
+{
+    step(supervisor, &(struct core_event){.kind = EVENT_LIMIT, .until = until});
+}
+
 /* Was the end by, or by 128 plus, a signal that we sent? */
 static bool was_requested(const struct supervisor *supervisor, struct run_id run, struct ending end)
 {

@@ -186,6 +186,8 @@ enum core_event_kind {
     EVENT_RESTART,     /* worker: a roll, see P26; all at once where nothing of it runs, and then
                           those that nobody wants, too.  During a roll: once more after it */
     EVENT_DRAIN,       /* wanted: refuse new jobs, or take them again */
+    EVENT_LIMIT,       /* until: we shall not be there any more, so that the cap of this shutdown,
+                          or of the next, is no later; a drain delay is for those who have time */
     EVENT_TIME,        /* nothing but the time */
 };
 

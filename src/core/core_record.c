@@ -97,6 +97,19 @@ static void record_trigger(struct core *core, const struct core_event *event)
         force(core);
 }
 
+static void record_limit(struct core *core, msec until)
+{
+    msec left = msec_max(until - core->now, 1);
+    core->config.timeout = msec_min(core->config.timeout, left);
+    core->config.drain_delay = 0;
+    core->reserve = msec_min(core->reserve, policy_reserve(left, core->wave_count));
+    if (!core_is_shutdown(core))
+        return;
+    core->cap = msec_min(core->cap, msec_add(core->now, left));
+    core->drained_at = msec_min(core->drained_at, core->now);
+    core_touch_range(core, 0, core->slot_count);
+}
+
 /* ---- ends ---- */
 
 static void record_error(struct core *core, struct core_slot *slot, struct ending end)
@@ -335,6 +348,7 @@ static bool record_run(struct core *core, struct core_slot *slot, const struct c
     case EVENT_WANT:
     case EVENT_RESTART:
     case EVENT_DRAIN:
+    case EVENT_LIMIT:
     case EVENT_TIME:
         break;
     }
@@ -457,6 +471,9 @@ static bool record(struct core *core, const struct core_event *event)
         return core_record_restart(core, event->worker);
     case EVENT_DRAIN:
         core->drained = event->wanted;
+        return true;
+    case EVENT_LIMIT:
+        record_limit(core, event->until);
         return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:

@@ -177,9 +177,10 @@ void platform_arm(msec when)
 
 static DWORD time_to_wait(void)
 {
-    if (driver.timer == NEVER)
+    msec until = msec_min(driver.timer, runs_next_ready());
+    if (until == NEVER)
         return INFINITE;
-    msec rest = driver.timer - platform_now();
+    msec rest = until - platform_now();
     if (rest <= 0)
         return 0;
     return rest < INFINITE ? (DWORD)rest : INFINITE - 1;
@@ -220,6 +221,8 @@ void platform_loop(void)
             driver.reaped = false;
             supervisor_reaped(driver.supervisor);
         }
+        if (!driver.finished)
+            runs_tell_ready();
         if (!driver.finished && driver.timer != NEVER && platform_now() >= driver.timer) {
             driver.timer = NEVER;
             supervisor_time(driver.supervisor);

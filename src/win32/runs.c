@@ -198,6 +198,40 @@ bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job)
     return true;
 }
 
+/* ---- readiness by time ---- */
+
+static msec next_ready = NEVER;
+
+void runs_ready_at(struct run *run, msec when)
+{
+    run->ready_at = when;
+    next_ready = msec_min(next_ready, when);
+}
+
+msec runs_next_ready(void)
+{
+    return next_ready;
+}
+
+void runs_tell_ready(void)
+{
+    msec now = platform_now();
+    if (now < next_ready)
+        return;
+    next_ready = NEVER;
+    for (uint32_t slot = 1; slot < table.size; slot++) {
+        struct run *run = table.runs[slot];
+        if (run->process == NULL || run->ready_at == NEVER)
+            continue;
+        if (run->ready_at > now) {
+            next_ready = msec_min(next_ready, run->ready_at);
+            continue;
+        }
+        run->ready_at = NEVER;
+        supervisor_ready(loop_supervisor(), id_of(run));
+    }
+}
+
 /* Slot 0 is nobody's: whatever our runs start is theirs. */
 void platform_census(void)
 {

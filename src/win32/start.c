@@ -214,7 +214,13 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->own_group = spawn->own_group;
     run->tree = run->asked = run->killed = run->joined = false;
     run->sent = 0;
-    return runs_begin(run, process, pid, spawn->job);
+    run->ready_at = NEVER;
+    if (!runs_begin(run, process, pid, spawn->job))
+        return false;
+    const struct plan_worker *worker = &starts.now.plan->workers[program->worker];
+    if (program->what == PLATFORM_COMMAND && worker->ready.kind == READY_AFTER)
+        runs_ready_at(run, msec_add(platform_now(), worker->ready.time));
+    return true;
 }
 
 void platform_start(struct run_id run_id, const struct platform_program *program,

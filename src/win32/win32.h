@@ -189,6 +189,7 @@ struct run {
     bool asked;  /* what is left of its tree was */
     bool killed; /* it was, with its tree */
     bool joined; /* a shielded job: what it lives in is within another run's job object */
+    msec ready_at; /* it is ready then, by its time; NEVER: it is not */
     int sent;    /* the signal that we sent it last as a console event; 0: none */
     struct win_wait end;
     struct win_wait other; /* the end of one of its tree */
@@ -205,6 +206,13 @@ HANDLE runs_make_job(void);
 /* `process` and `job` are the run's from now on.  False with GetLastError(): its end cannot be
  * waited for; nothing has changed then. */
 bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job);
+
+/* The run is ready at this time, if it is still there. */
+void runs_ready_at(struct run *run, msec when);
+
+/* When the next one is (NEVER: none), and telling of those that are by now. */
+msec runs_next_ready(void);
+void runs_tell_ready(void);
 
 bool runs_prepare(uint32_t slots);
 void runs_drop(void);

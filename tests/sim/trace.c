@@ -9,7 +9,7 @@ static const char *const event_names[] = {
     [EVENT_EXTEND] = "EXTEND",   [EVENT_ERROR] = "ERROR",     [EVENT_SUBMIT] = "SUBMIT",
     [EVENT_JOIN] = "JOIN",       [EVENT_WANT] = "WANT",       [EVENT_TIME] = "TIME",
     [EVENT_READY] = "READY",     [EVENT_ALIVE] = "ALIVE",     [EVENT_FAILED] = "FAILED",
-    [EVENT_RESTART] = "RESTART", [EVENT_DRAIN] = "DRAIN",
+    [EVENT_RESTART] = "RESTART", [EVENT_DRAIN] = "DRAIN", [EVENT_LIMIT] = "LIMIT",
 };
 
 static const char *const action_names[] = {
@@ -166,6 +166,9 @@ void trace_event(const struct world *world, const struct core_event *event, bool
         break;
     case EVENT_DRAIN:
         printf(" %s", event->wanted ? "on" : "off");
+        break;
+    case EVENT_LIMIT:
+        printf(" until %lld", (long long)event->until);
         break;
     }
     printf("%s\n", accepted ? "" : "  -- refused");
