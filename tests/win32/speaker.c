@@ -8,6 +8,9 @@
  * By hand, over a connection to the control pipe:
  *     open [NAME]         opens another connection, which is the current one from then on; `-`:
  *                         to the control pipe
+ *     try NAME            likewise, but says "open", or "busy" where it would have to wait
+ *     serve-once NAME     makes a pipe of that name, for libaiorun to talk to; nobody reads it
+ *     drop                closes that
  *     line TEXT           sends it with a newline
  *     bytes TEXT          without
  *     long N              sends a line of N bytes
@@ -22,6 +25,9 @@
  *     start ARG... ,      starts it, and goes on
  *     out ARG... ,        likewise, outside of our job object if that could be: says the error
  *     ignore              from now on no console event ends it
+ *     last-words WORD     from now on one ends it, and it says this
+ *     env NAME, cwd       says it
+ *     in                  waits for the end of its standard input, and says what came
  */
 #include "client/aiorun.h"
 
@@ -134,6 +140,28 @@ static void open_pipe(const char *name)
     }
 }
 
+static void try_pipe(const char *name)
+{
+    char own[256] = "";
+    if (strcmp(name, "-") == 0)
+        GetEnvironmentVariableA("AIORUN_CONTROL_PIPE", own, sizeof own);
+    else
+        strcpy(own, name);
+    for (int i = 0; i < 20; i++) { /* the next instance may be on its way */
+        pipe = CreateFileA(own, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
+        if (pipe != INVALID_HANDLE_VALUE || !WaitNamedPipeA(own, 100))
+            break;
+    }
+    say(pipe != INVALID_HANDLE_VALUE ? "open" : "busy");
+}
+
+static HANDLE server;
+
+static void serve_once(const char *name)
+{
+    server = CreateNamedPipeA(name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE, 1, 4096, 4096, 0, NULL);
+}
+
 static bool put(const char *text, size_t length)
 {
     DWORD written;
@@ -193,6 +221,12 @@ static bool speak_by_hand(char **word)
     const char *verb = word[0], *first = word[1];
     if (strcmp(verb, "open") == 0)
         open_pipe(first);
+    else if (strcmp(verb, "try") == 0)
+        try_pipe(first);
+    else if (strcmp(verb, "serve-once") == 0)
+        serve_once(first);
+    else if (strcmp(verb, "drop") == 0)
+        CloseHandle(server);
     else if (strcmp(verb, "line") == 0)
         put_line(first);
     else if (strcmp(verb, "bytes") == 0)
@@ -253,16 +287,33 @@ static char **run(char **word)
     return end;
 }
 
-static BOOL WINAPI ignore(DWORD type)
+static const char *last_words;
+
+static BOOL WINAPI on_event(DWORD type)
 {
     (void)type;
-    return TRUE;
+    if (last_words == NULL)
+        return TRUE;
+    say(last_words);
+    ExitProcess(1);
+}
+
+static void read_input(void)
+{
+    char words[256] = "in: ";
+    DWORD count;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), words + strlen(words),
+                    (DWORD)(sizeof words - strlen(words) - 1), &count, NULL) &&
+           count > 0)
+        ;
+    say(words);
 }
 
 int main(int count, char **word)
 {
-    static const char *const alone[] = {"available", "lib-ready", "lib-watchdog", "lib-await",
-                                        "lib-fill",  "read",      "closed",       "close"};
+    static const char *const alone[] = {"available", "lib-ready", "lib-watchdog",
+                                        "lib-await", "lib-fill",  "read",
+                                        "closed",    "close",     "drop"};
     (void)count;
     for (word++; *word != NULL; word++) {
         HANDLE process;
@@ -279,7 +330,19 @@ int main(int count, char **word)
         } else if (strcmp(*word, "sleep") == 0) {
             Sleep(INFINITE);
         } else if (strcmp(*word, "ignore") == 0) {
-            SetConsoleCtrlHandler(ignore, TRUE);
+            SetConsoleCtrlHandler(on_event, TRUE);
+        } else if (strcmp(*word, "last-words") == 0) {
+            last_words = *++word;
+            SetConsoleCtrlHandler(on_event, TRUE);
+        } else if (strcmp(*word, "in") == 0) {
+            read_input();
+        } else if (strcmp(*word, "env") == 0) {
+            char value[256];
+            say(GetEnvironmentVariableA(*++word, value, sizeof value) > 0 ? value : "unset");
+        } else if (strcmp(*word, "cwd") == 0) {
+            char value[MAX_PATH];
+            GetCurrentDirectoryA(sizeof value, value);
+            say(value);
         } else if (strcmp(*word, "wait-for") == 0) {
             for (word++; GetFileAttributesA(*word) == INVALID_FILE_ATTRIBUTES;)
                 Sleep(5);
