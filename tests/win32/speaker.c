@@ -25,7 +25,7 @@
  *     start ARG... ,      starts it, and goes on
  *     out ARG... ,        likewise, outside of our job object if that could be: says the error
  *     ignore              from now on no console event ends it
- *     last-words WORD     from now on one ends it, and it says this
+ *     last-words WORD     from now on one ends it, with 0, and it says this
  *     env NAME, cwd       says it
  *     in                  waits for the end of its standard input, and says what came
  */
@@ -295,7 +295,7 @@ static BOOL WINAPI on_event(DWORD type)
     if (last_words == NULL)
         return TRUE;
     say(last_words);
-    ExitProcess(1);
+    ExitProcess(0);
 }
 
 static void read_input(void)
