@@ -38,7 +38,8 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install install-lib uninstall dist clean demo docs-check static bench
+        tidy cover windows windows-check install install-lib uninstall dist clean demo docs-check \
+        static bench
 
 all: $(BUILD)/aiorun lib
 
@@ -123,6 +124,16 @@ $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
 
 $(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
 	$(CC) -shared -Wl,--out-implib,$@.a -o $@ $< $(LDFLAGS)
+
+build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
+	@mkdir -p $(@D)
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
+
+build/win32/speaker.exe: tests/win32/speaker.c windows
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -static -Isrc -o $@ $< build/win32/libaiorun.a
+
+windows-check: windows $(addprefix build/win32/,victim.exe console.exe speaker.exe)
+	python3 tests/win32/run.py
 
 # inih's header is every system's; see src/win32/inih.c.
 build/mingw/ini.h:

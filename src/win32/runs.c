@@ -107,8 +107,7 @@ static void visit_members(const struct run *run, DWORD access,
         return;
     for (DWORD i = 0; i < members.list.NumberOfProcessIdsInList; i++) {
         DWORD pid = (DWORD)members.list.ProcessIdList[i];
-        HANDLE process =
-            OpenProcess(access | SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
+        HANDLE process = OpenProcess(access | SYNCHRONIZE | PROCESS_QUERY_INFORMATION, FALSE, pid);
         BOOL inside = FALSE; /* else the number belongs to another process by now */
         bool more = true;
         if (process != NULL && IsProcessInJob(process, run->job, &inside) && inside &&

@@ -188,7 +188,8 @@ static const char *open_program(struct run_id run, const struct platform_program
                                 struct spawn *spawn, HANDLE *opened)
 {
     bool has_pipe = program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB;
-    choose_standard(spawn, program);
+    if (program->what != PLATFORM_JOB) /* which has its submitter's */
+        choose_standard(spawn, program);
     spawn->own_group = !(program->what == PLATFORM_COMMAND && start_shares_console());
     spawn->job = runs_make_job();
     if (spawn->job == NULL)

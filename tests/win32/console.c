@@ -91,7 +91,11 @@ static DWORD take_exception(const DEBUG_EVENT *event, HANDLE process)
     return DBG_CONTINUE;
 }
 
+/* mingw-w64: the C library is not to expand `*` in arguments. */
+extern int _dowildcard;
 int _dowildcard = 0;
+
+int wmain(int count, wchar_t **arguments);
 
 int wmain(int count, wchar_t **arguments)
 {

@@ -4,10 +4,10 @@ import re
 import time
 from pathlib import Path
 
-from __main__ import (AIORUN, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect, expect_order,
-                      run, speaker_path, windows_path, write)
+from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect, run,
+                      windows_path, write)
 
-SPEAKER = speaker_path()
+SPEAKER = windows_path(BUILD / "speaker.exe")
 
 
 def spoken(*words, options=("-v",)):

@@ -3,18 +3,23 @@
  *     say WORD            a line on standard output
  *     args ...            the rest, a line each, as bytes in hexadecimal; then exit 0
  *     exit N              ends; N up to 32 bits
- *     on-event ACTION     what a console event does from now on: ignore, exit N, say WORD
+ *     on-event ACTION     what a console event does from now on: ignore, exit N (exit-later N:
+ *                         after a second), say WORD
  *     ready               says "ready"; what goes before it is in place
  *     sleep               for ever
  *     child ARG... ,      starts itself with the arguments up to the comma, and goes on
  *     env NAME            says its value, or "unset"
  *     cwd                 says where it is
- *     priority            says its priority class
  *     group ARG...        starts the rest in a process group of its own, says "child PID", waits
  *                         for it and exits as it did
  *     event TYPE PID      lets the process have a console event of this number, as the console
  *                         would: by a thread that begins in its handler
  *     wait-gone PID       waits until the process is gone
+ *     set NAME, await NAME  an event that processes share: sets it, waits until it is set
+ *     kill PID            ends the process with exit code 1
+ *     status-of ARG...    starts the rest, says "status N" with all 32 bits
+ *     codes AIORUN        lets that run `exit N` for every N of 0..255, and says each exit code
+ *     pid                 says its process number
  *     in-job              says whether it is in a job
  */
 #include "event.h"
@@ -45,8 +50,10 @@ static void say_number(const wchar_t *words, unsigned long number)
 
 static BOOL WINAPI on_event(DWORD type)
 {
-    if (wcscmp(action, L"exit") == 0) {
+    if (wcsncmp(action, L"exit", 4) == 0) {
         say_number(L"event ", type);
+        if (wcscmp(action, L"exit-later") == 0)
+            Sleep(1000);
         ExitProcess(wcstoul(argument, NULL, 0));
     }
     if (wcscmp(action, L"say") == 0)
@@ -61,7 +68,7 @@ static void die(const char *what)
 }
 
 /* None of our arguments needs quoting. */
-static HANDLE start(wchar_t **arguments, const wchar_t *end, DWORD flags, DWORD *pid)
+static HANDLE start(wchar_t **arguments, wchar_t **end, DWORD flags, DWORD *pid)
 {
     wchar_t self[MAX_PATH], line[4096] = L"victim";
     STARTUPINFOW startup = {.cb = sizeof startup};
@@ -71,7 +78,7 @@ static HANDLE start(wchar_t **arguments, const wchar_t *end, DWORD flags, DWORD 
         wcscpy(self, *++arguments);
         wcscpy(line, *arguments++);
     }
-    for (; *arguments != NULL && (end == NULL || wcscmp(*arguments, end) != 0); arguments++) {
+    for (; *arguments != NULL && arguments != end; arguments++) {
         wcscat(line, L" ");
         wcscat(line, *arguments);
     }
@@ -82,11 +89,45 @@ static HANDLE start(wchar_t **arguments, const wchar_t *end, DWORD flags, DWORD 
     return made.hProcess;
 }
 
+/* The comma that belongs to this `child`. */
+static wchar_t **end_of_child(wchar_t **arguments)
+{
+    int depth = 0;
+    do {
+        depth += wcscmp(*arguments, L"child") == 0;
+        depth -= wcscmp(*arguments, L",") == 0;
+    } while (depth > 0 && *++arguments != NULL);
+    return arguments;
+}
+
 static void wait_gone(DWORD pid)
 {
     HANDLE process = OpenProcess(SYNCHRONIZE, FALSE, pid);
     if (process != NULL)
         WaitForSingleObject(process, INFINITE);
+}
+
+#define AT_A_TIME 16
+
+static void say_codes(wchar_t *aiorun)
+{
+    wchar_t self[MAX_PATH];
+    GetModuleFileNameW(NULL, self, MAX_PATH);
+    for (unsigned first = 0; first < 256; first += AT_A_TIME) {
+        HANDLE processes[AT_A_TIME];
+        DWORD pid, code;
+        for (unsigned i = 0; i < AT_A_TIME; i++) {
+            wchar_t number[16];
+            wchar_t *arguments[] = {L"--", aiorun, L"--", self, L"exit", number, NULL};
+            swprintf(number, 16, L"%u", first + i);
+            processes[i] = start(arguments, NULL, 0, &pid);
+        }
+        for (unsigned i = 0; i < AT_A_TIME; i++) {
+            WaitForSingleObject(processes[i], INFINITE);
+            GetExitCodeProcess(processes[i], &code);
+            say_number(L"", code);
+        }
+    }
 }
 
 static void say_arguments(wchar_t **arguments)
@@ -102,7 +143,11 @@ static void say_arguments(wchar_t **arguments)
     }
 }
 
+/* mingw-w64: the C library is not to expand `*` in arguments. */
+extern int _dowildcard;
 int _dowildcard = 0;
+
+int wmain(int count, wchar_t **arguments);
 
 int wmain(int count, wchar_t **arguments)
 {
@@ -126,19 +171,21 @@ int wmain(int count, wchar_t **arguments)
             SetConsoleCtrlHandler(on_event, TRUE);
         } else if (wcscmp(verb, L"ready") == 0) {
             say(L"ready");
+        } else if (wcscmp(verb, L"set") == 0) {
+            SetEvent(CreateEventW(NULL, TRUE, FALSE, *++arguments));
+        } else if (wcscmp(verb, L"await") == 0) {
+            WaitForSingleObject(CreateEventW(NULL, TRUE, FALSE, *++arguments), INFINITE);
         } else if (wcscmp(verb, L"sleep") == 0) {
             Sleep(INFINITE);
         } else if (wcscmp(verb, L"child") == 0) {
-            CloseHandle(start(arguments + 1, L",", 0, &pid));
-            while (wcscmp(*arguments, L",") != 0)
-                arguments++;
+            wchar_t **end = end_of_child(arguments);
+            CloseHandle(start(arguments + 1, end, 0, &pid));
+            arguments = end;
         } else if (wcscmp(verb, L"env") == 0) {
             say(GetEnvironmentVariableW(*++arguments, text, 1024) ? text : L"unset");
         } else if (wcscmp(verb, L"cwd") == 0) {
             GetCurrentDirectoryW(1024, text);
             say(text);
-        } else if (wcscmp(verb, L"priority") == 0) {
-            say_number(L"priority ", GetPriorityClass(GetCurrentProcess()));
         } else if (wcscmp(verb, L"group") == 0) {
             HANDLE process = start(arguments + 1, NULL, CREATE_NEW_PROCESS_GROUP, &pid);
             say_number(L"child ", pid);
@@ -149,6 +196,18 @@ int wmain(int count, wchar_t **arguments)
             if (!send_event(wcstoul(arguments[1], NULL, 0), wcstoul(arguments[2], NULL, 0)))
                 die("send an event");
             arguments += 2;
+        } else if (wcscmp(verb, L"kill") == 0) {
+            HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, wcstoul(*++arguments, NULL, 0));
+            if (process == NULL || !TerminateProcess(process, 1))
+                die("kill it");
+        } else if (wcscmp(verb, L"status-of") == 0) {
+            HANDLE process = start(arguments + 1, NULL, 0, &pid);
+            WaitForSingleObject(process, INFINITE);
+            GetExitCodeProcess(process, &code);
+            say_number(L"status ", code);
+            return 0;
+        } else if (wcscmp(verb, L"codes") == 0) {
+            say_codes(*++arguments);
         } else if (wcscmp(verb, L"wait-gone") == 0) {
             wait_gone(wcstoul(*++arguments, NULL, 0));
         } else if (wcscmp(verb, L"pid") == 0) {
