@@ -124,7 +124,8 @@ const struct environment *environment_prepare(HANDLE heap, const struct plan_att
     builder.entries = heap_allocate(heap, builder.room * sizeof *builder.entries);
     builder.failed = made == NULL || builder.entries == NULL;
     for (char **entry = environ; *entry != NULL; entry++)
-        if (!environment_drops(*entry, keeps_outer) && (attributes == NULL || !attributes->clear_env))
+        if (!environment_drops(*entry, keeps_outer) &&
+            (attributes == NULL || !attributes->clear_env))
             set_variable(&builder, *entry);
     for (size_t i = 0; attributes != NULL && i < attributes->env_files.count; i++)
         read_env_file(&builder, attributes->env_files.items[i], faults);

@@ -199,7 +199,7 @@ void platform_drop(struct run_id id)
     passed_close(&jobs.list[id.slot].passed);
 }
 
-const struct command *control_job(struct run_id id, struct spawn *spawn,
+const struct command *control_job(struct run_id id, DWORD priority, struct spawn *spawn,
                                   struct platform_started *started)
 {
     const struct passed *passed = &jobs.list[id.slot].passed;
@@ -208,6 +208,7 @@ const struct command *control_job(struct run_id id, struct spawn *spawn,
         fault = "one of its streams is none";
     if (fault == NULL) {
         memcpy(spawn->standard, jobs.request.streams, sizeof jobs.request.streams);
+        jobs.request.command.priority = priority;
         return &jobs.request.command;
     }
     started->end = (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};

@@ -102,7 +102,7 @@ static const struct command *choose_command(const struct platform_program *progr
 {
     switch (program->what) {
     case PLATFORM_COMMAND:
-    case PLATFORM_JOB:
+    case PLATFORM_JOB: /* see job_command() */
         return &starts.now.commands[program->worker];
     case PLATFORM_BEFORE_START:
         return &starts.now.companions[program->worker].before_start;
@@ -213,7 +213,7 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->generation = run_id.generation;
     run->worker = is_a_workers(program->what) ? program->worker : NO_WORKER;
     run->own_group = spawn->own_group;
-    run->tree = run->asked = run->killed = run->joined = false;
+    run->tree = run->asked = run->killed = false;
     run->sent = 0;
     run->ready_at = NEVER;
     if (!runs_begin(run, process, pid, spawn->job))
@@ -224,6 +224,19 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     return true;
 }
 
+/* It has its submitter's rights; one whose submitter a reload has taken away has none. */
+static const struct command *job_command(struct run_id run, const struct platform_program *program,
+                                         struct spawn *spawn, struct platform_started *started)
+{
+    if (program->worker != NO_WORKER)
+        return control_job(run, starts.now.commands[program->worker].priority, spawn, started);
+    started->end = (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};
+    snprintf(started->sentence, sizeof started->sentence,
+             "cannot start a job: the worker that it belongs to was changed, or is gone");
+    platform_drop(run);
+    return NULL;
+}
+
 void platform_start(struct run_id run_id, const struct platform_program *program,
                     struct platform_started *started)
 {
@@ -232,7 +245,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     DWORD pid = 0;
     memset(started, 0, sizeof *started);
     if (program->what == PLATFORM_JOB)
-        spawn.command = control_job(run_id, &spawn, started);
+        spawn.command = job_command(run_id, program, &spawn, started);
     else
         spawn.command = choose_command(program);
     if (spawn.command == NULL)

@@ -26,11 +26,6 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-/* The exit code of a process that a console event has ended: what Windows gives it (NTSTATUS). */
-#define CODE_CONTROL_EVENT 0xC000013A
-/* The exit code of those that we end: what a shell makes of SIGKILL. */
-#define CODE_KILLED 137
-
 /* ---- loop.c ---- */
 
 /* Something that goes on, and `done` is called by the loop when it is over.  What embeds it must
@@ -185,12 +180,11 @@ struct run {
     HANDLE job;      /* NULL: nothing of its tree is left */
     DWORD pid;
     bool own_group;
-    bool tree;   /* its process is gone, but something of its tree was left */
-    bool asked;  /* what is left of its tree was */
-    bool killed; /* it was, with its tree */
-    bool joined; /* a shielded job: what it lives in is within another run's job object */
+    bool tree;     /* its process is gone, but something of its tree was left */
+    bool asked;    /* what is left of its tree was */
+    bool killed;   /* it was, with its tree */
     msec ready_at; /* it is ready then, by its time; NEVER: it is not */
-    int sent;    /* the signal that we sent it last as a console event; 0: none */
+    int sent;      /* the signal that we sent it last as a console event; 0: none */
     struct win_wait end;
     struct win_wait other; /* the end of one of its tree */
     HANDLE other_process;
@@ -248,8 +242,8 @@ void control_started(struct run_id run, bool ok);
 /* The run's process has ended: what it has said is reported before its end is. */
 void control_ended(struct run_id run);
 
-/* What a job was submitted with; NULL with a sentence in `started`. */
-const struct command *control_job(struct run_id run, struct spawn *spawn,
+/* What a job was submitted with, with this priority; NULL with a sentence in `started`. */
+const struct command *control_job(struct run_id run, DWORD priority, struct spawn *spawn,
                                   struct platform_started *started);
 
 bool control_prepare(uint32_t slots);

@@ -1,10 +1,18 @@
-/* words.h - what the verbs know of this folder, too: text on its way to Windows and back.
+/* words.h - what the verbs know of this folder, too: text on its way to Windows and back, and exit
+ * codes.
  */
 #ifndef AIORUN_WINDOWS_WORDS_H
 #define AIORUN_WINDOWS_WORDS_H
 
 #include <stddef.h>
 #include <wchar.h>
+
+/* The exit code of a process that a console event has ended: what Windows gives it (NTSTATUS). */
+#define CODE_CONTROL_EVENT 0xC000013A
+/* The exit code of those that we end: what a shell makes of SIGKILL. */
+#define CODE_KILLED 137
+
+/* ---- loop.c ---- */
 
 /* What the error is in words, without the full stop; good until the next call. */
 const char *win_error(unsigned long error);

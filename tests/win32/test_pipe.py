@@ -99,6 +99,13 @@ def test_shield_outlives_what_kills_its_run():
     said(program.text(), "begun", "done!")
 
 
+def test_row_shield_has_its_callers_streams():
+    Path("in.txt").write_text("some words")
+    write("pipe.bat", f'@"{AIORUN}" shield -- "{SPEAKER}" in <in.txt >out.txt\n')
+    status, text = aiorun("--", "cmd", "/c", "pipe.bat")
+    expect(status == 0 and Path("out.txt").read_text() == "in: some words\n", text)
+
+
 def test_shield_ends_at_the_cap():
     start = time.monotonic()
     status, text = spoken("start", *shield("ignore", "make", "begun", "sleep"), ",", "wait-for",
@@ -352,6 +359,20 @@ def fleet(*options):
     program.wait_for("db is ready")
     program.wait_for("^web", 2)
     return program, pid
+
+
+def test_streams_are_the_submitters():
+    """Not the supervisor's: standard input, too."""
+    program, _ = fleet()
+    Path("in.txt").write_text("some words")
+    for verb in ("submit --wait", "submit --wait --as web"):
+        write("pipe.bat", f'@"{AIORUN}" {verb} -- "{SPEAKER}" in <in.txt >out.txt\n')
+        status, text = run("cmd", "/c", "pipe.bat")
+        expect(status == 0 and Path("out.txt").read_text() == "in: some words\n",
+               f"{verb}: {status}, {text}, {Path('out.txt').read_text()}")
+    expect("some words" not in program.text(), program.text())
+    ask("shutdown")
+    program.end()
 
 
 def ask(*words, status=0):

@@ -1,12 +1,8 @@
 #include "client/win32/win32.h"
-#include "core/policy.h"
 
-#include <signal.h>
 #include <string.h>
 
-/* The exit codes of a process that a console event has ended, and of one that we have. */
-#define CODE_CONTROL_EVENT 0xC000013A
-#define SIGNAL_KILL        9
+#define SIGNAL_KILL 9 /* as a POSIX system has it in its answers */
 
 void held_begin(void)
 {
@@ -15,8 +11,7 @@ void held_begin(void)
 
 _Noreturn void die_of(int signal_number)
 {
-    ExitProcess(signal_number == SIGNAL_KILL ? STATUS_SIGNAL_BASE + SIGNAL_KILL
-                                             : CODE_CONTROL_EVENT);
+    ExitProcess(signal_number == SIGNAL_KILL ? CODE_KILLED : CODE_CONTROL_EVENT);
 }
 
 bool system_tell(const char *line, size_t length)
