@@ -30,6 +30,7 @@ static struct event events[] = {
 #define EVENTS (sizeof events / sizeof events[0])
 
 static int last_signal = SIGINT;
+static unsigned count;
 
 static void on_event(struct win_operation *operation, DWORD bytes, DWORD error)
 {
@@ -38,6 +39,7 @@ static void on_event(struct win_operation *operation, DWORD bytes, DWORD error)
         .signal = event->signal, .from_kernel = true, .to_group = true};
     (void)bytes, (void)error;
     last_signal = event->signal;
+    count++;
     if (event->is_last)
         supervisor_limit(loop_supervisor(), msec_add(platform_now(), TIME_GRANTED));
     supervisor_signal(loop_supervisor(), &arrived);
@@ -83,6 +85,11 @@ bool console_is_there(void)
 int console_last(void)
 {
     return last_signal;
+}
+
+unsigned console_count(void)
+{
+    return count;
 }
 
 bool platform_shares(const struct platform_signal *arrived)

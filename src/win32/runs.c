@@ -279,7 +279,9 @@ void platform_send(struct run_id run_id, int signal, bool group,
         TerminateProcess(run->process, CODE_KILLED);
 }
 
-/* Whoever is left may be in the group still: Windows keeps it as long as somebody is. */
+/* Whoever is left may be in the group still: Windows keeps it as long as somebody is.  In our own
+ * group it got the console events that we got.  Who cannot be asked at all is ended: to wait would
+ * be of no use. */
 void platform_stop_tree(struct run_id run_id, int signal)
 {
     struct run *run = runs_named(run_id);
@@ -287,8 +289,10 @@ void platform_stop_tree(struct run_id run_id, int signal)
     if (run == NULL || run->job == NULL)
         return;
     run->asked = true;
-    if (run->own_group && run->process == NULL)
-        console_break(run->pid);
+    bool heard = !run->own_group && run->events != console_count();
+    bool is_up = run->process != NULL; /* and its group is asked with it */
+    if (!is_up && !heard && !(run->own_group && console_break(run->pid)))
+        kill_tree(run);
 }
 
 void platform_kill(struct run_id run_id)

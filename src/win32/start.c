@@ -215,6 +215,7 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->own_group = spawn->own_group;
     run->tree = run->asked = run->killed = false;
     run->sent = 0;
+    run->events = console_count();
     run->ready_at = NEVER;
     if (!runs_begin(run, process, pid, spawn->job))
         return false;

@@ -81,6 +81,9 @@ bool console_is_there(void);
 /* The signal of the console event that came last; INT when there was none. */
 int console_last(void);
 
+/* How many have come. */
+unsigned console_count(void);
+
 /* Sends Ctrl-Break to the process group that was made with this process.  False with
  * GetLastError(). */
 bool console_break(DWORD group);
@@ -180,11 +183,12 @@ struct run {
     HANDLE job;      /* NULL: nothing of its tree is left */
     DWORD pid;
     bool own_group;
-    bool tree;     /* its process is gone, but something of its tree was left */
-    bool asked;    /* what is left of its tree was */
-    bool killed;   /* it was, with its tree */
-    msec ready_at; /* it is ready then, by its time; NEVER: it is not */
-    int sent;      /* the signal that we sent it last as a console event; 0: none */
+    unsigned events; /* console_count() when it was started */
+    bool tree;       /* its process is gone, but something of its tree was left */
+    bool asked;      /* what is left of its tree was */
+    bool killed;     /* it was, with its tree */
+    msec ready_at;   /* it is ready then, by its time; NEVER: it is not */
+    int sent;        /* the signal that we sent it last as a console event; 0: none */
     struct win_wait end;
     struct win_wait other; /* the end of one of its tree */
     HANDLE other_process;

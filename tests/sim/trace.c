@@ -9,7 +9,7 @@ static const char *const event_names[] = {
     [EVENT_EXTEND] = "EXTEND",   [EVENT_ERROR] = "ERROR",     [EVENT_SUBMIT] = "SUBMIT",
     [EVENT_JOIN] = "JOIN",       [EVENT_WANT] = "WANT",       [EVENT_TIME] = "TIME",
     [EVENT_READY] = "READY",     [EVENT_ALIVE] = "ALIVE",     [EVENT_FAILED] = "FAILED",
-    [EVENT_RESTART] = "RESTART", [EVENT_DRAIN] = "DRAIN", [EVENT_LIMIT] = "LIMIT",
+    [EVENT_RESTART] = "RESTART", [EVENT_DRAIN] = "DRAIN",     [EVENT_LIMIT] = "LIMIT",
 };
 
 static const char *const action_names[] = {

@@ -52,8 +52,10 @@ static BOOL WINAPI on_event(DWORD type)
 {
     if (wcsncmp(action, L"exit", 4) == 0) {
         say_number(L"event ", type);
-        if (wcscmp(action, L"exit-later") == 0)
+        if (wcscmp(action, L"exit-later") == 0) {
             Sleep(1000);
+            say(L"said goodbye");
+        }
         ExitProcess(wcstoul(argument, NULL, 0));
     }
     if (wcscmp(action, L"say") == 0)
