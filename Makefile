@@ -27,7 +27,7 @@ PLAN     := $(wildcard src/plan/*.c)
 REPORT   := $(wildcard src/report/*.c)
 # The system that it is built for: posix or win32.
 SYSTEM   ?= posix
-CLIENT   := $(if $(filter posix,$(SYSTEM)),$(wildcard src/client/*.c))
+CLIENT   := $(wildcard src/client/*.c src/client/$(SYSTEM)/*.c)
 DRIVER   := $(wildcard src/$(SYSTEM)/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
 PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
@@ -38,7 +38,8 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover windows windows-check install install-lib uninstall dist clean demo docs-check static bench
+        tidy cover windows windows-check install install-lib uninstall dist clean demo docs-check \
+        static bench
 
 all: $(BUILD)/aiorun lib
 
@@ -70,7 +71,7 @@ LIBRARY := $(BUILD)/libaiorun.a $(BUILD)/libaiorun.so.1 $(BUILD)/libaiorun.so
 lib: $(LIBRARY) $(BUILD)/aiorun.pc
 
 # One object for both: position independent, as programs that link it may be.
-$(BUILD)/obj/lib/libaiorun.o: src/client/libaiorun.c Makefile
+$(BUILD)/obj/lib/libaiorun.o: src/client/$(SYSTEM)/libaiorun.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(CODE),$(ALL_CFLAGS)) -fPIC -c $< -o $@
 
@@ -115,17 +116,25 @@ MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -mu
                 -include src/win32/c11.h -isystem build/mingw
 
 windows: build/mingw/ini.h
-	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc CODE= LINK='-municode -static -Wl,--wrap=fopen' \
-	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe
+	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc AR=$(MINGW)-ar CODE= \
+	        LINK='-municode -static -Wl,--wrap=fopen' \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe \
+	        build/win32/libaiorun.a build/win32/libaiorun.dll
 
 $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
+	$(CC) -shared -Wl,--out-implib,$@.a -o $@ $< $(LDFLAGS)
 
 build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
 	@mkdir -p $(@D)
 	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
 
-windows-check: windows build/win32/victim.exe build/win32/console.exe
+build/win32/speaker.exe: tests/win32/speaker.c windows
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -static -Isrc -o $@ $< build/win32/libaiorun.a
+
+windows-check: windows $(addprefix build/win32/,victim.exe console.exe speaker.exe)
 	python3 tests/win32/run.py
 
 # inih's header is every system's; see src/win32/inih.c.
@@ -139,7 +148,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
 
-$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/libaiorun.o
+$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/posix/libaiorun.o
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^

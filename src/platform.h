@@ -204,7 +204,7 @@ size_t platform_list(struct run_id run, struct platform_process *list, size_t ma
  *
  * Lines come by supervisor_message(), each with the run that it speaks for.  While one is being
  * reported, the descriptors that came with it can be judged and taken; what is not taken is closed.
- * Windows: a named pipe a run, and handles that are duplicated from the sender. */
+ * Windows: a named pipe a run, and handles that are duplicated from the sender (pipe.h). */
 
 /* A private channel, where every line is answered; index 0: a run's own pipe, where none is. */
 struct channel_id {
@@ -217,12 +217,15 @@ void platform_order(struct run_id run, const char *line, size_t length);
 void platform_answer(struct channel_id channel, const char *line, size_t length);
 
 /* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
- * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */
+ * else's), or the four descriptors of a submission?  NULL, or what is wrong with it.
+ * Windows: nothing leaves a job object, so a shielded job comes as a submission does. */
 const char *platform_judge_job(struct run_id run);
 const char *platform_judge_submission(void);
 
 /* The process that was judged is `job` from now on: its end is reported by supervisor_ended(), and
- * it is nobody else's.  Never fails. */
+ * it is nobody else's.  Never fails.
+ * Windows: it is started now, in a job object of its own.  Who asked is told of its end, too, and
+ * that it could not be started is an end. */
 void platform_join(struct run_id job);
 
 /* Keeps the submission that was judged, to be started as `job`, or dropped. */

@@ -64,8 +64,7 @@ static bool is_control_variable(const char *entry)
     return false;
 }
 
-/* With --no-control an outer pipe passes through us. */
-static bool drops(const char *entry, bool keeps_outer)
+bool environment_drops(const char *entry, bool keeps_outer)
 {
     return cli_is_own_variable(entry) || (is_control_variable(entry) && !keeps_outer);
 }
@@ -125,7 +124,8 @@ const struct environment *environment_prepare(HANDLE heap, const struct plan_att
     builder.entries = heap_allocate(heap, builder.room * sizeof *builder.entries);
     builder.failed = made == NULL || builder.entries == NULL;
     for (char **entry = environ; *entry != NULL; entry++)
-        if (!drops(*entry, keeps_outer) && (attributes == NULL || !attributes->clear_env))
+        if (!environment_drops(*entry, keeps_outer) &&
+            (attributes == NULL || !attributes->clear_env))
             set_variable(&builder, *entry);
     for (size_t i = 0; attributes != NULL && i < attributes->env_files.count; i++)
         read_env_file(&builder, attributes->env_files.items[i], faults);

@@ -25,7 +25,7 @@ const struct plan *loop_plan(void)
     return driver.plan;
 }
 
-const char *win_error(DWORD error)
+const char *win_error(unsigned long error)
 {
     static char words[256];
     wchar_t wide[256];

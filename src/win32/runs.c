@@ -77,31 +77,10 @@ HANDLE runs_make_job(void)
     return job;
 }
 
-/* Is the process one of a shielded job, which stands for itself? */
-static bool is_spared(const struct run *run, HANDLE process)
-{
-    BOOL inside = FALSE;
-    for (uint32_t slot = 1; slot < table.size && !inside; slot++) {
-        const struct run *other = table.runs[slot];
-        if (other->joined && other != run && other->job != NULL)
-            IsProcessInJob(process, other->job, &inside);
-    }
-    return inside;
-}
-
-static bool any_joined(void)
-{
-    for (uint32_t slot = 1; slot < table.size; slot++)
-        if (table.runs[slot]->joined && table.runs[slot]->job != NULL)
-            return true;
-    return false;
-}
-
 /* Calls `visit` for every process of the run's tree, its own too, until it returns false. */
 static void visit_members(const struct run *run, DWORD access,
                           bool (*visit)(HANDLE process, DWORD pid, void *context), void *context)
 {
-    bool spares = any_joined();
     if (run->job == NULL || !QueryInformationJobObject(run->job, JobObjectBasicProcessIdList,
                                                        &members, sizeof members, NULL))
         return;
@@ -111,7 +90,7 @@ static void visit_members(const struct run *run, DWORD access,
         BOOL inside = FALSE; /* else the number belongs to another process by now */
         bool more = true;
         if (process != NULL && IsProcessInJob(process, run->job, &inside) && inside &&
-            WaitForSingleObject(process, 0) == WAIT_TIMEOUT && !(spares && is_spared(run, process)))
+            WaitForSingleObject(process, 0) == WAIT_TIMEOUT)
             more = visit(process, pid, context);
         if (process != NULL)
             CloseHandle(process);
@@ -257,27 +236,12 @@ static const char *name_of(const struct run *run)
     return run->worker == NO_WORKER ? "job" : loop_plan()->workers[run->worker].name;
 }
 
-static bool kill_member(HANDLE process, DWORD pid, void *context)
-{
-    bool *found = context;
-    (void)pid;
-    *found = TerminateProcess(process, CODE_KILLED) || *found;
-    return true;
-}
-
-/* A job that is shielded lives within the job object of the run that began it, and is spared. */
+/* A job that is shielded lives in a job object of its own, and not in that of the run that began
+ * it: so it is spared. */
 static void kill_tree(struct run *run)
 {
-    bool found = true;
     run->killed = true;
-    if (!any_joined()) {
-        TerminateJobObject(run->job, CODE_KILLED);
-        return;
-    }
-    for (int pass = 0; found && pass < 64; pass++) {
-        found = false;
-        visit_members(run, PROCESS_TERMINATE, kill_member, &found);
-    }
+    TerminateJobObject(run->job, CODE_KILLED);
 }
 
 /* Ctrl-Break is all that there is to ask by, and it reaches a process group. */

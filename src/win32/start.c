@@ -102,7 +102,7 @@ static const struct command *choose_command(const struct platform_program *progr
 {
     switch (program->what) {
     case PLATFORM_COMMAND:
-    case PLATFORM_JOB:
+    case PLATFORM_JOB: /* see job_command() */
         return &starts.now.commands[program->worker];
     case PLATFORM_BEFORE_START:
         return &starts.now.companions[program->worker].before_start;
@@ -188,7 +188,8 @@ static const char *open_program(struct run_id run, const struct platform_program
                                 struct spawn *spawn, HANDLE *opened)
 {
     bool has_pipe = program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB;
-    choose_standard(spawn, program);
+    if (program->what != PLATFORM_JOB) /* which has its submitter's */
+        choose_standard(spawn, program);
     spawn->own_group = !(program->what == PLATFORM_COMMAND && start_shares_console());
     spawn->job = runs_make_job();
     if (spawn->job == NULL)
@@ -197,7 +198,7 @@ static const char *open_program(struct run_id run, const struct platform_program
         tell_error(spawn, &program->error);
     if (is_a_workers(program->what) && !(has_pipe && starts.now.plan->no_control))
         tell_whose(spawn, program);
-    if (has_pipe && !starts.now.plan->no_control && !control_start(run, program, spawn))
+    if (has_pipe && !starts.now.plan->no_control && !control_start(run, spawn))
         return "open a control pipe";
     if (is_a_workers(program->what) && program->what != PLATFORM_JOB &&
         !open_output(spawn, program, opened))
@@ -212,7 +213,7 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->generation = run_id.generation;
     run->worker = is_a_workers(program->what) ? program->worker : NO_WORKER;
     run->own_group = spawn->own_group;
-    run->tree = run->asked = run->killed = run->joined = false;
+    run->tree = run->asked = run->killed = false;
     run->sent = 0;
     run->events = console_count();
     run->ready_at = NEVER;
@@ -224,6 +225,19 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     return true;
 }
 
+/* It has its submitter's rights; one whose submitter a reload has taken away has none. */
+static const struct command *job_command(struct run_id run, const struct platform_program *program,
+                                         struct spawn *spawn, struct platform_started *started)
+{
+    if (program->worker != NO_WORKER)
+        return control_job(run, starts.now.commands[program->worker].priority, spawn, started);
+    started->end = (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};
+    snprintf(started->sentence, sizeof started->sentence,
+             "cannot start a job: the worker that it belongs to was changed, or is gone");
+    platform_drop(run);
+    return NULL;
+}
+
 void platform_start(struct run_id run_id, const struct platform_program *program,
                     struct platform_started *started)
 {
@@ -232,7 +246,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     DWORD pid = 0;
     memset(started, 0, sizeof *started);
     if (program->what == PLATFORM_JOB)
-        spawn.command = control_job(run_id, &spawn, started);
+        spawn.command = job_command(run_id, program, &spawn, started);
     else
         spawn.command = choose_command(program);
     if (spawn.command == NULL)

@@ -12,7 +12,7 @@
  *   start.c     what a run is given, and platform_start()
  *   runs.c      processes and their job objects by slot: asking, killing, listing them
  *   refuse.c    options that have no meaning here
- *   control_absent.c  no control pipe, and no admin pipe
+ *   pipe.h      the control pipes, jobs and the admin pipe
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
  *   reload.c    a new plan
@@ -21,14 +21,10 @@
 #define AIORUN_WINDOWS_H
 
 #include "platform.h"
+#include "win32/words.h"
 
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
-
-/* The exit code of a process that a console event has ended: what Windows gives it (NTSTATUS). */
-#define CODE_CONTROL_EVENT 0xC000013A
-/* The exit code of those that we end: what a shell makes of SIGKILL. */
-#define CODE_KILLED 137
 
 /* ---- loop.c ---- */
 
@@ -71,15 +67,6 @@ const struct plan *loop_plan(void);
 /* The new plan is in force. */
 void loop_reload(const struct plan *plan);
 
-/* What the error is in words, without the full stop; good until the next call. */
-const char *win_error(DWORD error);
-
-/* ---- main.c ---- */
-
-/* Between UTF-8 and UTF-16.  Memory from platform_allocate(); NULL without memory. */
-wchar_t *wide_from(const char *text);
-char *narrow_from(const wchar_t *text);
-
 /* ---- console.c ---- */
 
 /* From now on console events are queued. */
@@ -101,20 +88,6 @@ unsigned console_count(void);
  * GetLastError(). */
 bool console_break(DWORD group);
 
-/* ---- quote.c ---- */
-
-/* Writes the command line that CommandLineToArgvW() and Microsoft's C library take apart into
- * `argv` again; at most `size` bytes and a NUL always.  Returns how long it is.  The first argument
- * cannot hold a quotation mark: it is left out. */
-size_t quote_join(char *line, size_t size, char *const *argv);
-
-/* Takes a command line apart, in place: argv (room for `max` and a NULL) points into it.  Returns
- * how many arguments there are. */
-size_t quote_split(char *line, char **argv, size_t max);
-
-/* The most arguments that a line of `length` bytes can have. */
-#define QUOTE_ARGUMENTS_MAX(length) ((length) / 2 + 2)
-
 /* ---- environment.c ---- */
 
 #define COMMAND_VARIABLES    16  /* that may be added to a command's environment at its start */
@@ -128,6 +101,10 @@ struct environment {
 
 /* By their names, as they are to be sorted: less than 0, 0, more than 0. */
 int environment_compare(const wchar_t *a, const wchar_t *b);
+
+/* Is this variable ours, and not our commands'?  With --no-control the control pipe of an aiorun
+ * around us passes through us: `keeps_outer`. */
+bool environment_drops(const char *entry, bool keeps_outer);
 
 /* Our own environment without what was meant for us, and what `attributes` (or NULL) ask for; from
  * `heap`.  NULL with a fault added.  `keeps_outer`: the control pipe of an aiorun around us is the
@@ -210,7 +187,6 @@ struct run {
     bool tree;       /* its process is gone, but something of its tree was left */
     bool asked;      /* what is left of its tree was */
     bool killed;     /* it was, with its tree */
-    bool joined;     /* a shielded job: what it lives in is within another run's job object */
     msec ready_at;   /* it is ready then, by its time; NEVER: it is not */
     int sent;        /* the signal that we sent it last as a console event; 0: none */
     struct win_wait end;
@@ -264,14 +240,14 @@ bool control_open(const struct plan *plan, uint32_t slots);
 
 /* Before the start of a worker's command, or of a job: gives it a pipe of its own, and the
  * variables that name it.  False with GetLastError().  control_started() comes after the start. */
-bool control_start(struct run_id run, const struct platform_program *program, struct spawn *spawn);
+bool control_start(struct run_id run, struct spawn *spawn);
 void control_started(struct run_id run, bool ok);
 
 /* The run's process has ended: what it has said is reported before its end is. */
 void control_ended(struct run_id run);
 
-/* What a job was submitted with; NULL with a sentence in `started`. */
-const struct command *control_job(struct run_id run, struct spawn *spawn,
+/* What a job was submitted with, with this priority; NULL with a sentence in `started`. */
+const struct command *control_job(struct run_id run, DWORD priority, struct spawn *spawn,
                                   struct platform_started *started);
 
 bool control_prepare(uint32_t slots);

@@ -676,7 +676,9 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests that match this")
     parser.add_argument("-v", action="store_true", help="print every test")
     options = parser.parse_args()
-    tests = [(name[5:], function) for name, function in globals().items()
+    import test_pipe  # which imports what is above from here
+    tests = [(name[5:], function)
+             for name, function in {**globals(), **vars(test_pipe)}.items()
              if name.startswith("test_") and re.search(options.k, name[5:])]
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
