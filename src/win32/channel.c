@@ -295,18 +295,40 @@ static void note_order(struct pipe *pipe, const char *line, size_t length)
     snprintf(pipe->reason, sizeof pipe->reason, "%s", message.reason);
 }
 
-void platform_order(struct run_id run, const char *line, size_t length)
+/* The pipe of a run that is there; NULL: it has none. */
+static struct pipe *pipe_of_run(struct run_id run)
 {
     struct pipe *pipe = run.slot < channels.slots ? &channels.pipes[run.slot] : NULL;
+    bool there = pipe != NULL && pipe->named && pipe->run.generation == run.generation;
+    return there ? pipe : NULL;
+}
+
+static void order_all(struct pipe *pipe, const char *line, size_t length, bool idle_only)
+{
     struct channel *next;
-    if (pipe == NULL || !pipe->named || pipe->run.generation != run.generation)
-        return;
-    note_order(pipe, line, length);
     for (struct channel *channel = pipe->channels; channel != NULL; channel = next) {
         next = channel->next;
-        if (channel->state == CHANNEL_OPEN && !channel->attached && is_of(channel, pipe))
+        if (channel->state == CHANNEL_OPEN && !channel->attached && is_of(channel, pipe) &&
+            !(idle_only && channel->writing))
             order(channel, line, length);
     }
+}
+
+void platform_order(struct run_id run, const char *line, size_t length)
+{
+    struct pipe *pipe = pipe_of_run(run);
+    if (pipe == NULL)
+        return;
+    note_order(pipe, line, length);
+    order_all(pipe, line, length, false);
+}
+
+/* What the pipe itself still holds cannot be seen from here: only what does not fit in it. */
+void platform_remind(struct run_id run, const char *line, size_t length)
+{
+    struct pipe *pipe = pipe_of_run(run);
+    if (pipe != NULL)
+        order_all(pipe, line, length, true);
 }
 
 static void repeat_order(struct channel *channel)
@@ -550,11 +572,43 @@ void control_started(struct run_id run, bool ok)
 /* ---- an aiorun around us ---- */
 
 static struct {
-    struct win_operation input;
-    HANDLE pipe;
+    struct win_operation input, output;
+    HANDLE pipe; /* NULL: there is none */
     struct control_reader reader;
-    char bytes[READ_SIZE];
+    bool writing;
+    char bytes[READ_SIZE], told[2 * CONTROL_LINE_MAX];
 } outer;
+
+static void on_told(struct win_operation *operation, DWORD bytes, DWORD error)
+{
+    (void)operation, (void)bytes, (void)error;
+    outer.writing = false;
+}
+
+bool platform_tell_outer(const char *line, size_t length)
+{
+    if (outer.writing)
+        return false;
+    if (outer.pipe == NULL || length > sizeof outer.told)
+        return true;
+    memcpy(outer.told, line, length);
+    outer.output.done = on_told;
+    outer.writing = pipe_write(outer.pipe, &outer.output, outer.told, (DWORD)length);
+    return true;
+}
+
+static void obey_outer(const struct control_order_message *message)
+{
+    switch (message->order) {
+    case ORDER_SHUTDOWN:
+        supervisor_outer_limit(loop_supervisor(), message->time);
+        supervisor_outer_shutdown(loop_supervisor());
+        break;
+    case ORDER_RELOAD:
+        supervisor_outer_reload(loop_supervisor());
+        break;
+    }
+}
 
 static void on_outer(struct win_operation *operation, DWORD bytes, DWORD error)
 {
@@ -569,26 +623,32 @@ static void on_outer(struct win_operation *operation, DWORD bytes, DWORD error)
         next += taken;
         bytes -= (DWORD)taken;
         if (result == CONTROL_READ_LINE &&
-            control_parse_order(outer.reader.line, &order_message, &fault) &&
-            order_message.order == ORDER_SHUTDOWN)
-            supervisor_outer_shutdown(loop_supervisor());
+            control_parse_order(outer.reader.line, &order_message, &fault))
+            obey_outer(&order_message);
     }
     pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
 }
 
 /* With --no-control the pipe is our command's. */
+bool control_has_outer(const struct plan *plan)
+{
+    return !plan->no_control && GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", NULL, 0) > 0;
+}
+
 static void open_outer(const struct plan *plan)
 {
     wchar_t name[PIPE_NAME_MAX];
     DWORD length = GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", name, PIPE_NAME_MAX);
-    if (plan->no_control || length == 0 || length >= PIPE_NAME_MAX)
+    if (!control_has_outer(plan) || length >= PIPE_NAME_MAX)
         return;
-    outer.pipe =
+    HANDLE pipe =
         CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
                     FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
     outer.input.done = on_outer;
-    if (outer.pipe != INVALID_HANDLE_VALUE && win_loop_attach(outer.pipe) == 0)
-        pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
+    if (pipe == INVALID_HANDLE_VALUE || win_loop_attach(pipe) < 0)
+        return;
+    outer.pipe = pipe;
+    pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
 }
 
 /* ---- all of it ---- */
