@@ -705,6 +705,21 @@ def run_one(name):
 tests = {}
 
 
+def begin(count):
+    """Each process of ours has a Windows of its own: supervisors of others are not found there."""
+    with count.get_lock():
+        count.value += 1
+        prefix = PREFIX / str(count.value)
+    prefix.mkdir(exist_ok=True)
+    ENVIRONMENT.update(WINEPREFIX=str(prefix), HOME=str(prefix))
+    # It is made where there is none, and its server is kept for all tests.
+    subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
+    subprocess.run(["wineserver", "-w"], env=ENVIRONMENT, check=True)
+    subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
+    subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-j", type=int, default=2, metavar="N", help="tests at a time")
@@ -719,14 +734,8 @@ def main():
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
     try:
-        # It makes the prefix where there is none, and keeps its server for all tests.
-        subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
-        subprocess.run(["wineserver", "-w"], env=ENVIRONMENT, check=True)
-        subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
-        subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        pool = concurrent.futures.ProcessPoolExecutor(
-            options.j, multiprocessing.get_context("fork"))
+        fork = multiprocessing.get_context("fork")
+        pool = concurrent.futures.ProcessPoolExecutor(options.j, fork, begin, (fork.Value("i"),))
         for name, verdict in pool.map(run_one, tests):
             passed += verdict is None
             failed += verdict is not None
@@ -735,7 +744,9 @@ def main():
             if verdict is not None:
                 print("    " + verdict.replace("\n", "\n    "), flush=True)
     finally:
-        subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
+        for prefix in PREFIX.iterdir():
+            subprocess.run(["wineserver", "-k"], env={**ENVIRONMENT, "WINEPREFIX": str(prefix)},
+                           check=False)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
