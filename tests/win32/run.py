@@ -580,6 +580,7 @@ def test_handler_decides_whether_to_shut_down():
     program = Program(CONSOLE, AIORUN, "-vv", "--shutdown-handler", f"'{VICTIM}' say asked exit 1",
                       "--forever")
     pid = program.wait_for(r"aiorun is (\d+)")
+    program.wait_for(r"Entering run\(\)")
     event(CTRL_BREAK, pid)
     program.wait_for("^asked")
     program.wait_for("shutdown-handler .*exited with status 1")
@@ -733,10 +734,10 @@ def main():
                  re.search(options.k, name[5:]))
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
+    fork = multiprocessing.get_context("fork")
+    pool = concurrent.futures.ProcessPoolExecutor(options.j, fork, begin, (fork.Value("i"),))
     try:
-        fork = multiprocessing.get_context("fork")
-        pool = concurrent.futures.ProcessPoolExecutor(options.j, fork, begin, (fork.Value("i"),))
-        for name, verdict in pool.map(run_one, tests):
+        for name, verdict in pool.map(run_one, tests):  # in their order
             passed += verdict is None
             failed += verdict is not None
             if verdict is not None or options.v:
@@ -744,6 +745,7 @@ def main():
             if verdict is not None:
                 print("    " + verdict.replace("\n", "\n    "), flush=True)
     finally:
+        pool.shutdown()
         for prefix in PREFIX.iterdir():
             subprocess.run(["wineserver", "-k"], env={**ENVIRONMENT, "WINEPREFIX": str(prefix)},
                            check=False)
