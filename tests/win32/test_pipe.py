@@ -398,7 +398,8 @@ def test_people_see_what_runs():
 def test_people_stop_start_and_restart():
     program, _ = fleet()
     ask("stop", "db")
-    expect(re.search(r"^db +down", ask("status"), re.M), "db is not down")
+    shown = ask("status")
+    expect(re.search(r"^db +down", shown, re.M), f"db is not down:\n{shown}")
     ask("start", "db")
     program.wait_for("db is ready", 2)
     ask("restart", "web")
