@@ -25,10 +25,12 @@ CORE     := $(wildcard src/core/*.c)
 PROTOCOL := $(wildcard src/protocol/*.c)
 PLAN     := $(wildcard src/plan/*.c)
 REPORT   := $(wildcard src/report/*.c)
-CLIENT   := $(wildcard src/client/*.c)
-DRIVER   := $(wildcard src/posix/*.c)
+# The system that it is built for: posix or win32.
+SYSTEM   ?= posix
+CLIENT   := $(wildcard src/client/*.c src/client/$(SYSTEM)/*.c)
+DRIVER   := $(wildcard src/$(SYSTEM)/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
-LAST     := src/posix/allocate.c# what it has is to stand behind what the others have
+LAST     := $(wildcard src/$(SYSTEM)/allocate.c)# what it has is to stand behind what the others have
 PROGRAM  := $(filter-out $(LAST),$(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c) $(LAST)
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -37,7 +39,8 @@ C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all lib help check unit sim mutants asan valgrind fuzz e2e faults layers format format-check \
-        tidy cover install install-lib uninstall dist clean demo docs-check static bench
+        tidy cover windows windows-check install install-lib uninstall dist clean demo docs-check \
+        static bench
 
 all: $(BUILD)/aiorun lib
 
@@ -46,9 +49,11 @@ help:
 	@echo 'lib       libaiorun, static and shared; part of all'
 	@echo 'demo      watch it serve, and end, in ten seconds'
 	@echo 'check     every check there is; the last line counts them'
-	@echo '          unit sim e2e fuzz asan valgrind mutants layers docs-check format-check:'
+	@echo '          unit sim e2e fuzz asan valgrind mutants layers docs-check format-check'
+	@echo '          windows-check:'
 	@echo '          each of them by itself'
 	@echo 'format    lay out the sources; tidy: clang-tidy; cover: line coverage'
+	@echo 'windows   build/win32/aiorun.exe, with mingw-w64'
 	@echo 'static    build/static/aiorun, with musl; bench: measured beside its peers'
 	@echo 'install   below $$(DESTDIR)$$(PREFIX), which is $(PREFIX); install-lib: libaiorun alone;'
 	@echo '          uninstall; dist; clean'
@@ -67,7 +72,7 @@ LIBRARY := $(BUILD)/libaiorun.a $(BUILD)/libaiorun.so.1 $(BUILD)/libaiorun.so
 lib: $(LIBRARY) $(BUILD)/aiorun.pc
 
 # One object for both: position independent, as programs that link it may be.
-$(BUILD)/obj/lib/libaiorun.o: src/client/libaiorun.c Makefile
+$(BUILD)/obj/lib/libaiorun.o: src/client/$(SYSTEM)/libaiorun.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(CODE),$(ALL_CFLAGS)) -fPIC -c $< -o $@
 
@@ -106,13 +111,45 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 $(MUSL)/lib/libinih.a: .ci/musl-inih
 	.ci/musl-inih $(MUSL)
 
+# The program for Windows, made by mingw-w64.  Formats are checked where printf is the system's own.
+MINGW := x86_64-w64-mingw32
+MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -municode \
+                -include src/win32/c11.h -isystem build/mingw
+
+windows: build/mingw/ini.h
+	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc AR=$(MINGW)-ar CODE= \
+	        LINK='-municode -static -Wl,--wrap=fopen' \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe \
+	        build/win32/libaiorun.a build/win32/libaiorun.dll
+
+$(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
+	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
+	$(CC) -shared -Wl,--out-implib,$@.a -o $@ $< $(LDFLAGS)
+
+build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
+	@mkdir -p $(@D)
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
+
+build/win32/speaker.exe: tests/win32/speaker.c windows
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -static -Isrc -o $@ $< build/win32/libaiorun.a
+
+windows-check: windows $(addprefix build/win32/,victim.exe console.exe speaker.exe)
+	python3 tests/win32/run.py
+
+# inih's header is every system's; see src/win32/inih.c.
+build/mingw/ini.h:
+	@mkdir -p $(@D)
+	cp "$$(echo '#include <ini.h>' | gcc -E -M - | grep -o '/[^ ]*/ini\.h')" $@
+
 # ---- tests ---------------------------------------------------------------------------------
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(PURE))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^ -lcmocka $(LIBINIH)
 
-$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/libaiorun.o
+$(BUILD)/unit/test_libaiorun: $(BUILD)/obj/src/client/posix/libaiorun.o
 
 $(BUILD)/sim: $(call objects,$(wildcard tests/sim/*.c) $(CORE))
 	$(CC) $(CFLAGS) $(EXTRA_CFLAGS) $(LINK) -o $@ $^

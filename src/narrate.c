@@ -61,7 +61,9 @@ const char *narrate_ending(struct ending end, char *buffer, size_t size)
         snprintf(buffer, size, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
-        snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
+        snprintf(buffer, size,
+                 end.value > INT32_MAX ? "exited with status 0x%X" : "exited with status %u",
+                 (unsigned)end.value); /* Windows' NTSTATUS is known in hexadecimal */
         break;
     case ENDING_KILLED:
         snprintf(buffer, size, "killed by SIG%s", signal_name((int)end.value, name));

@@ -13,7 +13,7 @@
  * A run is named by its run_id everywhere; process numbers appear only as `long`, for people to
  * read.  No function here allocates after platform_open() but those that say so.
  *
- * "Windows:" says how the other driver does it.
+ * "Windows:" says what is otherwise there.
  */
 #ifndef AIORUN_PLATFORM_H
 #define AIORUN_PLATFORM_H
@@ -28,7 +28,7 @@ struct supervisor;
 
 /* Closes the door behind us: from here on no signal is lost, and what we inherited (signal mask,
  * ignored signals, parent) is known.  Must be the first call of main().
- * Windows: SetConsoleCtrlHandler with a handler that queues. */
+ * Windows: a handler of console events that queues. */
 void platform_begin(void);
 
 /* Looks up and allocates everything the plan needs to start its command later: users and groups,
@@ -57,7 +57,7 @@ void *platform_slot(const struct platform_slots *table, uint32_t slot);
 void platform_free_slots(struct platform_slots *table);
 
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
- * Windows: a completion port, and the job object that everything lives in. */
+ * Windows: a completion port. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
 
 /* Would who reads this file have to wait for somebody to write it (a FIFO)?  One that is not there
@@ -140,7 +140,7 @@ struct platform_program {
 
 /* Starts `program` as `run`.  Returns when it runs or has failed to.  Its end is reported by
  * supervisor_ended().
- * Windows: CreateProcess suspended, AssignProcessToJobObject, ResumeThread. */
+ * Windows: in a job object of its own from its first instruction on. */
 void platform_start(struct run_id run, const struct platform_program *program,
                     struct platform_started *started);
 
@@ -160,7 +160,7 @@ bool platform_shares(const struct platform_signal *arrived);
 /* Sends `signal` to the run's process, or to its whole group with `group`; `arrived` (or NULL) is
  * the signal that is passed on.  A stopped process is continued when `wake`, so that it can obey.
  * A process that is gone is no error; one that may not be signalled is logged.
- * Windows: CTRL_BREAK to the process group for INT and TERM; nothing else can be sent. */
+ * Windows: whatever it is but KILL, a Ctrl-Break to the run's process group. */
 void platform_send(struct run_id run, int signal, bool group, const struct platform_signal *arrived,
                    bool wake);
 
@@ -190,11 +190,11 @@ long platform_pid(struct run_id run);
 
 /* Sends `signal` to every process of the run's tree (slot 0: the orphans) that was never asked,
  * but not to the run's own process; continues the stopped ones.  Rescans until no new one turns up.
- * Windows: nothing can be asked: does nothing. */
+ * Windows: a Ctrl-Break to the run's process group; a tree that cannot be sent one is killed. */
 void platform_stop_tree(struct run_id run, int signal);
 
 /* Kills the run's process and its tree (slot 0: the orphans), likewise.
- * Windows: TerminateJobObject. */
+ * Windows: ends the job object. */
 void platform_kill(struct run_id run);
 
 /* Does what the two above have been asked for so far, all in one go: until then they only take note
@@ -203,7 +203,7 @@ void platform_kill(struct run_id run);
 void platform_flush(void);
 
 /* Reports by supervisor_tree() for every run whose process is gone but its tree was not, and
- * for slot 0.  Windows: JobObjectBasicProcessIdList of the run's job object. */
+ * for slot 0.  Windows: who is in its job object; nobody is in slot 0. */
 void platform_census(void);
 
 struct platform_process {
@@ -216,15 +216,14 @@ struct platform_process {
 };
 
 /* The processes of a run and its tree (slot 0: the orphans), at most `max`; returns how many there
- * are in all: as they are now, or were since the last platform_flush().  Windows:
- * JobObjectBasicProcessIdList, QueryFullProcessImageName. */
+ * are in all: as they are now, or were since the last platform_flush(). */
 size_t platform_list(struct run_id run, struct platform_process *list, size_t max);
 
 /* ---- the control pipe ----
  *
  * Lines come by supervisor_message(), each with the run that it speaks for.  While one is being
  * reported, the descriptors that came with it can be judged and taken; what is not taken is closed.
- * Windows: a named pipe a run, and handles that are duplicated from the sender. */
+ * Windows: a named pipe a run, and handles that are duplicated from the sender (pipe.h). */
 
 /* A private channel, where every line is answered; index 0: a run's own pipe, where none is. */
 struct channel_id {
@@ -244,12 +243,15 @@ void platform_remind(struct run_id run, const char *line, size_t length);
 bool platform_tell_outer(const char *line, size_t length);
 
 /* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
- * else's), or the four descriptors of a submission?  NULL, or what is wrong with it. */
+ * else's), or the four descriptors of a submission?  NULL, or what is wrong with it.
+ * Windows: nothing leaves a job object, so a shielded job comes as a submission does. */
 const char *platform_judge_job(struct run_id run);
 const char *platform_judge_submission(void);
 
 /* The process that was judged is `job` from now on: its end is reported by supervisor_ended(), and
- * it is nobody else's.  Never fails. */
+ * it is nobody else's.  Never fails.
+ * Windows: it is started now, in a job object of its own.  Who asked is told of its end, too, and
+ * that it could not be started is an end. */
 void platform_join(struct run_id job);
 
 /* Keeps the submission that was judged, to be started as `job`, or dropped. */

@@ -3,9 +3,9 @@
 #include "admin.h"
 #include "narrate.h"
 #include "plan/parse.h"
+#include "plan/signals.h"
 #include "timeline.h"
 
-#include <signal.h>
 #include <string.h>
 
 /* ---- signals to send ---- */
@@ -492,6 +492,11 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
         reload_by_signal(supervisor);
     else if (!delivered && main_is_up(supervisor))
         pass_on(supervisor, arrived);
+}
+
+void supervisor_limit(struct supervisor *supervisor, msec until)
+{
+    step(supervisor, &(struct core_event){.kind = EVENT_LIMIT, .until = until});
 }
 
 /* Was the end by, or by 128 plus, a signal that we sent? */

@@ -25,12 +25,14 @@ ROOMS = {
     "cmd": ({"seam", "client", "core", "plan", "report"}, C11),
 }
 # Headers that more rooms may include than their own would let them.
-SHARED = {"core/msec.h": {"protocol", "client"}}
+SHARED = {"core/msec.h": {"protocol", "client"}, "win32/words.h": {"client"}}
 # Where a word may stand; a room, or files of it.
 ONLY = {
     r"#include [<\"]ev\.h": ["src/posix/"],
-    r"#include [<\"]windows\.h": ["src/win32/"],
-    r"\bpid_t\b": ["src/posix/", "src/client/"],
+    r"#include [<\"]windows\.h": ["src/win32/", "src/client/win32/"],
+    r"\bpid_t\b": ["src/posix/", "src/client/posix/"],
+    r"\b(HANDLE|DWORD|wchar_t)\b": ["src/win32/", "src/client/win32/",
+                                    "src/client/aiorun.h"],  # which tells of one
     r"#\s*if.*_WIN32": ["src/platform.h"],
 }
 # What the objects of a room may leave for others to define: memory, strings, assert, and the room.

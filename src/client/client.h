@@ -1,12 +1,12 @@
 /* client.h - what the files of the verbs share; nobody else includes it.
  *
  *   verbs.c      which verb, its words, and the verbs that say one line
- *   shield.c     `aiorun shield`
  *   submit.c     `aiorun submit`
  *   people.c     the verbs for people, and shutdown, over the admin socket
- *   channel.c    lines to the supervisor, and a private channel
- *   held.c       signals that are held back, and dying of one
- *   libaiorun.c  the library, which stands by itself (aiorun.h)
+ *   channel.c    answers of the supervisor
+ *   library.h    the library, which stands by itself (aiorun.h)
+ *   posix/       what only the system can do: channels, processes, who is meant;
+ *   win32/       one of the two is linked in
  */
 #ifndef AIORUN_CLIENT_H
 #define AIORUN_CLIENT_H
@@ -18,8 +18,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/signalfd.h>
-#include <sys/types.h>
 
 /* ---- verbs.c ---- */
 
@@ -49,10 +47,6 @@ void complain(const struct verb *verb, enum log_level level, const char *format,
 /* As complain() of an error; returns STATUS_OWN_FAILURE, for `return fail(...)`. */
 int fail(const struct verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Says that there is no control pipe; STATUS_OWN_FAILURE. */
-int fail_without_pipe(const struct verb *verb);
-
-int shield_run(const struct arguments *arguments);
 int submit_run(const struct arguments *arguments);
 
 /* ---- people.c ---- */
@@ -71,7 +65,7 @@ int people_run(const struct arguments *arguments);
 /* ---- channel.c ---- */
 
 struct channel {
-    int fd;        /* -1: not open */
+    intptr_t link; /* a descriptor or a handle; -1: not open */
     int interrupt; /* its readability ends all waiting; -1: nothing does */
     struct control_reader reader;
     char bytes[CONTROL_LINE_MAX]; /* received, and not read yet: start to end */
@@ -81,20 +75,9 @@ struct channel {
 enum channel_result {
     CHANNEL_DONE,
     CHANNEL_CLOSED,      /* the supervisor is gone, or has closed it */
-    CHANNEL_FAILED,      /* errno says why */
+    CHANNEL_FAILED,      /* system_reason() says why */
     CHANNEL_INTERRUPTED, /* `interrupt` became readable */
 };
-
-/* Sends a line over the control pipe, which must be there and gives no answer. */
-enum channel_result channel_say(const char *line, size_t length);
-
-/* Opens a channel of our own and has it attached over the control pipe, which must be there.  The
- * answer to that is the first one to read.  All descriptors are above 2 and close on exec. */
-enum channel_result channel_attach(struct channel *channel, int interrupt);
-
-/* Sends a line with the descriptors `fds`, which stay ours. */
-enum channel_result channel_send(struct channel *channel, const char *line, size_t length,
-                                 const int *fds, size_t count);
 
 /* Waits for the next answer; lines that are none are passed over.  *reply is valid until the next
  * call. */
@@ -106,38 +89,70 @@ bool channel_expect_ok(struct channel *channel, const struct verb *verb);
 /* Complains of a result that is not CHANNEL_DONE; false, for `return`. */
 bool channel_complain(enum channel_result result, const struct verb *verb);
 
+/* ---- the system's half: the control pipe ---- */
+
+/* Does the environment tell of a control pipe, be it there or not? */
+bool channel_is_named(void);
+
+/* Says that there is no control pipe; STATUS_OWN_FAILURE. */
+int fail_without_pipe(const struct verb *verb);
+
+/* Sends a line over the control pipe, which must be there and gives no answer. */
+enum channel_result channel_say(const char *line, size_t length);
+
+/* Opens a channel of our own and has it attached over the control pipe, which must be there.  The
+ * answer to that is the first one to read.  No program that we start inherits it. */
+enum channel_result channel_attach(struct channel *channel, int interrupt);
+
+enum channel_result channel_send(struct channel *channel, const char *line, size_t length);
+
+/* Waits for bytes, at most `size`; *count of them came. */
+enum channel_result channel_take(struct channel *channel, char *buffer, size_t size, size_t *count);
+
 void channel_close(struct channel *channel);
 
-/* Moves `fd` out of the way of the standard streams, which may be closed and must stay so: returns
- * a descriptor above 2 that closes on exec; -1 with errno. */
-int keep_away(int fd);
+/* ---- ... the admin socket ---- */
 
-/* ---- held.c ---- */
+/* What people call it here: "socket". */
+extern const char people_door[];
 
-/* The kernel's own signal sets: glibc's hide the signals 32 and 33, which are passed on, too. */
-typedef uint64_t kernel_sigset;
+/* A connection to the one with this name; -1: system_reason() says why. */
+intptr_t people_dial(const char *name);
 
-/* Blocks every signal, but those of job control, so that none is lost; remembers how they were.
- * Once, and first of all. */
+/* Calls `note` with each name that a live supervisor of ours may have given it by itself. */
+void people_search(void (*note)(const char *name));
+
+/* ---- ... jobs ---- */
+
+/* `aiorun shield`: runs the command, shielded under `name`, for no longer than `deadline` unless
+ * that is NULL, and ends like it, or by a signal that is the caller's.  Returns the exit status. */
+int shield_command(const struct arguments *arguments, const char *name, const msec *deadline);
+
+/* Collects what a submission has beside its line; false with a complaint.  Then sends both. */
+bool request_prepare(const struct arguments *arguments);
+enum channel_result request_send(struct channel *channel, const char *line, size_t length);
+
+/* Holds signals back for a verb that passes them on to its command.  Once, and first of all. */
 void held_begin(void);
-
-/* A signalfd(2) for all held signals; -1 with errno. */
-int held_open(void);
-
-/* Another for those alone that end us: INT, TERM, HUP and QUIT, if they were neither ignored nor
- * blocked when we began; -1 with errno. */
-int held_open_ending(void);
-
-/* Does what a held signal asks for: dies of it if it ends us, drops it if it might but was ignored
- * or blocked when we began, and passes every other on to our child `pid`, with its value if it has
- * one.  A SIGPIPE of our own is nobody's business. */
-void held_obey(const struct signalfd_siginfo *arrived, pid_t pid);
-
-/* Gives all signals back as they were given to us; for the child before it execs. */
-void held_give_back(void);
 
 /* Dies of the signal, without a core file.  As PID 1, which cannot, or if there is no such signal
  * here: exits with 128 plus it. */
 _Noreturn void die_of(int signal_number);
+
+/* ---- ... and the rest ---- */
+
+/* Whole lines or none on standard error: a verb's is its worker's, and must not hold it up. */
+bool system_tell(const char *line, size_t length);
+
+/* Why what was tried last has failed. */
+const char *system_reason(void);
+
+/* Is standard output a terminal, with colours? */
+bool system_shows_colours(void);
+
+void system_wait_second(void);
+
+/* The part of a program's path that names it. */
+const char *system_file_name(const char *path);
 
 #endif

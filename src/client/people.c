@@ -3,108 +3,43 @@
 #include "core/policy.h"
 #include "protocol/admin.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#define REFUSED       1 /* the exit status when the supervisor refuses, or it did not come to it */
-#define PATH_MAX_HERE (sizeof(((struct sockaddr_un *)0)->sun_path))
+#define REFUSED 1 /* the exit status when the supervisor refuses, or it did not come to it */
 
 /* ---- which supervisor ---- */
 
 bool people_are_meant(const struct arguments *arguments)
 {
-    return arguments_option(arguments, "control") != NULL || getenv("AIORUN_CONTROL_FD") == NULL;
-}
-
-/* A connected socket; -1 with errno. */
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = keep_away(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
+    return arguments_option(arguments, "control") != NULL || !channel_is_named();
 }
 
 /* The live supervisors that were found. */
-struct found {
-    int fd; /* of the first one; -1: none */
+static struct {
+    struct channel first; /* to the first one */
     size_t count;
-    char list[1024]; /* their sockets */
+    char list[1024]; /* their names */
     size_t used;
-};
+} found;
 
-static void note(struct found *found, const char *path)
+static void note(const char *name)
 {
-    int fd = connect_to(path);
-    if (fd < 0)
+    struct channel channel = {.link = people_dial(name), .interrupt = -1};
+    if (channel.link == -1)
         return;
-    if (found->count++ == 0)
-        found->fd = fd;
+    if (found.count++ == 0)
+        found.first = channel;
     else
-        close(fd);
-    int added = snprintf(found->list + found->used, sizeof found->list - found->used, "%s%s",
-                         found->used > 0 ? ", " : "", path);
-    if ((size_t)added < sizeof found->list - found->used)
-        found->used += (size_t)added;
+        channel_close(&channel);
+    int added = snprintf(found.list + found.used, sizeof found.list - found.used, "%s%s",
+                         found.used > 0 ? ", " : "", name);
+    if ((size_t)added < sizeof found.list - found.used)
+        found.used += (size_t)added;
     else
-        found->list[found->used] = '\0';
-}
-
-static void search(struct found *found, const char *directory)
-{
-    DIR *entries = opendir(directory);
-    if (entries == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        char path[PATH_MAX_HERE + sizeof entry->d_name]; /* too long a one is nobody's */
-        size_t length = strlen(entry->d_name);
-        const char *suffix = length > 5 ? entry->d_name + length - 5 : "";
-        bool named =
-            strcmp(suffix, ".sock") == 0 && strspn(entry->d_name, "0123456789") == length - 5;
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        if (named)
-            note(found, path);
-    }
-    closedir(entries);
-}
-
-/* The places where a supervisor of ours puts its socket by itself. */
-static void search_all(struct found *found)
-{
-    const char *runtime = getenv("RUNTIME_DIRECTORY");
-    const char *user = getenv("XDG_RUNTIME_DIR");
-    char directory[PATH_MAX_HERE];
-    static const char common[] = "/run/aiorun";
-    char searched[PATH_MAX_HERE] = "";
-    found->fd = -1;
-    if (runtime != NULL && runtime[0] == '/') {
-        snprintf(searched, sizeof searched, "%.*s", (int)strcspn(runtime, ":"), runtime);
-        search(found, searched);
-    }
-    if (user != NULL && user[0] == '/') {
-        snprintf(directory, sizeof directory, "%s/aiorun", user);
-        if (strcmp(directory, searched) != 0)
-            search(found, directory);
-    }
-    if (strcmp(common, searched) != 0)
-        search(found, common);
+        found.list[found.used] = '\0';
 }
 
 /* Would the verb rather have had a control pipe? */
@@ -113,27 +48,29 @@ static bool takes_pipe(const struct verb *verb)
     return strcmp(verb->name, "shutdown") == 0 || strcmp(verb->name, "submit") == 0;
 }
 
+static bool connect_to(struct channel *channel, const struct verb *verb, const char *name)
+{
+    *channel = (struct channel){.link = people_dial(name), .interrupt = -1};
+    if (channel->link == -1)
+        fail(verb, "no supervisor answers at '%s': %s", name, system_reason());
+    return channel->link != -1;
+}
+
 bool people_connect(struct channel *channel, const struct arguments *arguments)
 {
-    const char *path = arguments_option(arguments, "control");
-    struct found found = {.fd = -1};
-    memset(channel, 0, sizeof *channel);
-    channel->interrupt = -1;
-    if (path == NULL)
-        path = getenv("AIORUN_OPT_CONTROL");
-    if (path != NULL) {
-        channel->fd = connect_to(path);
-        if (channel->fd < 0)
-            fail(arguments->verb, "no supervisor answers at '%s': %s", path, strerror(errno));
-        return channel->fd >= 0;
-    }
-    search_all(&found);
-    channel->fd = found.fd;
+    const char *name = arguments_option(arguments, "control");
+    if (name == NULL)
+        name = getenv("AIORUN_OPT_CONTROL");
+    if (name != NULL)
+        return connect_to(channel, arguments->verb, name);
+    memset(&found, 0, sizeof found);
+    people_search(note);
+    *channel = found.first;
     if (found.count > 1)
         fail(arguments->verb, "several supervisors run, choose one by --control: %s", found.list);
     else if (found.count == 0)
-        fail(arguments->verb, "%sno supervisor with an admin socket is found: name it by --control",
-             takes_pipe(arguments->verb) ? "there is no aiorun above, and " : "");
+        fail(arguments->verb, "%sno supervisor with an admin %s is found: name it by --control",
+             takes_pipe(arguments->verb) ? "there is no aiorun above, and " : "", people_door);
     return found.count == 1;
 }
 
@@ -236,7 +173,7 @@ static bool print(const struct verb *verb, const char *bytes, size_t count)
 }
 
 /* Adds what comes next; 1, 0 at the end, -1 with a complaint. */
-static int receive(const struct channel *channel, const struct verb *verb, struct answer *answer)
+static int receive(struct channel *channel, const struct verb *verb, struct answer *answer)
 {
     if (answer->used == answer->room) {
         size_t room = answer->room > 0 ? answer->room * 2 : 8192;
@@ -248,15 +185,14 @@ static int receive(const struct channel *channel, const struct verb *verb, struc
         answer->bytes = bytes;
         answer->room = room;
     }
-    ssize_t count;
-    do
-        count = recv(channel->fd, answer->bytes + answer->used, answer->room - answer->used, 0);
-    while (count < 0 && errno == EINTR);
-    if (count < 0 && errno != ECONNRESET) {
-        fail(verb, "cannot read the answer: %s", strerror(errno));
+    size_t count = 0;
+    enum channel_result result =
+        channel_take(channel, answer->bytes + answer->used, answer->room - answer->used, &count);
+    if (result == CHANNEL_FAILED) {
+        fail(verb, "cannot read the answer: %s", system_reason());
         return -1;
     }
-    answer->used += count > 0 ? (size_t)count : 0;
+    answer->used += count;
     return count > 0;
 }
 
@@ -277,8 +213,8 @@ static int take_verdict(const struct verb *verb, struct answer *answer)
 }
 
 /* Reads the answer and prints it as it comes, but for `kept`, where all of it stays in `answer`. */
-static int read_answer(const struct channel *channel, const struct verb *verb,
-                       struct answer *answer, bool kept)
+static int read_answer(struct channel *channel, const struct verb *verb, struct answer *answer,
+                       bool kept)
 {
     bool judged = false;
     int more;
@@ -345,16 +281,15 @@ static void print_in_colour(const char *text, size_t size)
     }
 }
 
-static int show_status(const struct arguments *arguments, const struct channel *channel,
-                       bool redraws)
+static int show_status(const struct arguments *arguments, struct channel *channel, bool redraws)
 {
     const struct verb *verb = arguments->verb;
     struct answer answer = {0};
     bool is_table = !is_given(arguments, "json") && !is_given(arguments, "names");
-    bool colours = is_table && isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    bool colours = is_table && system_shows_colours() && getenv("NO_COLOR") == NULL;
     int status = read_answer(channel, verb, &answer, true);
     if (status == EXIT_SUCCESS) {
-        if (redraws && isatty(STDOUT_FILENO))
+        if (redraws && system_shows_colours())
             fputs("\033[H\033[2J", stdout);
         if (colours)
             print_in_colour(answer.bytes, answer.used);
@@ -376,7 +311,7 @@ static int ask(const struct arguments *arguments, const char *line, size_t lengt
     if (!people_connect(&channel, arguments))
         return STATUS_OWN_FAILURE;
     /* Who is refused at once is told so although he could not speak. */
-    enum channel_result result = channel_send(&channel, line, length, NULL, 0);
+    enum channel_result result = channel_send(&channel, line, length);
     if (result == CHANNEL_FAILED) {
         channel_complain(result, verb);
         return STATUS_OWN_FAILURE;
@@ -393,13 +328,12 @@ static int ask(const struct arguments *arguments, const char *line, size_t lengt
 int people_run(const struct arguments *arguments)
 {
     char line[ADMIN_LINE_MAX];
-    const struct timespec second = {.tv_sec = 1};
     size_t length = write_request(arguments, line);
     if (length == 0)
         return STATUS_OWN_FAILURE;
     int status = ask(arguments, line, length);
     while (status == EXIT_SUCCESS && is_given(arguments, "watch")) {
-        nanosleep(&second, NULL);
+        system_wait_second();
         status = ask(arguments, line, length);
     }
     return status;

@@ -6,32 +6,21 @@
 #include "plan/parse.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SENTENCE_MAX 4096 /* more than a log line has */
 
 /* ---- complaints ---- */
-
-/* Whole lines or none: a verb's standard error is its worker's, and must not hold it up. */
-static bool write_line(const char *line, size_t length)
-{
-    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-        return false;
-    return write(STDERR_FILENO, line, length) == (ssize_t)length;
-}
 
 static void tell(const struct verb *verb, enum log_level level, const char *format,
                  va_list arguments)
 {
     char sentence[SENTENCE_MAX];
     vsnprintf(sentence, sizeof sentence, format, arguments);
-    log_open(LEVEL_WARNING, LOG_STYLE_TEXT, write_line);
+    log_open(LEVEL_WARNING, LOG_STYLE_TEXT, system_tell);
     log_line(level, "verb %s: %s", verb->name, sentence);
 }
 
@@ -50,15 +39,6 @@ int fail(const struct verb *verb, const char *format, ...)
     tell(verb, LEVEL_ERROR, format, arguments);
     va_end(arguments);
     return STATUS_OWN_FAILURE;
-}
-
-int fail_without_pipe(const struct verb *verb)
-{
-    const char *fd = getenv("AIORUN_CONTROL_FD");
-    if (fd == NULL)
-        return fail(verb, "there is no aiorun above: AIORUN_CONTROL_FD is not set");
-    return fail(verb, "descriptor %s is not the control pipe: it was closed, or used otherwise",
-                fd);
 }
 
 /* ---- words ---- */
@@ -92,10 +72,8 @@ const char *arguments_job_name(const struct arguments *arguments, char *buffer)
     }
     if (name != NULL)
         return name;
-    const char *path = arguments->rest[0];
-    const char *slash = strrchr(path, '/');
     size_t length = 0;
-    for (name = slash != NULL ? slash + 1 : path; *name != '\0' && length < CONTROL_NAME_MAX;
+    for (name = system_file_name(arguments->rest[0]); *name != '\0' && length < CONTROL_NAME_MAX;
          name++) {
         const char letter[] = {*name, '\0'};
         buffer[length++] = *name;
@@ -240,6 +218,26 @@ static int shutdown_run(const struct arguments *arguments)
         return people_run(arguments);
     message.status = (uint32_t)status;
     return say(arguments->verb, &message);
+}
+
+/* ---- shield ---- */
+
+static int shield_run(const struct arguments *arguments)
+{
+    char buffer[CONTROL_NAME_MAX + 1];
+    msec deadline;
+    const char *given = arguments_option(arguments, "deadline");
+    if (!arguments_have_command(arguments))
+        return STATUS_OWN_FAILURE;
+    const char *name = arguments_job_name(arguments, buffer);
+    if (name == NULL)
+        return STATUS_OWN_FAILURE;
+    if (given != NULL && !parse_duration(given, &deadline))
+        return fail(arguments->verb,
+                    "option --deadline: '%s' is not a duration, such as 500ms, 10s, 2m, 1h or "
+                    "infinity",
+                    given);
+    return shield_command(arguments, name, given != NULL ? &deadline : NULL);
 }
 
 /* ---- which verb ---- */

@@ -1,5 +1,7 @@
 #include "plan/option_table.h"
 
+#include "plan/signals.h"
+
 #include <string.h>
 
 /* Where a row's value lives: in the plan, or, with SCOPE_WORKER, in a worker of it. */
@@ -93,7 +95,7 @@ const struct option option_table[] = {
              "timeout"},
     {.name = "shutdown-signals", .scope = SCOPE_SUPERVISOR, .type = TYPE_SIGNALS,
      .field = IN_PLAN(shutdown_signals), .given = IN_PLAN(shutdown_signals_given),
-     .initial = "INT TERM",
+     .initial = SHUTDOWN_SIGNALS,
      .argument = "LIST", .group = SHUTDOWN,
      .help = "the signals that start a shutdown"},
     {.name = "repeat-signal", .scope = SCOPE_SUPERVISOR, .type = TYPE_CHOICE,

@@ -1,9 +1,9 @@
 /* The values behind the rows of option_table.c: read, and what is allowed in words. */
 #include "plan/option_table.h"
 #include "plan/parse.h"
+#include "plan/signals.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Signals and their names: parse_signal() and signal_name(). */
 #include "plan/parse.h"
+#include "plan/signals.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,8 +40,10 @@ struct named_signal {
 
 /* The first name of a number is the one that is shown; the aliases stand at the end. */
 static const struct named_signal named_signals[] = {
-    {"INT", SIGINT},       {"ILL", SIGILL},   {"ABRT", SIGABRT},     {"FPE", SIGFPE},
-    {"SEGV", SIGSEGV},     {"TERM", SIGTERM}, {"KILL", SIGNAL_KILL},
+    {"INT", SIGINT},       {"TERM", SIGTERM}, {"KILL", SIGNAL_KILL},
+#ifdef SIGILL
+    {"ILL", SIGILL},       {"ABRT", SIGABRT}, {"FPE", SIGFPE},       {"SEGV", SIGSEGV},
+#endif
 #ifdef SIGHUP
     {"HUP", SIGHUP},
 #endif

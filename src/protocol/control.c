@@ -355,7 +355,7 @@ static const struct end {
     enum control_answer answer;
     uint32_t least, most;
 } ends[] = {
-    {"exited", ANSWER_EXITED, 0, 255},
+    {"exited", ANSWER_EXITED, 0, UINT32_MAX},
     {"killed", ANSWER_KILLED, 1, 127},
     {"failed", ANSWER_FAILED, 125, 127},
     {"dropped", ANSWER_DROPPED, 0, 0},

@@ -130,7 +130,7 @@ enum control_answer {
 struct control_reply {
     enum control_answer answer;
     const char *text; /* of ok: may be NULL; of error: the sentence; else NULL */
-    uint32_t number;  /* exited: 0..255; killed: the signal, 1..127; failed: 125..127; else 0 */
+    uint32_t number;  /* exited: the status; killed: the signal, 1..127; failed: 125..127; else 0 */
 };
 
 /* As control_parse(). */

@@ -53,7 +53,9 @@ const char *report_describe_end(const struct report *report, struct ending end, 
         snprintf(buffer, SENTENCE_MAX, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
-        snprintf(buffer, SENTENCE_MAX, "exited with status %u", (unsigned)end.value);
+        snprintf(buffer, SENTENCE_MAX,
+                 end.value > INT32_MAX ? "exited with status 0x%X" : "exited with status %u",
+                 (unsigned)end.value); /* Windows' NTSTATUS is known in hexadecimal */
         break;
     case ENDING_KILLED:
         snprintf(buffer, SENTENCE_MAX, "killed by SIG%s",

@@ -28,7 +28,7 @@ def with_aiorun():
 def compiled():
     """worker.c, as its first lines say, but with the header and library of the source tree."""
     subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "src/client",
-                    example("worker.c"), ROOT / "src/client/libaiorun.c", "-I", ROOT / "src",
+                    example("worker.c"), ROOT / "src/client/posix/libaiorun.c", "-I", ROOT / "src",
                     "-D_GNU_SOURCE", "-o", "worker"], check=True)
     return os.path.abspath("worker")
 

@@ -2,9 +2,8 @@
  * for; the wrapper, in the caller's process group, stands for it there, until a signal ends the
  * wrapper or the job has ended. */
 #include "client/aiorun.h"
-#include "client/client.h"
+#include "client/posix/posix.h"
 #include "core/policy.h"
-#include "plan/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +163,7 @@ static bool claim(struct channel *channel, const struct verb *verb, const struct
         fail(verb, "cannot open a pidfd of the job: %s", strerror(errno));
         return false;
     }
-    result = channel_send(channel, line, length, &pidfd, 1);
+    result = channel_send_with(channel, line, length, &pidfd, 1);
     close(pidfd);
     if (result != CHANNEL_DONE)
         return channel_complain(result, verb);
@@ -183,7 +182,7 @@ static void obey_ending(int signals)
  */
 static bool shield(const struct verb *verb, const struct job *job, const msec *deadline)
 {
-    struct channel channel = {.fd = -1};
+    struct channel channel = {.link = -1};
     channel.interrupt = held_open_ending();
     if (channel.interrupt < 0) {
         fail(verb, "cannot read signals: %s", strerror(errno));
@@ -280,21 +279,8 @@ static int run(const struct verb *verb, struct job *job, const msec *deadline)
     return tell_end(verb, job, look_after(signals, job));
 }
 
-int shield_run(const struct arguments *arguments)
+int shield_command(const struct arguments *arguments, const char *name, const msec *deadline)
 {
-    char name[CONTROL_NAME_MAX + 1];
-    msec deadline;
-    const char *given = arguments_option(arguments, "deadline");
-    struct job job = {.command = arguments->rest};
-    if (!arguments_have_command(arguments))
-        return STATUS_OWN_FAILURE;
-    job.name = arguments_job_name(arguments, name);
-    if (job.name == NULL)
-        return STATUS_OWN_FAILURE;
-    if (given != NULL && !parse_duration(given, &deadline))
-        return fail(arguments->verb,
-                    "option --deadline: '%s' is not a duration, such as 500ms, 10s, 2m, 1h or "
-                    "infinity",
-                    given);
-    return run(arguments->verb, &job, given != NULL ? &deadline : NULL);
+    struct job job = {.name = name, .command = arguments->rest};
+    return run(arguments->verb, &job, deadline);
 }

@@ -1,4 +1,4 @@
-#include "client/client.h"
+#include "client/posix/posix.h"
 #include "core/policy.h"
 
 #include <signal.h>

@@ -1,15 +1,18 @@
+/* library.h - what libaiorun is on every system: lines.  Included once, by posix/libaiorun.c or
+ * win32/libaiorun.c, which define the pipe that they go over: so the library stays one object that
+ * shares nothing with the program.
+ */
+#ifndef AIORUN_LIBRARY_H
+#define AIORUN_LIBRARY_H
+
 #include "client/aiorun.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
-/* This is the whole library: it shares nothing with the program, so that it stays one object. */
 
 #define LINE_MAX_BYTES 1024        /* with the newline */
 #define LONGEST        315360000.0 /* seconds: ten years; what is longer is `infinity` */
@@ -17,7 +20,11 @@
 
 typedef unsigned long long number;
 
-/* ---- the descriptor ---- */
+/* ---- the system's half ---- */
+
+/* Sends a whole line, or nothing of it; without an aiorun above, nothing, which is 0, too.  -1 with
+ * errno. */
+static int pipe_send(const char *text, size_t length);
 
 /* Reads digits and moves *text behind them; false when there are none, or too many. */
 static bool read_number(const char **text, number max, number *value)
@@ -34,36 +41,6 @@ static bool read_number(const char **text, number max, number *value)
     *text = digit;
     *value = sum;
     return any;
-}
-
-/* Is `fd` the socket that `id`, DEVICE:INODE, says?  A script may have made it its lock file. */
-static bool is_pipe(int fd, const char *id)
-{
-    number device, inode;
-    struct stat status;
-    if (!read_number(&id, NUMBER_MAX, &device) || *id++ != ':' ||
-        !read_number(&id, NUMBER_MAX, &inode) || *id != '\0')
-        return false;
-    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_dev == device &&
-           status.st_ino == inode;
-}
-
-int aiorun_fd(void)
-{
-    const char *fd = getenv("AIORUN_CONTROL_FD");
-    const char *id = getenv("AIORUN_CONTROL_ID");
-    int saved = errno;
-    number value;
-    if (fd == NULL || id == NULL || !read_number(&fd, INT_MAX, &value) || *fd != '\0')
-        return -1;
-    bool found = is_pipe((int)value, id);
-    errno = saved;
-    return found ? (int)value : -1;
-}
-
-int aiorun_available(void)
-{
-    return aiorun_fd() >= 0;
 }
 
 /* ---- lines to send ---- */
@@ -164,27 +141,6 @@ static void put_seconds(struct line *line, double seconds)
     }
 }
 
-/* Sends a whole line, or nothing of it.  A line is so short that the kernel never takes a part
- * (unix(7)); should it do so, then the rest is waited for. */
-static int send_line(int fd, const char *text, size_t length)
-{
-    int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    while (length > 0) {
-        ssize_t sent = send(fd, text, length, flags);
-        if (sent < 0 && errno != EINTR) {
-            if (errno == ECONNRESET || errno == ENOTCONN)
-                errno = EPIPE;
-            return -1;
-        }
-        if (sent > 0) {
-            text += sent;
-            length -= (size_t)sent;
-            flags = MSG_NOSIGNAL;
-        }
-    }
-    return 0;
-}
-
 static int say(struct line *line)
 {
     if (line->error != 0) {
@@ -192,8 +148,7 @@ static int say(struct line *line)
         return -1;
     }
     line->text[line->length++] = '\n';
-    int fd = aiorun_fd();
-    return fd < 0 ? 0 : send_line(fd, line->text, line->length);
+    return pipe_send(line->text, line->length);
 }
 
 static int say_word(const char *word)
@@ -311,43 +266,4 @@ static bool understand(const char *line, struct aiorun_order *order)
     return read_seconds(line + length + 1, &order->seconds);
 }
 
-static ssize_t receive(int fd, char *buffer, size_t size, int flags)
-{
-    ssize_t count;
-    do
-        count = recv(fd, buffer, size, flags | MSG_DONTWAIT);
-    while (count < 0 && errno == EINTR);
-    if (count == 0 || (count < 0 && errno == ECONNRESET)) {
-        errno = EPIPE;
-        return -1;
-    }
-    return count;
-}
-
-int aiorun_receive(struct aiorun_order *order)
-{
-    char line[LINE_MAX_BYTES];
-    int fd = aiorun_fd();
-    int saved = errno;
-    if (fd < 0)
-        return 0;
-    for (;;) {
-        ssize_t count = receive(fd, line, sizeof line, MSG_PEEK);
-        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            errno = saved;
-            return 0;
-        }
-        if (count < 0)
-            return -1;
-        const char *newline = memchr(line, '\n', (size_t)count);
-        if (newline == NULL && (size_t)count < sizeof line)
-            return 0; /* the rest is on its way */
-        /* A line that is too long goes piece by piece, and none of them is understood. */
-        count = newline != NULL ? newline - line + 1 : count;
-        if (receive(fd, line, (size_t)count, 0) < 0)
-            return -1;
-        line[count - 1] = '\0';
-        if (newline != NULL && understand(line, order))
-            return 1;
-    }
-}
+#endif

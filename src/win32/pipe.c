@@ -1,0 +1,188 @@
+#include "win32/pipe.h"
+
+#include <sddl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER_SIZE 4096 /* bytes each way that wait in the kernel; advisory */
+
+static struct {
+    SECURITY_ATTRIBUTES attributes;
+    char user[SECURITY_MAX_SID_SIZE + sizeof(TOKEN_USER)]; /* a TOKEN_USER */
+} rights;
+
+/* ---- who may ---- */
+
+static bool read_user(HANDLE process, void *buffer, DWORD size)
+{
+    HANDLE token;
+    if (!OpenProcessToken(process, TOKEN_QUERY, &token))
+        return false;
+    bool done = GetTokenInformation(token, TokenUser, buffer, size, &size);
+    CloseHandle(token);
+    return done;
+}
+
+static PSID user_in(void *buffer)
+{
+    return ((TOKEN_USER *)buffer)->User.Sid;
+}
+
+/* Protected: nothing is inherited, and an access list that names one user names nobody else. */
+bool pipe_open(void)
+{
+    wchar_t words[512], *user;
+    if (!read_user(GetCurrentProcess(), rights.user, sizeof rights.user) ||
+        !ConvertSidToStringSidW(user_in(rights.user), &user))
+        return false;
+    _snwprintf(words, sizeof words / sizeof words[0], L"O:%lsD:P(A;;GA;;;%ls)", user, user);
+    words[sizeof words / sizeof words[0] - 1] = L'\0';
+    LocalFree(user);
+    rights.attributes.nLength = sizeof rights.attributes;
+    return ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        words, SDDL_REVISION_1, &rights.attributes.lpSecurityDescriptor, NULL);
+}
+
+bool pipe_is_ours(HANDLE process)
+{
+    _Alignas(max_align_t) char user[sizeof rights.user];
+    return read_user(process, user, sizeof user) && EqualSid(user_in(user), user_in(rights.user));
+}
+
+HANDLE pipe_client(HANDLE pipe, DWORD *pid)
+{
+    *pid = 0;
+    if (!GetNamedPipeClientProcessId(pipe, pid))
+        return NULL;
+    return OpenProcess(PROCESS_DUP_HANDLE | PROCESS_QUERY_INFORMATION, FALSE, *pid);
+}
+
+/* ---- instances ---- */
+
+HANDLE pipe_make(const wchar_t *name, bool first)
+{
+    HANDLE pipe = CreateNamedPipeW(
+        name,
+        PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | (first ? FILE_FLAG_FIRST_PIPE_INSTANCE : 0),
+        PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+        PIPE_UNLIMITED_INSTANCES, BUFFER_SIZE, BUFFER_SIZE, 0, &rights.attributes);
+    if (pipe == INVALID_HANDLE_VALUE)
+        return NULL;
+    if (win_loop_attach(pipe) == 0)
+        return pipe;
+    DWORD error = GetLastError();
+    CloseHandle(pipe);
+    SetLastError(error);
+    return NULL;
+}
+
+static void reset(struct win_operation *operation)
+{
+    memset(&operation->overlapped, 0, sizeof operation->overlapped);
+}
+
+bool pipe_listen(HANDLE pipe, struct win_operation *operation)
+{
+    reset(operation);
+    if (ConnectNamedPipe(pipe, &operation->overlapped) || GetLastError() == ERROR_IO_PENDING)
+        return true;
+    if (GetLastError() != ERROR_PIPE_CONNECTED)
+        return false;
+    win_loop_post(operation); /* the client was faster, and nothing tells of it */
+    return true;
+}
+
+bool pipe_read(HANDLE pipe, struct win_operation *operation, void *buffer, DWORD size)
+{
+    reset(operation);
+    return ReadFile(pipe, buffer, size, NULL, &operation->overlapped) ||
+           GetLastError() == ERROR_IO_PENDING;
+}
+
+bool pipe_write(HANDLE pipe, struct win_operation *operation, const void *bytes, DWORD size)
+{
+    reset(operation);
+    return WriteFile(pipe, bytes, size, NULL, &operation->overlapped) ||
+           GetLastError() == ERROR_IO_PENDING;
+}
+
+/* ---- handles that come with a line ---- */
+
+static struct passed *now;
+
+static const char verb[] = "request ";
+
+bool passed_is_line(const char *line)
+{
+    return strncmp(line, verb, sizeof verb - 1) == 0;
+}
+
+void passed_close(struct passed *passed)
+{
+    for (uint32_t i = 0; i < passed->count; i++)
+        if (passed->handles[i] != NULL)
+            CloseHandle(passed->handles[i]);
+    passed->count = 0;
+    passed->fault = NULL;
+}
+
+struct passed *passed_now(void)
+{
+    return now;
+}
+
+void passed_set(struct passed *passed)
+{
+    now = passed;
+}
+
+/* Decimal numbers, with a space between two of them. */
+static bool read_numbers(const char *text, uint64_t *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *end;
+        if (*text < '0' || *text > '9')
+            return false;
+        numbers[i] = strtoull(text, &end, 10);
+        if (*end != (i + 1 < count ? ' ' : '\0'))
+            return false;
+        text = end + 1;
+    }
+    return true;
+}
+
+/* A stream may be missing, as 0; the request may not. */
+static bool duplicate(HANDLE client, uint64_t number, struct passed *passed)
+{
+    HANDLE *copy = &passed->handles[passed->count];
+    *copy = NULL;
+    if ((number != 0 || passed->count == 0) &&
+        !DuplicateHandle(client, (HANDLE)(uintptr_t)number, GetCurrentProcess(), copy, 0, FALSE,
+                         DUPLICATE_SAME_ACCESS))
+        return false;
+    passed->count++;
+    return true;
+}
+
+void passed_take(struct passed *passed, HANDLE pipe, const char *line)
+{
+    uint64_t numbers[1 + PASSED_MAX];
+    DWORD pid;
+    passed_close(passed);
+    if (!read_numbers(line + sizeof verb - 1, numbers, 1 + PASSED_MAX)) {
+        passed->fault = "request needs five numbers: its size, and four handles";
+        return;
+    }
+    HANDLE client = pipe_client(pipe, &pid);
+    bool done = client != NULL;
+    passed->size = (size_t)numbers[0];
+    for (size_t i = 0; i < PASSED_MAX && done; i++)
+        done = duplicate(client, numbers[1 + i], passed);
+    if (client != NULL)
+        CloseHandle(client);
+    if (done)
+        return;
+    passed_close(passed);
+    passed->fault = "a handle of its request is none, or not to be had";
+}
