@@ -547,50 +547,6 @@ void control_started(struct run_id run, bool ok)
     jobs_started(run);
 }
 
-/* ---- an aiorun around us ---- */
-
-static struct {
-    struct win_operation input;
-    HANDLE pipe;
-    struct control_reader reader;
-    char bytes[READ_SIZE];
-} outer;
-
-static void on_outer(struct win_operation *operation, DWORD bytes, DWORD error)
-{
-    struct control_order_message order_message;
-    const char *fault, *next = outer.bytes;
-    (void)operation;
-    if (error != ERROR_SUCCESS)
-        return;
-    while (bytes > 0) {
-        size_t taken;
-        enum control_read result = control_read(&outer.reader, next, bytes, &taken);
-        next += taken;
-        bytes -= (DWORD)taken;
-        if (result == CONTROL_READ_LINE &&
-            control_parse_order(outer.reader.line, &order_message, &fault) &&
-            order_message.order == ORDER_SHUTDOWN)
-            supervisor_outer_shutdown(loop_supervisor());
-    }
-    pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
-}
-
-/* With --no-control the pipe is our command's. */
-static void open_outer(const struct plan *plan)
-{
-    wchar_t name[PIPE_NAME_MAX];
-    DWORD length = GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", name, PIPE_NAME_MAX);
-    if (plan->no_control || length == 0 || length >= PIPE_NAME_MAX)
-        return;
-    outer.pipe =
-        CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
-                    FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
-    outer.input.done = on_outer;
-    if (outer.pipe != INVALID_HANDLE_VALUE && win_loop_attach(outer.pipe) == 0)
-        pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
-}
-
 /* ---- all of it ---- */
 
 bool platform_is_our_user(struct run_id run)
@@ -610,7 +566,7 @@ bool control_open(const struct plan *plan, uint32_t slots)
         log_line(LEVEL_CRITICAL, "cannot allocate the table of control pipes");
         return false;
     }
-    open_outer(plan);
+    outer_open(plan);
     return admin_pipe_open(plan);
 }
 

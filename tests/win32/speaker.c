@@ -15,6 +15,9 @@
  *     bytes TEXT          without
  *     long N              sends a line of N bytes
  *     flood N             sends `status x` N times
+ *     request KIND        sends a line of handles: `good`, or with a section that is a `file`, is
+ *                         `short`, is a `stream`, or holds no request but `zeros`
+ *     rights              says who may use the pipe
  *     read                reads a line, and says it
  *     closed              reads until the end, and says so
  *     close
@@ -195,6 +198,51 @@ static void flood(long count)
     say("flooded");
 }
 
+/* For `speaker say hello` in the root directory; the streams are ours. */
+static void send_request(const char *kind)
+{
+    char self[MAX_PATH], line[256];
+    HANDLE file = INVALID_HANDLE_VALUE;
+    size_t size = 4096;
+    GetModuleFileNameA(NULL, self, sizeof self);
+    if (strcmp(kind, "file") == 0)
+        file =
+            CreateFileA("request", GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 4096, NULL);
+    char *bytes = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 4096);
+    if (strcmp(kind, "zeros") != 0)
+        size = (size_t)sprintf(bytes, "/C:\\%c3%c%s%csay%chello%cA=b", 0, 0, self, 0, 0, 0) + 1;
+    if (strcmp(kind, "short") == 0)
+        size = 1000000;
+    if (strcmp(kind, "stream") == 0)
+        section = GetStdHandle(STD_OUTPUT_HANDLE);
+    sprintf(line, "request %u %u 0 %u %u", (unsigned)size, (unsigned)(uintptr_t)section,
+            (unsigned)(uintptr_t)GetStdHandle(STD_OUTPUT_HANDLE),
+            (unsigned)(uintptr_t)GetStdHandle(STD_ERROR_HANDLE));
+    put_line(line);
+}
+
+/* One entry, and that our own. */
+static void say_rights(void)
+{
+    _Alignas(8) char buffer[1024], user[256];
+    DWORD length;
+    HANDLE token;
+    ACL *list = NULL;
+    BOOL there, defaulted;
+    ACCESS_ALLOWED_ACE *entry = NULL;
+    OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token);
+    GetTokenInformation(token, TokenUser, user, sizeof user, &length);
+    if (!GetKernelObjectSecurity(pipe, DACL_SECURITY_INFORMATION, buffer, sizeof buffer, &length) ||
+        !GetSecurityDescriptorDacl(buffer, &there, &list, &defaulted) || !there || list == NULL ||
+        list->AceCount != 1 || !GetAce(list, 0, (void **)&entry))
+        say("rights: not for one alone");
+    else
+        say(EqualSid(&entry->SidStart, ((TOKEN_USER *)(void *)user)->User.Sid)
+                ? "rights: ours alone"
+                : "rights: another's");
+}
+
 static void read_line(void)
 {
     char line[2048] = "< ";
@@ -235,6 +283,10 @@ static bool speak_by_hand(char **word)
         put_long(strtoul(first, NULL, 10));
     else if (strcmp(verb, "flood") == 0)
         flood(atol(first));
+    else if (strcmp(verb, "request") == 0)
+        send_request(first);
+    else if (strcmp(verb, "rights") == 0)
+        say_rights();
     else if (strcmp(verb, "read") == 0)
         read_line();
     else if (strcmp(verb, "closed") == 0)
@@ -311,9 +363,9 @@ static void read_input(void)
 
 int main(int count, char **word)
 {
-    static const char *const alone[] = {"available", "lib-ready", "lib-watchdog",
-                                        "lib-await", "lib-fill",  "read",
-                                        "closed",    "close",     "drop"};
+    static const char *const alone[] = {"rights",    "available", "lib-ready", "lib-watchdog",
+                                        "lib-await", "lib-fill",  "read",      "closed",
+                                        "close",     "drop"};
     (void)count;
     for (word++; *word != NULL; word++) {
         HANDLE process;

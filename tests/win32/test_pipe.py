@@ -186,6 +186,23 @@ def test_no_job_is_taken_in_a_shutdown():
     expect(status == 0, f"status {status}: {text}")
 
 
+def test_requests_by_hand():
+    status, text = spoken("open", "-", "line", "attach", "read", "request", "good", "line",
+                          "submit x wait", "read", "read", "request", "good", "line", "job x",
+                          "read", "read", "request", "file", "line", "submit x", "read", "request",
+                          "short", "line", "job x", "read", "request", "stream", "line", "submit x",
+                          "read", "request", "zeros", "line", "job x", "read", "request", "good",
+                          "line", "ready", "read", "line", "submit x", "read", "say", "end")
+    said(text, "< ok 1", "< error the request is a file, and not memory",
+         "< error the request is no section, or is shorter than it says",
+         "< error the request is no section, or is shorter than it says",
+         "< error its directory is not absolute", "< ok",
+         "< error it needs a request line before it: what to run, and three streams", "end")
+    lines = text.split("\n")
+    expect(status == 0 and lines.count("hello") == 2 and lines.count("< ended exited 0") == 2,
+           f"status {status}: {text}")
+
+
 # ---- messages -------------------------------------------------------------------------------------
 
 
@@ -272,6 +289,30 @@ def test_only_the_runs_own_processes_may_speak():
     program.wait_for("its sender is no process of this run")
     write("go", "")
     expect(program.end() == 5, program.text())
+
+
+def test_pipes_are_their_owners_alone():
+    program, pid = fleet()
+    _, text = run(SPEAKER, "open", rf"\\.\pipe\aiorun-{pid}", "rights")
+    expect(text == "rights: ours alone", text)
+    ask("shutdown")
+    program.end()
+    _, text = spoken("open", "-", "rights")
+    said(text, "rights: ours alone")
+
+
+def test_pipes_end_with_the_next_run():
+    """Each run has a pipe of its own, and none is left."""
+    program = Program(CONSOLE, AIORUN, "-vv", "--restart", "on-failure", "--restart-delay", "10ms",
+                      "--", SPEAKER, "env", "AIORUN_CONTROL_PIPE", "open", "-", "exit", "1")
+    pid = program.wait_for(r"aiorun is (\d+)")
+    names = {program.wait_for(r"^(\\\\\.\\pipe\\aiorun-.*)$", n) for n in (1, 2, 3)}
+    expect(len(names) == 3, f"a name is used twice: {names}")
+    event(CTRL_BREAK, pid)
+    program.end()
+    for name in names:
+        _, text = run(SPEAKER, "open", name)
+        expect("cannot open: error 2" in text, text)
 
 
 def test_without_a_control_pipe():
@@ -437,6 +478,44 @@ def test_people_reload_and_signal():
     expect("nonsense" in ask("reload", status=1) + program.text(), "a faulty file is taken")
     ask("signal", "BREAK", "db")
     program.wait_for("^bye", 2)
+    ask("shutdown")
+    program.end()
+
+
+def test_reload_moves_pipes_and_jobs():
+    """What is said before and after it is the same worker's, and a shield goes on."""
+    write("fleet.ini", f"""[worker:first]
+command = '{SPEAKER}' last-words bye sleep
+[worker:db]
+command = '{SPEAKER}' start '{AIORUN}' shield --name up -- '{SPEAKER}' wait-for go say done! , lib-status before say up wait-for reloaded lib-status after lib-await say told exit 0
+""")
+    program = Program(CONSOLE, AIORUN, "-vv", "--config", "fleet.ini")
+    program.wait_for(r"aiorun is (\d+)")
+    program.wait_for("^up")
+    program.wait_for("job up .* is shielded")
+    text = Path("fleet.ini").read_text()
+    write("fleet.ini", text[text.index("[worker:db]"):] + f"""[worker:new]
+command = '{SPEAKER}' last-words bye sleep
+instances = 20
+""")
+    ask("reload")
+    write("reloaded", "")
+    program.wait_for("db: after")
+    expect(re.search(r"^up +", ask("status"), re.M), "the job is not shown")
+    ask("shutdown", "--no-wait")
+    program.wait_for("^told")
+    program.wait_for("Running pending tasks till complete")
+    expect("done!" not in program.text(), program.text())
+    write("go", "")
+    expect(program.end() == 0, program.text())
+    said(program.text(), "order 1 request later", "told", "done!")
+
+
+def test_who_says_nothing_is_let_go():
+    program, pid = fleet()
+    start = time.monotonic()
+    _, text = run(SPEAKER, "open", rf"\\.\pipe\aiorun-{pid}", "closed")
+    expect(text == "closed" and time.monotonic() - start > 9, text)
     ask("shutdown")
     program.end()
 
