@@ -150,7 +150,7 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     memcpy(core, &layout, sizeof layout);
     core->config = *config;
     core->now = core->effect_at = now;
-    core->cap = core->drained_at = core->notice_at = NEVER;
+    core->cap = core->limit = core->drained_at = core->notice_at = NEVER;
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;
     core->dirty_first = core->dirty_last = core->team_first = core->team_moved = NONE;

@@ -187,7 +187,8 @@ enum core_event_kind {
                           those that nobody wants, too.  During a roll: once more after it */
     EVENT_DRAIN,       /* wanted: refuse new jobs, or take them again */
     EVENT_LIMIT,       /* until: we shall not be there any more, so that the cap of this shutdown,
-                          or of the next, is no later; a drain delay is for those who have time */
+                          or of the next, is no later; who has no time needs no drain delay, and
+                          asks no handler */
     EVENT_TIME,        /* nothing but the time */
 };
 
@@ -411,6 +412,7 @@ struct core {
     int cause;
     uint64_t causes; /* the signals seen during the shutdown, as bits */
     msec entered_at, cap;
+    msec limit;      /* the cap is no later than this; NEVER: as late as it likes */
     msec reserve;    /* what whoever is asked late still gets */
     msec drained_at; /* when the drain delay is over */
     msec notice_at;  /* when to say who is waited for; NEVER: said */

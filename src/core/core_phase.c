@@ -98,7 +98,9 @@ bool core_settle_steps(struct core *core)
         if (core_is_busy(&core->slots[SLOT_CALLBACK]))
             return false;
         core->phase = PHASE_DRAIN;
-        core->drained_at = msec_add(core->now, core->config.drain_delay);
+        core->drained_at = core->now;
+        if (core->limit == NEVER)
+            core->drained_at = msec_add(core->now, core->config.drain_delay);
         return true;
     case PHASE_DRAIN:
         if (!is_drain_over(core))

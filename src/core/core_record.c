@@ -82,7 +82,7 @@ static void record_trigger(struct core *core, const struct core_event *event)
         core->outcome.status = event->status;
     }
     if (!core_is_shutdown(core)) {
-        if (is_signal && core->config.has_handler) {
+        if (is_signal && core->config.has_handler && core->limit == NEVER) {
             ask_handler(core, event);
             return;
         }
@@ -99,14 +99,16 @@ static void record_trigger(struct core *core, const struct core_event *event)
 
 static void record_limit(struct core *core, msec until)
 {
-    msec left = msec_max(until - core->now, 1);
-    core->config.timeout = msec_min(core->config.timeout, left);
-    core->config.drain_delay = 0;
+    struct core_slot *callback = &core->slots[SLOT_CALLBACK];
+    core->limit = msec_min(core->limit, msec_max(until, core->now + 1));
+    msec left = core->limit - core->now;
     core->reserve = msec_min(core->reserve, policy_reserve(left, core->wave_count));
     if (!core_is_shutdown(core))
         return;
-    core->cap = msec_min(core->cap, msec_add(core->now, left));
+    core->cap = msec_min(core->cap, core->limit);
     core->drained_at = msec_min(core->drained_at, core->now);
+    if (callback->life == CORE_UP)
+        callback->kill_at = msec_min(callback->kill_at, core->now + left / 4);
     core_touch_range(core, 0, core->slot_count);
 }
 

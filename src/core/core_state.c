@@ -167,8 +167,11 @@ msec core_run_time(const struct core *core, const struct core_slot *slot)
     bool is_callback = slot->kind == CORE_HOOK && slot->owner == HOOK_CALLBACK;
     if (slot->kind == CORE_COMPANION && slot->companion == COMPANION_HEALTH)
         return msec_min(cap, core->config.workers[slot->owner].health_timeout);
-    if ((slot->kind != CORE_HOOK && slot->kind != CORE_COMPANION) || cap == NEVER)
+    if ((slot->kind != CORE_HOOK && slot->kind != CORE_COMPANION) ||
+        (cap == NEVER && core->limit == NEVER))
         return NEVER;
+    if (is_callback && core->limit != NEVER)
+        cap = msec_min(cap, msec_max(core->limit - core->now, 1));
     return is_callback ? cap / 4 : cap;
 }
 
@@ -343,7 +346,7 @@ void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause
     core->cause = cause;
     core->causes = trigger == TRIGGER_SIGNAL ? (uint64_t)1 << cause : 0;
     core->entered_at = core->effect_at = core->now;
-    core->cap = msec_add(core->now, core->config.timeout);
+    core->cap = msec_min(msec_add(core->now, core->config.timeout), core->limit);
     core_set_wanted(core, &core->slots[SLOT_HANDLER], false); /* too late to ask it */
     core_set_wanted(core, &core->slots[SLOT_CALLBACK], core->config.has_callback);
     core_touch_range(core, 0, core->slot_count);

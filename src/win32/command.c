@@ -78,6 +78,17 @@ static DWORD priority_class(const struct plan_attributes *attributes)
     return attributes->nice > -10 ? ABOVE_NORMAL_PRIORITY_CLASS : HIGH_PRIORITY_CLASS;
 }
 
+/* CreateProcess() wants the whole path of a directory. */
+static wchar_t *full_path(HANDLE heap, const char *path)
+{
+    wchar_t *wide = heap_widen(heap, path);
+    DWORD length = wide != NULL ? GetFullPathNameW(wide, 0, NULL, NULL) : 0;
+    wchar_t *full = length > 0 ? heap_allocate(heap, length * sizeof *full) : NULL;
+    if (full != NULL)
+        GetFullPathNameW(wide, length, full, NULL);
+    return full;
+}
+
 void command_prepare(HANDLE heap, struct command *command, const struct plan_worker *worker,
                      const struct environment *environment, struct faults *faults)
 {
@@ -85,7 +96,7 @@ void command_prepare(HANDLE heap, struct command *command, const struct plan_wor
     command->environment = environment;
     command->priority = priority_class(attributes);
     if (attributes->cwd != NULL) {
-        command->cwd = heap_widen(heap, attributes->cwd);
+        command->cwd = full_path(heap, attributes->cwd);
         if (command->cwd == NULL)
             fault_add(faults, NULL, "out of memory for the directory of %s", worker->name);
     }

@@ -81,9 +81,12 @@ HANDLE runs_make_job(void)
 static void visit_members(const struct run *run, DWORD access,
                           bool (*visit)(HANDLE process, DWORD pid, void *context), void *context)
 {
-    if (run->job == NULL || !QueryInformationJobObject(run->job, JobObjectBasicProcessIdList,
-                                                       &members, sizeof members, NULL))
+    if (run->job == NULL)
         return;
+    members.list.NumberOfProcessIdsInList = 0;
+    /* If there is no room for all of them, it has some. */
+    QueryInformationJobObject(run->job, JobObjectBasicProcessIdList, &members, sizeof members,
+                              NULL);
     for (DWORD i = 0; i < members.list.NumberOfProcessIdsInList; i++) {
         DWORD pid = (DWORD)members.list.ProcessIdList[i];
         HANDLE process = OpenProcess(access | SYNCHRONIZE | PROCESS_QUERY_INFORMATION, FALSE, pid);

@@ -112,7 +112,8 @@ static void check_waves(struct world *world, const struct record *record)
         broken(world, 10, "a worker is asked to stop too early");
     if (fact_is_busy(callback))
         broken(world, 10, "a worker is asked to stop before the callback is over");
-    bool hurried = world->forced || (world->trigger == TRIGGER_SIGNAL && world->keyboard);
+    bool hurried = world->forced || world->limit != NEVER ||
+                   (world->trigger == TRIGGER_SIGNAL && world->keyboard);
     if (!hurried && world->now < world->drain_from + world->setting->config.drain_delay)
         broken(world, 10, "a worker is asked to stop before the drain delay is over");
     if (!fact_is_reached(world, record))

@@ -21,7 +21,8 @@ msec fact_reserve(const struct world *world)
 {
     /* Of N waves, N - 1 are followed by another; then come the trees and the orphans. */
     msec shares = (msec)world->waves + 1;
-    return msec_min(2 * SECOND, cap_time(world) / 2 / shares);
+    msec cap = msec_min(cap_time(world), world->limited_reserve);
+    return msec_min(2 * SECOND, cap / 2 / shares);
 }
 
 static msec wave_limit(const struct world *world, uint32_t wave)
@@ -127,9 +128,10 @@ msec fact_hook_end(const struct world *world, const struct record *record)
             time = msec_min(time, world->setting->workers[record->owner].health_timeout);
         return msec_add(record->started_at, time);
     }
-    if (time != NEVER && record->owner == HOOK_CALLBACK)
-        time /= 4;
-    return msec_add(record->started_at, time);
+    if (record->owner != HOOK_CALLBACK)
+        return msec_add(record->started_at, time);
+    msec end = msec_add(record->started_at, time != NEVER ? time / 4 : NEVER);
+    return msec_min(end, world->callback_until);
 }
 
 bool fact_orphans_stay(const struct world *world)

@@ -61,6 +61,9 @@ void note_entered(struct world *world, enum core_trigger trigger, int cause)
     world->causes = trigger == TRIGGER_SIGNAL ? (uint64_t)1 << cause : 0;
     world->entered_at = world->effect_at = world->now;
     world->cap = msec_add(world->now, world->setting->config.timeout);
+    world->cap = msec_min(world->cap, world->limit);
+    if (world->limit != NEVER)
+        world->callback_until = world->now + msec_max(world->limit - world->now, 1) / 4;
     world->records[SLOT_HANDLER].about_to_start = false;
     world->records[SLOT_CALLBACK].about_to_start = world->setting->config.has_callback;
 }

@@ -81,7 +81,7 @@ void world_signal(struct world *world, int cause, bool keyboard)
         .kind = EVENT_TRIGGER, .trigger = TRIGGER_SIGNAL, .cause = cause, .keyboard = keyboard};
     if (world->entered) {
         note_repeated(world, cause, keyboard);
-    } else if (world->setting->config.has_handler) {
+    } else if (world->setting->config.has_handler && world->limit == NEVER) {
         note_handler_asked(world, cause, keyboard);
     } else {
         world->keyboard = keyboard;
@@ -338,6 +338,19 @@ void world_drain(struct world *world, bool drained)
 {
     const struct core_event event = {.kind = EVENT_DRAIN, .wanted = drained};
     world->drained = drained;
+    world_record(world, &event);
+}
+
+void world_limit(struct world *world, msec left)
+{
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = world->now + left};
+    world->limit = msec_min(world->limit, world->now + msec_max(left, 1));
+    left = world->limit - world->now;
+    world->limited_reserve = msec_min(world->limited_reserve, left);
+    if (world->entered) {
+        world->cap = msec_min(world->cap, world->limit);
+        world->callback_until = msec_min(world->callback_until, world->now + left / 4);
+    }
     world_record(world, &event);
 }
 

@@ -284,7 +284,15 @@ static void hold(struct world *world)
 static void happen_to_fleet(struct world *world)
 {
     uint32_t worker = world_pick(world, world->setting->config.worker_count + 1);
-    switch (world_pick(world, 9)) {
+    switch (world_pick(world, 10)) {
+    case 7:
+        if (world_pick(world, 8) == 0) { /* it is once in a life */
+            bool begins = !world->entered;
+            world_limit(world, 100 * (msec)world_pick(world, 60));
+            if (begins)
+                send_signal(world);
+        }
+        break;
     case 0:
         world_ready(world, pick_instance(world));
         break;

@@ -518,6 +518,7 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     world->now = 1000;
     world->cap = NEVER;
     world->forced_at = world->handler_forced_at = -1;
+    world->limit = world->limited_reserve = world->callback_until = NEVER;
     world->waves = 1;
     assert(core_size(config) > 0 && core_size(config) <= CORE_BYTES);
     memset(world->block, 0, core_size(config));

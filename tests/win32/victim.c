@@ -9,6 +9,7 @@
  *     sleep               for ever
  *     child ARG... ,      starts itself with the arguments up to the comma, and goes on
  *     env NAME            says its value, or "unset"
+ *     copy                writes its standard input to its standard output and its standard error
  *     cwd                 says where it is
  *     group ARG...        starts the rest in a process group of its own, says "child PID", waits
  *                         for it and exits as it did
@@ -185,6 +186,13 @@ int wmain(int count, wchar_t **arguments)
             arguments = end;
         } else if (wcscmp(verb, L"env") == 0) {
             say(GetEnvironmentVariableW(*++arguments, text, 1024) ? text : L"unset");
+        } else if (wcscmp(verb, L"copy") == 0) {
+            char bytes[4096];
+            while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), bytes, sizeof bytes, &code, NULL) &&
+                   code > 0) {
+                WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), bytes, code, &pid, NULL);
+                WriteFile(GetStdHandle(STD_ERROR_HANDLE), bytes, code, &pid, NULL);
+            }
         } else if (wcscmp(verb, L"cwd") == 0) {
             GetCurrentDirectoryW(1024, text);
             say(text);
