@@ -32,6 +32,7 @@ struct channel {
     bool reading, writing;
     bool stale; /* what the reading has brought was taken already */
     bool attached;
+    bool deaf; /* its client is gone, but may have said something */
     struct control_reader reader;
     struct passed passed;
     size_t flying, waiting; /* bytes that are being written, and those after them */
@@ -162,7 +163,7 @@ static bool listen(struct pipe *pipe, bool first)
     channel->run = pipe->run;
     channel->state = CHANNEL_LISTENS;
     channel->reading = true;
-    channel->attached = channel->stale = channel->writing = false;
+    channel->attached = channel->deaf = channel->stale = channel->writing = false;
     channel->flying = channel->waiting = 0;
     memset(&channel->reader, 0, sizeof channel->reader);
     channel->next = pipe->channels;
@@ -233,8 +234,7 @@ static void launch(struct channel *channel)
     channel->waiting = 0;
     channel->writing =
         pipe_write(channel->pipe, &channel->output, channel->flight, (DWORD)channel->flying);
-    if (!channel->writing)
-        close_channel(channel);
+    channel->deaf = !channel->writing; /* reading comes to the end by itself */
 }
 
 static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
@@ -244,7 +244,7 @@ static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
     if (channel->state == CHANNEL_CLOSING && !channel->reading)
         put_back(channel);
     else if (channel->state == CHANNEL_OPEN && (error != ERROR_SUCCESS || bytes < channel->flying))
-        close_channel(channel);
+        channel->deaf = true;
     else if (channel->state == CHANNEL_OPEN && channel->waiting > 0)
         launch(channel);
 }
@@ -252,6 +252,8 @@ static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
 /* False when there is no room: whoever it is for does not read. */
 static bool write_line(struct channel *channel, const char *line, size_t length)
 {
+    if (channel->deaf)
+        return true;
     if (length > BACKLOG - channel->waiting)
         return false;
     memcpy(channel->backlog + channel->waiting, line, length);

@@ -29,6 +29,8 @@
  *     out ARG... ,        likewise, outside of our job object if that could be: says the error
  *     ignore              from now on no console event ends it
  *     last-words WORD     from now on one ends it, with 0, and it says this
+ *     freeze              stops the supervisor until we are gone
+ *     thaw PID            waits until that process is gone, and lets the supervisor go on
  *     env NAME, cwd       says it
  *     in                  waits for the end of its standard input, and says what came
  */
@@ -323,6 +325,38 @@ static char **start(char **word, DWORD flags, HANDLE *process)
     return word;
 }
 
+/* Its exports have no header. */
+static void tell_supervisor(const char *function)
+{
+    char number[32] = "";
+    LONG(WINAPI * call)
+    (HANDLE) =
+        (LONG(WINAPI *)(HANDLE))(void *)GetProcAddress(GetModuleHandleA("ntdll.dll"), function);
+    GetEnvironmentVariableA("AIORUN_PID", number, sizeof number);
+    HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, strtoul(number, NULL, 10));
+    if (call == NULL || process == NULL || call(process) != 0)
+        say("the supervisor cannot be stopped, or go on");
+}
+
+static void freeze(void)
+{
+    char self[MAX_PATH], pid[32];
+    char *thaw[] = {(char *)"", self, (char *)"thaw", pid, NULL};
+    HANDLE process;
+    GetModuleFileNameA(NULL, self, sizeof self);
+    sprintf(pid, "%lu", GetCurrentProcessId());
+    tell_supervisor("NtSuspendProcess");
+    start(thaw, 0, &process);
+}
+
+static void thaw(const char *pid)
+{
+    HANDLE process = OpenProcess(SYNCHRONIZE, FALSE, strtoul(pid, NULL, 10));
+    if (process != NULL)
+        WaitForSingleObject(process, INFINITE);
+    tell_supervisor("NtResumeProcess");
+}
+
 static char **run(char **word)
 {
     HANDLE process;
@@ -383,6 +417,10 @@ int main(int count, char **word)
             Sleep(INFINITE);
         } else if (strcmp(*word, "ignore") == 0) {
             SetConsoleCtrlHandler(on_event, TRUE);
+        } else if (strcmp(*word, "freeze") == 0) {
+            freeze();
+        } else if (strcmp(*word, "thaw") == 0) {
+            thaw(*++word);
         } else if (strcmp(*word, "last-words") == 0) {
             last_words = *++word;
             SetConsoleCtrlHandler(on_event, TRUE);

@@ -251,9 +251,12 @@ def test_lines_in_parts_are_lines():
 
 
 def test_what_was_said_last_counts_before_the_end():
-    """Who says it and is gone at once is heard all the same."""
+    """Who says it and is gone at once is heard all the same, behind much else, too."""
     status, text = spoken("open", "-", "line", "shutdown 7", "exit", "0")
     expect(status == 7, f"status {status}: {text}")
+    status, text = spoken("open", "-", "line", "attach", "read", "freeze", "flood", "400", "line",
+                          "shutdown 8", "exit", "0")
+    expect(status == 8, f"status {status}: {text[-2000:]}")
 
 
 def test_flood_keeps_nobody_waiting():
