@@ -4,8 +4,8 @@ import re
 import time
 from pathlib import Path
 
-from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect, run,
-                      windows_path, write)
+from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect,
+                      expect_order, run, windows_path, write)
 
 SPEAKER = windows_path(BUILD / "speaker.exe")
 
@@ -255,8 +255,9 @@ def test_what_was_said_last_counts_before_the_end():
     status, text = spoken("open", "-", "line", "shutdown 7", "exit", "0")
     expect(status == 7, f"status {status}: {text}")
     status, text = spoken("open", "-", "line", "attach", "read", "freeze", "flood", "400", "line",
-                          "shutdown 8", "exit", "0")
+                          "shutdown 8", "exit", "0", options=("-vv",))
     expect(status == 8, f"status {status}: {text[-2000:]}")
+    expect_order(text, "main asks for a shutdown", "exited with status 0")
 
 
 def test_flood_keeps_nobody_waiting():
