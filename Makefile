@@ -30,7 +30,8 @@ SYSTEM   ?= posix
 CLIENT   := $(wildcard src/client/*.c src/client/$(SYSTEM)/*.c)
 DRIVER   := $(wildcard src/$(SYSTEM)/*.c)
 PURE     := $(CORE) $(PROTOCOL) $(PLAN) $(REPORT)
-PROGRAM  := $(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c
+LAST     := $(wildcard src/$(SYSTEM)/allocate.c)# what it has is to stand behind what the others have
+PROGRAM  := $(filter-out $(LAST),$(PURE) $(CLIENT) $(DRIVER) $(wildcard src/*.c) cmd/aiorun.c) $(LAST)
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
@@ -97,7 +98,7 @@ $(BUILD)/aiorun.pc:
 # made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
 # source.
 MUSL := build/musl
-STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -DSECTIONS_BY_NAME -fno-asynchronous-unwind-tables \
                  -isystem $(MUSL)/include
 
 static: $(MUSL)/lib/libev.a $(MUSL)/lib/libinih.a

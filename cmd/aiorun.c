@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     if (argc > 1 && verbs_knows(argv[1]) && drop_in_name(argv[0]) == NULL)
         return verbs_run(argc, argv);
     platform_begin();
-    faults = platform_allocate(sizeof *faults);
+    faults = platform_reserve(sizeof *faults);
     assert(faults != NULL); /* the first allocation of all */
     arguments = argv;
     load(&plan, faults);

@@ -10,17 +10,16 @@
 
 /* ---- opening ---- */
 
-bool admin_open(struct supervisor *supervisor)
+bool admin_open(struct supervisor *supervisor, uint32_t slots)
 {
     const struct plan *plan = supervisor->plan;
     if (plan->control == NULL && plan->mode != MODE_FLEET)
         return true;
-    supervisor->admin = platform_allocate(sizeof *supervisor->admin);
+    supervisor->admin = platform_reserve(sizeof *supervisor->admin);
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    supervisor->admin->lives =
-        platform_allocate(supervisor->core->slot_limit * sizeof *supervisor->admin->lives);
+    supervisor->admin->lives = platform_allocate(slots * sizeof *supervisor->admin->lives);
     return supervisor->admin->lives != NULL;
 }
 
@@ -96,7 +95,8 @@ enum outcome { OUTCOME_PENDING, OUTCOME_GOOD, OUTCOME_BAD };
 
 static bool is_serving(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].life == CORE_UP && supervisor->core->slots[slot].ready;
+    return core_slot(supervisor->core, slot)->life == CORE_UP &&
+           core_slot(supervisor->core, slot)->ready;
 }
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
@@ -106,33 +106,15 @@ static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
                                                      .wanted = wanted});
 }
 
-/* The worker that this one needs and that nobody wants to run; NULL: there is none. */
-static const char *missing_need(const struct supervisor *supervisor, uint32_t worker)
-{
-    const struct plan_worker *plan = &supervisor->plan->workers[worker];
-    for (uint32_t i = 0; i < plan->after_count; i++) {
-        struct admin_cursor cursor;
-        const char *name = supervisor->plan->workers[plan->after[i].worker].name;
-        bool wanted = false;
-        admin_resolve(supervisor, name, &cursor, NULL, 0);
-        for (uint32_t slot = cursor.slot; slot < cursor.end; slot++)
-            wanted = wanted || supervisor->core->slots[slot].wanted;
-        if (plan->after[i].needs && !wanted)
-            return name;
-    }
-    return NULL;
-}
-
 /* Nothing will come of it without another word. */
 static bool is_stuck(struct supervisor *supervisor, struct admin_session *session, uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const char *name = narrate_name(supervisor, index);
-    const char *needed =
-        core_is_held(supervisor->core, index) ? missing_need(supervisor, slot->owner) : NULL;
-    if (slot->life == CORE_DOWN && needed != NULL) {
-        snprintf(session->text, sizeof session->text,
-                 "%s is held: '%s', which it needs, is stopped", name, needed);
+    char why[ADMIN_REASON_MAX];
+    if (strcmp(admin_state_name(supervisor, index), "held") == 0) {
+        snprintf(session->text, sizeof session->text, "%s is held: it %s", name,
+                 admin_state_reason(supervisor, index, why));
         return true;
     }
     if (!is_serving(supervisor, index) || slot->requested || slot->why ||
@@ -146,7 +128,7 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->started_at > session->since;
@@ -177,7 +159,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
 static enum outcome judge_stop(struct supervisor *supervisor, struct admin_session *session,
                                uint32_t index)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     if (slot->life == CORE_DOWN || slot->wanted) /* or somebody else has other wishes by now */
         return OUTCOME_GOOD;
     if (!slot->abandoned)
@@ -257,19 +239,43 @@ static const char *check_names(const struct supervisor *supervisor, struct admin
     return fault;
 }
 
+/* Whoever is to run gets what it needs, too, where nobody wants that: what it needs stands then. */
+static void want_needs(struct supervisor *supervisor, uint32_t worker)
+{
+    const struct plan_worker *plan = &supervisor->plan->workers[worker];
+    for (uint32_t i = 0; i < plan->after_count; i++) {
+        uint32_t needed = plan->after[i].worker;
+        if (!plan->after[i].needs || core_stands(supervisor->core, needed))
+            continue;
+        want_needs(supervisor, needed);
+        if (core_stands(supervisor->core, needed)) /* it was held itself, and is not any more */
+            continue;
+        uint32_t first = core_instance(supervisor->core, needed, 0);
+        for (uint32_t n = 0; n < supervisor->workers[needed].instances; n++)
+            want(supervisor, first + n, true);
+    }
+}
+
+static void want_all_needs(struct supervisor *supervisor, struct admin_cursor cursor)
+{
+    uint32_t slot;
+    while (admin_next(supervisor, &cursor, &slot))
+        want_needs(supervisor, core_slot(supervisor->core, slot)->owner);
+}
+
 /* A worker rolls; an instance that is named is stopped and started at once. */
 static void restart(struct supervisor *supervisor, struct admin_cursor cursor)
 {
     uint32_t slot;
     while (admin_next(supervisor, &cursor, &slot)) {
-        uint32_t worker = supervisor->core->slots[slot].owner;
+        uint32_t worker = core_slot(supervisor->core, slot)->owner;
         if (cursor.whole) {
             supervisor_post(supervisor,
                             &(struct core_event){.kind = EVENT_RESTART, .worker = worker});
             cursor.slot = slot + supervisor->workers[worker].instances; /* the next worker */
             continue;
         }
-        if (supervisor->core->slots[slot].life != CORE_DOWN) {
+        if (core_slot(supervisor->core, slot)->life != CORE_DOWN) {
             want(supervisor, slot, false);
             supervisor_settle(supervisor); /* it is asked: whatever comes, it stops */
         }
@@ -285,6 +291,8 @@ static const char *change(struct supervisor *supervisor, struct admin_session *s
         return "only the workers of a file are started and stopped: 'shutdown' ends everything";
     if (supervisor->core->phase != PHASE_RUNNING)
         return "a shutdown has begun";
+    if (session->request.verb != ADMIN_STOP)
+        want_all_needs(supervisor, cursor);
     if (session->request.verb == ADMIN_RESTART)
         restart(supervisor, cursor);
     while (session->request.verb != ADMIN_RESTART && admin_next(supervisor, &cursor, &slot))
@@ -304,7 +312,7 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     if (!parse_signal(session->request.signal, &signal))
         return "there is no such signal";
     while (admin_next(supervisor, &cursor, &slot)) {
-        if (supervisor->core->slots[slot].life != CORE_UP)
+        if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;
         supervisor_send(supervisor, core_run(supervisor->core, slot), signal);
         sent = true;

@@ -1,11 +1,12 @@
 /* admin.h - what people ask a supervisor over the admin socket; for supervisor.c and control.c.
  *
- *     admin_open(supervisor)                           where there is to be an admin socket
+ *     admin_open(supervisor, slots)                    where there is to be an admin socket
  *     admin_tell(supervisor, FACT_READY, slot, 0, NULL)    whenever something happens
  *     admin_look(supervisor)                           when everything that followed is done
  *
  *     admin.c         requests: what they do, and whom they wait for
  *     admin_events.c  the history, for whoever follows it
+ *     admin_state.c   the state of one: a word, and why
  *     admin_status.c  the state of everything
  *
  * The requests themselves come from the driver: supervisor_admin_request() and its like.  An answer
@@ -117,7 +118,7 @@ struct admin {
 };
 
 /* Allocates, when there is to be an admin socket; false without memory. */
-bool admin_open(struct supervisor *supervisor);
+bool admin_open(struct supervisor *supervisor, uint32_t slots);
 
 /* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with room
  * for all slots, is the admin socket's from now on. */
@@ -161,6 +162,24 @@ static inline void admin_tell_end(struct supervisor *supervisor, enum admin_fact
 /* Appends what is new to the session, as long as there is room. */
 void admin_show_events(const struct supervisor *supervisor, struct admin_session *session,
                        struct text *text);
+
+/* ---- admin_state.c ---- */
+
+/* The state of an instance or a job as one word: "ready". */
+const char *admin_state_name(const struct supervisor *supervisor, uint32_t slot);
+
+/* Why an instance is not up, where its state does not say it all: "needs db, which is stopped".
+ * Fills and returns `buffer`; NULL when there is nothing to say. */
+#define ADMIN_REASON_MAX 128
+const char *admin_state_reason(const struct supervisor *supervisor, uint32_t slot, char *buffer);
+
+/* Does it wait for its time to be started again?  Does the job wait for its turn? */
+bool admin_is_delayed(const struct supervisor *supervisor, uint32_t slot);
+bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot);
+
+/* The worker whose absence holds this one: one that it needs, or that needs in turn, and that
+ * nobody wants.  CORE_NONE: everything that it needs stands. */
+uint32_t admin_holder(const struct supervisor *supervisor, uint32_t worker);
 
 /* ---- admin_status.c ---- */
 

@@ -47,7 +47,7 @@ void admin_record(struct supervisor *supervisor, enum admin_fact fact, uint32_t 
     event->number = number;
     event->companion = COMPANION_NONE;
     if (has_name && narrate_kind(supervisor, slot) == CORE_COMPANION)
-        event->companion = (enum core_companion)supervisor->core->slots[slot].companion;
+        event->companion = (enum core_companion)core_slot(supervisor->core, slot)->companion;
     event->end = end;
     snprintf(event->name, sizeof event->name, "%s", has_name ? narrate_name(supervisor, slot) : "");
     snprintf(event->text, sizeof event->text, "%s", text != NULL ? text : "");

@@ -71,38 +71,6 @@ static const char *add_age(char *buffer, size_t size, msec span)
     return buffer;
 }
 
-static bool is_waiting(const struct supervisor *supervisor, const struct core_slot *slot)
-{
-    return slot->life == CORE_DOWN && slot->wanted && slot->start_at > supervisor->core->now;
-}
-
-static bool is_queued(const struct supervisor *supervisor, uint32_t slot)
-{
-    return supervisor->core->slots[slot].kind == CORE_JOB &&
-           supervisor->jobs[slot - supervisor->core->first_job].queued;
-}
-
-static const char *state_name(const struct supervisor *supervisor, uint32_t index)
-{
-    const struct core_slot *slot = &supervisor->core->slots[index];
-    bool is_worker = slot->kind == CORE_WORKER;
-    switch (slot->life) {
-    case CORE_DOWN:
-        if (is_queued(supervisor, index))
-            return "queued";
-        return is_waiting(supervisor, slot) ? "waiting" : "down";
-    case CORE_STARTING:
-        return "starting";
-    case CORE_TREE:
-        return "leftovers";
-    case CORE_UP:
-        break;
-    }
-    if (slot->requested || slot->rungs_sent > 0 || slot->killed || (is_worker && !slot->wanted))
-        return "stopping";
-    return is_worker && slot->ready ? "ready" : "up";
-}
-
 /* ---- which instances ---- */
 
 const char *admin_resolve(const struct supervisor *supervisor, const char *name,
@@ -164,11 +132,11 @@ bool admin_next(const struct supervisor *supervisor, struct admin_cursor *cursor
 static uint32_t add_shields(const struct supervisor *supervisor, uint32_t slot, struct text *text,
                             const char *quote)
 {
-    const char *name;
+    const struct shield *shield;
     uint32_t count = 0;
-    for (; (name = core_shield(supervisor->core, slot, count)) != NULL; count++)
+    for (; (shield = core_shield(supervisor->core, slot, count)) != NULL; count++)
         if (count < SHIELDS_SHOWN)
-            text_add(text, "%s%s%s%s", count > 0 ? "," : "", quote, name, quote);
+            text_add(text, "%s%s%s%s", count > 0 ? "," : "", quote, shield->name, quote);
     return count;
 }
 
@@ -185,15 +153,20 @@ static bool is_there(const struct core_slot *slot)
 /* What is worth saying beside the columns. */
 static void add_remarks(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *between = "";
-    char words[64];
+    char words[64], why[ADMIN_REASON_MAX];
     if (is_there(slot) && life->has_status) {
         text_add(text, "%s", life->status);
         between = "; ";
     }
-    if (is_waiting(supervisor, slot)) {
+    const char *reason = admin_state_reason(supervisor, index, why);
+    if (reason != NULL) {
+        text_add(text, "%s%s", between, reason);
+        between = "; ";
+    }
+    if (admin_is_delayed(supervisor, index)) {
         msec rest = slot->start_at - platform_now();
         text_add(text, "%sstarts again in %s s", between,
                  narrate_span(msec_max(rest, 0), words, sizeof words));
@@ -214,7 +187,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
 static void add_row(const struct supervisor *supervisor, uint32_t index, int width,
                     struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     char pid[24] = "-", age[24] = "-", count[24] = "-";
     size_t start = text->length;
     if (is_there(slot)) {
@@ -224,7 +197,7 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
     if (slot->kind == CORE_WORKER)
         snprintf(count, sizeof count, "%u", (unsigned)restarts(&supervisor->admin->lives[index]));
     text_add(text, "%-*s  %-9s  %7s  %7s  %8s  ", width, narrate_name(supervisor, index),
-             state_name(supervisor, index), pid, age, count);
+             admin_state_name(supervisor, index), pid, age, count);
     add_remarks(supervisor, index, text);
     /* No blanks at the end of a line. */
     while (text->length > start && text->length < text->size &&
@@ -235,8 +208,8 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
 
 static void add_common_json(const struct supervisor *supervisor, uint32_t index, struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
-    text_add(text, "\"state\":\"%s\",\"pid\":", state_name(supervisor, index));
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    text_add(text, "\"state\":\"%s\",\"pid\":", admin_state_name(supervisor, index));
     if (!is_there(slot)) {
         text_add(text, "null,\"uptime\":null");
         return;
@@ -245,18 +218,29 @@ static void add_common_json(const struct supervisor *supervisor, uint32_t index,
     admin_add_seconds(text, msec_max(platform_now() - slot->up_since, 0));
 }
 
+static void add_words_json(struct text *text, const char *key, const char *words)
+{
+    text_add(text, ",\"%s\":", key);
+    if (words != NULL)
+        admin_add_string(text, words);
+    else
+        text_add(text, "null");
+}
+
 static void add_instance_json(const struct supervisor *supervisor, uint32_t index,
                               struct text *text)
 {
-    const struct core_slot *slot = &supervisor->core->slots[index];
+    const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
     const char *number = strchr(name, ':');
+    char why[ADMIN_REASON_MAX];
     text_add(text, "{\"name\":\"%s\",\"worker\":\"%s\",\"instance\":%s,", name,
              supervisor->plan->workers[slot->owner].name, number != NULL ? number + 1 : "0");
     add_common_json(supervisor, index, text);
+    add_words_json(text, "reason", admin_state_reason(supervisor, index, why));
     text_add(text, ",\"restarts\":%u,\"restart_in\":", (unsigned)restarts(life));
-    if (is_waiting(supervisor, slot))
+    if (admin_is_delayed(supervisor, index))
         admin_add_seconds(text, msec_max(slot->start_at - platform_now(), 0));
     else
         text_add(text, "null");
@@ -267,11 +251,7 @@ static void add_instance_json(const struct supervisor *supervisor, uint32_t inde
         admin_add_end(text, life->end);
     else
         text_add(text, "null");
-    text_add(text, ",\"status\":");
-    if (is_there(slot) && life->has_status)
-        admin_add_string(text, life->status);
-    else
-        text_add(text, "null");
+    add_words_json(text, "status", is_there(slot) && life->has_status ? life->status : NULL);
     text_add(text, "}");
 }
 
@@ -297,7 +277,7 @@ static void add_slot(const struct supervisor *supervisor, struct admin_session *
 
 static bool is_job(const struct supervisor *supervisor, uint32_t slot)
 {
-    return is_queued(supervisor, slot) || core_present(supervisor->core, slot);
+    return admin_is_queued(supervisor, slot) || core_present(supervisor->core, slot);
 }
 
 static void add_summary(const struct supervisor *supervisor, struct text *text)
@@ -306,10 +286,10 @@ static void add_summary(const struct supervisor *supervisor, struct text *text)
     uint32_t up = 0, running = 0, queued = 0;
     char age[24];
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
-        up += core->slots[slot].life == CORE_UP;
+        up += core_slot(core, slot)->life == CORE_UP;
     for (uint32_t slot = core->first_job; slot < core->slot_count; slot++) {
-        queued += is_queued(supervisor, slot);
-        running += core_present(core, slot) && !is_queued(supervisor, slot);
+        queued += admin_is_queued(supervisor, slot);
+        running += core_present(core, slot) && !admin_is_queued(supervisor, slot);
     }
     text_add(
         text, "aiorun %s, pid %ld, %s, up %s: %u of %u up, %u job%s, %u queued%s\n", AIORUN_VERSION,
@@ -398,10 +378,10 @@ static void add_name(const struct supervisor *supervisor, struct admin_session *
         return;
     }
     const char *name = narrate_name(supervisor, slot);
-    const char *worker = supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
+    const char *worker = supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     if (strcmp(name, worker) != 0 &&
         (slot == supervisor->core->first_instance ||
-         supervisor->core->slots[slot - 1].owner != supervisor->core->slots[slot].owner))
+         core_slot(supervisor->core, slot - 1)->owner != core_slot(supervisor->core, slot)->owner))
         text_add(text, "%s\n", worker);
     text_add(text, "%s\n", name);
 }

@@ -24,7 +24,7 @@ static void accept(struct channel_id channel)
 
 static const struct core_slot *slot_of(const struct supervisor *supervisor, struct run_id run)
 {
-    return &supervisor->core->slots[run.slot];
+    return core_slot(supervisor->core, run.slot);
 }
 
 static bool is_over(const struct supervisor *supervisor, struct run_id run)
@@ -88,9 +88,46 @@ void control_phase(struct supervisor *supervisor, enum core_phase phase)
     tell_extension(supervisor);
 }
 
-bool supervisor_is_well(const struct supervisor *supervisor)
+/* Until when this one is not to be stopped; NEVER: nobody has said. */
+static msec busy_until(const struct supervisor *supervisor, uint32_t index)
 {
-    return supervisor->core->phase != PHASE_CLOSED;
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    if (slot->kind != CORE_JOB)
+        return core_shielded_until(supervisor->core, index);
+    if (!core_present(supervisor->core, index) && !admin_is_queued(supervisor, index))
+        return 0;
+    return slot->joined && slot->spared_until != SHIELD_UNDATED ? slot->spared_until : NEVER;
+}
+
+/* One shield stands for all of ours, and for jobs; it only ever gets a later deadline.  Who holds
+ * it once more for that takes one hold back. */
+static size_t format_outer(const struct supervisor *supervisor, char *lines, msec until)
+{
+    struct control_message message = {.verb = CONTROL_SHIELD, .name = "aiorun"};
+    size_t length = 0;
+    if (until != 0) {
+        message.has_time = until != NEVER;
+        message.time = until - supervisor->core->now;
+        length = control_format(lines, &message);
+    }
+    message.verb = CONTROL_UNSHIELD;
+    if (supervisor->outer_shielded != 0)
+        length += control_format(lines + length, &message);
+    return length;
+}
+
+void control_shield_outer(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    char lines[2 * CONTROL_LINE_MAX];
+    msec until = 0;
+    for (uint32_t slot = 1; slot < core->slot_count && !core_is_idle(core); slot++)
+        until = msec_max(until, busy_until(supervisor, slot));
+    until = until > core->now ? until : 0;
+    bool later = until > supervisor->outer_shielded;
+    bool over = until == 0 && supervisor->outer_shielded != 0;
+    if ((later || over) && platform_tell_outer(lines, format_outer(supervisor, lines, until)))
+        supervisor->outer_shielded = until;
 }
 
 /* ---- readiness ---- */
@@ -145,6 +182,19 @@ void control_asked(struct supervisor *supervisor, const struct core_action *acti
     platform_order(action->run, line, control_format_shutdown(line, reason_of(action), left));
 }
 
+/* It kills us at its end, and asks our children before: ours are to come first. */
+void supervisor_outer_limit(struct supervisor *supervisor, msec time)
+{
+    msec own = msec_before(time, policy_reserve(time, 1));
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = msec_add(platform_now(), own)};
+    char span[32];
+    if (own < supervisor->plan->timeout)
+        log_line(LEVEL_INFO, "The aiorun around us lets a shutdown take %s s",
+                 narrate_span(own, span, sizeof span));
+    supervisor_post(supervisor, &event);
+    supervisor_settle(supervisor);
+}
+
 void supervisor_outer_shutdown(struct supervisor *supervisor)
 {
     log_line(LEVEL_DEBUG, "the aiorun around us asks for a shutdown");
@@ -152,6 +202,28 @@ void supervisor_outer_shutdown(struct supervisor *supervisor)
     supervisor_post(supervisor,
                     &(struct core_event){.kind = EVENT_TRIGGER, .trigger = TRIGGER_REQUEST});
     supervisor_settle(supervisor);
+}
+
+/* ---- reloads ---- */
+
+void control_reloaded(const struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    char line[CONTROL_LINE_MAX];
+    size_t length = control_format_reload(line);
+    for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
+        if (core_slot(core, slot)->life == CORE_UP && !core_slot(core, slot)->requested)
+            platform_remind(core_run(core, slot), line, length);
+}
+
+/* A launcher has no file of its own: it is its command's affair. */
+void supervisor_outer_reload(struct supervisor *supervisor)
+{
+    log_line(LEVEL_DEBUG, "the aiorun around us asks for a reload");
+    if (plan_is_fleet(supervisor->plan))
+        reload_by_signal(supervisor);
+    else
+        control_reloaded(supervisor);
 }
 
 /* ---- jobs ---- */
@@ -180,20 +252,11 @@ static void refuse_shield(struct supervisor *supervisor, struct run_id run,
     notes->refused = true;
 }
 
-/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
- * over may be somebody else's by now, with other rights. */
-static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
-{
-    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
-}
-
-static const char job_over[] = "the job that this channel speaks for is over";
-
 static void join(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                  const struct control_message *message)
 {
     const struct core_event event = {.kind = EVENT_JOIN, .run = run, .until = deadline_of(message)};
-    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_job(run);
+    const char *fault = platform_judge_job(run);
     if (fault == NULL && !supervisor_post(supervisor, &event))
         fault = "there are too many jobs, or the shutdown is out of time";
     if (fault != NULL) {
@@ -205,6 +268,8 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     platform_join(job);
     supervisor->notes[job.slot].pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, job.slot, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
@@ -216,7 +281,7 @@ const char *control_submit(struct supervisor *supervisor, struct run_id run, con
                            struct run_id *job)
 {
     const struct core_event event = {.kind = EVENT_SUBMIT, .run = run};
-    const char *fault = speaks_for_nobody(supervisor, run) ? job_over : platform_judge_submission();
+    const char *fault = platform_judge_submission();
     if (fault == NULL && supervisor->core->phase != PHASE_RUNNING)
         fault = "a shutdown has begun, and no job is taken any more";
     if (fault == NULL && supervisor->core->drained)
@@ -283,6 +348,8 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
+    if (supervisor->report != NULL)
+        timeline_shielded(supervisor, run.slot, message->name);
     accept(channel);
     tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -299,6 +366,8 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
     accept(channel);
     if (event->kind == EVENT_RELEASE)
         admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
+    if (event->kind == EVENT_RELEASE && supervisor->report != NULL)
+        timeline_released(supervisor, event->run.slot, event->name);
     if (event->kind == EVENT_EXTEND)
         tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -316,12 +385,24 @@ static bool may_stop(const struct supervisor *supervisor, struct run_id run)
     return worker->may_stop_set ? worker->may_stop : platform_is_our_user(run);
 }
 
+/* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is
+ * over may be somebody else's by now, with other rights. */
+static bool speaks_for_nobody(const struct supervisor *supervisor, struct run_id run)
+{
+    return slot_of(supervisor, run)->kind == CORE_JOB && is_over(supervisor, run);
+}
+
 void supervisor_message(struct supervisor *supervisor, struct run_id run, struct channel_id channel,
                         const struct control_message *message)
 {
     struct core_event event = {.run = run, .name = message->name};
     const char *name = narrate_name(supervisor, run.slot);
     bool needs_answers = message->verb == CONTROL_JOB || message->verb == CONTROL_SUBMIT;
+    if (speaks_for_nobody(supervisor, run)) {
+        supervisor_bad_line(supervisor, run, channel,
+                            "the job that this channel speaks for is over");
+        return;
+    }
     supervisor->spoken = true;
     if (supervisor->report != NULL)
         timeline_said(supervisor, run, message);
@@ -336,6 +417,10 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         accept(channel);
         break;
     case CONTROL_STATUS:
+        if (is_over(supervisor, run)) {
+            supervisor_bad_line(supervisor, run, channel, "its run is over");
+            break;
+        }
         log_about(LEVEL_DEBUG, name, supervisor->notes[run.slot].pid, "%s: %s", name,
                   message->text);
         tell_status(supervisor, run, message->text);
@@ -374,7 +459,10 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         }
         log_about(LEVEL_ERROR, name, supervisor->notes[run.slot].pid, "%s reports an error: %s",
                   name, message->text);
+        supervisor->error_slot = run.slot; /* --on-error is called before this is over */
+        supervisor->error_text = message->text;
         obey(supervisor, channel, &event, "its run is over");
+        supervisor->error_slot = 0;
         break;
     case CONTROL_WATCHDOG:
         event.kind = EVENT_ALIVE;

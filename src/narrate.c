@@ -14,7 +14,7 @@ static const char *const state_words[128] = {
 
 enum core_kind narrate_kind(const struct supervisor *supervisor, uint32_t slot)
 {
-    return supervisor->core->slots[slot].kind;
+    return core_slot(supervisor->core, slot)->kind;
 }
 
 const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
@@ -28,15 +28,15 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_ORPHANS:
         return "orphans";
     case CORE_HOOK:
-        return hooks[supervisor->core->slots[slot].owner];
+        return hooks[core_slot(supervisor->core, slot)->owner];
     case CORE_WORKER:
         if (supervisor->names != NULL)
             return supervisor->names[slot - supervisor->core->first_instance];
-        return supervisor->plan->workers[supervisor->core->slots[slot].owner].name;
+        return supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     case CORE_JOB:
         return supervisor->jobs[slot - supervisor->core->first_job].name;
     case CORE_COMPANION:
-        return narrate_name(supervisor, supervisor->core->slots[slot].about);
+        return narrate_name(supervisor, core_slot(supervisor->core, slot)->about);
     }
     return "";
 }
@@ -49,7 +49,7 @@ const char *narrate_role(const struct supervisor *supervisor, uint32_t slot)
         [COMPANION_AFTER_STOP] = "after-stop of ",
         [COMPANION_HEALTH] = "health check of ",
     };
-    const struct core_slot *about = &supervisor->core->slots[slot];
+    const struct core_slot *about = core_slot(supervisor->core, slot);
     return about->kind == CORE_COMPANION ? roles[about->companion] : "";
 }
 
@@ -61,7 +61,9 @@ const char *narrate_ending(struct ending end, char *buffer, size_t size)
         snprintf(buffer, size, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
-        snprintf(buffer, size, "exited with status %u", (unsigned)end.value);
+        snprintf(buffer, size,
+                 end.value > INT32_MAX ? "exited with status 0x%X" : "exited with status %u",
+                 (unsigned)end.value); /* Windows' NTSTATUS is known in hexadecimal */
         break;
     case ENDING_KILLED:
         snprintf(buffer, size, "killed by SIG%s", signal_name((int)end.value, name));
@@ -122,15 +124,16 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
 
 static void narrate_shields(const struct supervisor *supervisor, uint32_t slot)
 {
-    const char *name;
-    for (uint32_t n = 0; (name = core_shield(supervisor->core, slot, n)) != NULL; n++)
-        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot), name);
+    const struct shield *shield;
+    for (uint32_t n = 0; (shield = core_shield(supervisor->core, slot, n)) != NULL; n++)
+        log_line(LEVEL_WARNING, "  %s holds the shield '%s'", narrate_name(supervisor, slot),
+                 shield->name);
 }
 
 /* The seed's words for a task that ignored its cancellation. */
 void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
 {
-    const struct core_slot *slot = &supervisor->core->slots[run.slot];
+    const struct core_slot *slot = core_slot(supervisor->core, run.slot);
     struct platform_process list[LIST_MAX];
     size_t count = platform_list(run, list, LIST_MAX);
     size_t news = 0;
@@ -168,11 +171,51 @@ void narrate_signal(const struct platform_signal *arrived)
              arrived->from_kernel ? " from the kernel" : "");
 }
 
+/* Who looks at the log of a fleet wants to see it come up.  A launcher's user has started the
+ * command himself. */
+static enum log_level progress_level(const struct supervisor *supervisor, uint32_t slot)
+{
+    bool is_worker = narrate_kind(supervisor, slot) == CORE_WORKER;
+    return is_worker && !supervisor_is_launcher(supervisor) ? LEVEL_INFO : LEVEL_DEBUG;
+}
+
+void narrate_start(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name = narrate_name(supervisor, slot);
+    long pid = supervisor->notes[slot].pid;
+    log_about(progress_level(supervisor, slot), name, pid, "started %s%s (pid %ld)",
+              narrate_role(supervisor, slot), name, pid);
+}
+
+/* Who is ready as soon as it runs was just started. */
+void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
+{
+    const char *name = narrate_name(supervisor, slot);
+    bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].ready_told;
+    log_about(told ? progress_level(supervisor, slot) : LEVEL_DEBUG, name,
+              supervisor->notes[slot].pid, "%s is ready", name);
+}
+
+void narrate_retry(const struct supervisor *supervisor, const struct core_action *action)
+{
+    const char *name = narrate_name(supervisor, action->run.slot);
+    const struct run_notes *notes = &supervisor->notes[action->run.slot];
+    char span[32], text[64];
+    narrate_span(action->until - supervisor->core->now, span, sizeof span);
+    if (notes->ended)
+        log_about(
+            LEVEL_INFO, name, notes->pid, "%s %s, and starts again in %s s", name,
+            narrate_ending(core_slot(supervisor->core, action->run.slot)->end, text, sizeof text),
+            span);
+    else
+        log_about(LEVEL_INFO, name, notes->pid, "%s starts again in %s s", name, span);
+}
+
 /* What stands around a worker and fails says so: nobody else tells. */
 static enum log_level end_level(const struct supervisor *supervisor, uint32_t slot,
                                 struct ending end)
 {
-    const struct core_slot *about = &supervisor->core->slots[slot];
+    const struct core_slot *about = core_slot(supervisor->core, slot);
     bool failed = end.kind != ENDING_EXITED || end.value != 0;
     bool counts = about->kind == CORE_COMPANION && about->companion != COMPANION_HEALTH;
     return counts && failed && !about->requested ? LEVEL_WARNING : LEVEL_DEBUG;
@@ -240,7 +283,7 @@ void narrate_waiting(const struct supervisor *supervisor)
         msec asked_at = supervisor->notes[slot].asked_at;
         narrate_span(core->now - asked_at, passed, sizeof passed);
         const char *spared =
-            core->slots[slot].kind == CORE_JOB ? "a shielded job" : "not asked yet";
+            core_slot(core, slot)->kind == CORE_JOB ? "a shielded job" : "not asked yet";
         log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
                  asked_at ? "asked " : spared, asked_at ? passed : "", asked_at ? " s ago" : "",
                  rest);
@@ -265,7 +308,7 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
     char text[64];
     enum log_level level = error_level(supervisor, action);
     const char *name = narrate_name(supervisor, action->run.slot);
-    const struct core_slot *slot = &supervisor->core->slots[action->run.slot];
+    const struct core_slot *slot = core_slot(supervisor->core, action->run.slot);
     bool gave_up = slot->kind == CORE_WORKER &&
                    supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;

@@ -39,8 +39,11 @@ size_t narrate_processes(const struct supervisor *supervisor, enum log_level lev
 /* Names those who did not end in time, unless they were named and killed before. */
 void narrate_refusal(const struct supervisor *supervisor, struct run_id run);
 
-/* A signal came; a run has ended. */
+/* A signal came; a run was started, is ready, has ended; an instance will start again. */
 void narrate_signal(const struct platform_signal *arrived);
+void narrate_start(const struct supervisor *supervisor, uint32_t slot);
+void narrate_ready(const struct supervisor *supervisor, uint32_t slot);
+void narrate_retry(const struct supervisor *supervisor, const struct core_action *action);
 void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end);
 
 /* How far the shutdown has come; for whom it waits; what failed. */

@@ -37,15 +37,21 @@ void platform_begin(void);
  * Windows: builds the command line and the environment block; refuses what has no meaning. */
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
-/* Zeroed memory; NULL when there is none.  For the start and a reload alone.  What is given back
+/* Zeroed memory; NULL when there is none.  For the start and a reload alone.  platform_reserve() is
+ * for what most supervisors never touch: it shares no page with what they do.  What is given back
  * after a reload is free again, unless it is of the little that a start finds in our own pages.
  * Windows: HeapAlloc, HeapFree. */
 void *platform_allocate(size_t size);
+void *platform_reserve(size_t size);
 void platform_free(void *memory);
 
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
+
+/* Would who reads this file have to wait for somebody to write it (a FIFO)?  One that is not there
+ * is no such file.  Windows: never. */
+bool platform_must_wait(const char *path);
 
 /* A new plan, in two steps.  platform_prepare_reload() does for it what platform_prepare() has done
  * for the one in force, which it leaves alone; sockets with the same address are shared.  False
@@ -75,6 +81,7 @@ struct platform_surroundings {
     long pid;             /* our own, for people */
     bool is_init;         /* PID 1 of a namespace.  Windows: never */
     bool is_unit;         /* systemd started us: SYSTEMD_EXEC_PID is our pid */
+    bool has_outer;       /* an aiorun around us has given us its control pipe */
     bool has_manager;     /* somebody wants to be told by sd_notify(3).  Windows: never */
     uint32_t processors;  /* that we may run on */
     signal_mask keyboard; /* signals that a terminal's keys and its hangup make */
@@ -102,6 +109,7 @@ struct platform_error {
     const char *worker;
     long pid;
     struct ending end;
+    const char *text; /* what it has said of it: at most CONTROL_LINE_MAX bytes; NULL: nothing */
 };
 
 struct platform_started {
@@ -215,6 +223,13 @@ struct channel_id {
  * A channel that is closed by now is no error. */
 void platform_order(struct run_id run, const char *line, size_t length);
 void platform_answer(struct channel_id channel, const char *line, size_t length);
+
+/* The same as platform_order(), for what need not be said twice: not while the run has something to
+ * read that it has not read. */
+void platform_remind(struct run_id run, const char *line, size_t length);
+
+/* Says a line to the aiorun around us.  False when it has to be said again, later. */
+bool platform_tell_outer(const char *line, size_t length);
 
 /* Is what came with this line the process of a shielded job (a pidfd; of `run`, and nobody
  * else's), or the four descriptors of a submission?  NULL, or what is wrong with it.

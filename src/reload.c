@@ -107,14 +107,6 @@ static void warn_of_fixed(const struct reload *reload)
     }
 }
 
-static uint32_t find_worker(const struct plan *plan, const char *name)
-{
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (strcmp(plan->workers[i].name, name) == 0)
-            return i;
-    return CORE_NONE;
-}
-
 static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
 {
     struct plan_worker counted = *worker;
@@ -127,7 +119,7 @@ static void map_workers(const struct plan *old, struct reload *reload)
     const struct plan *plan = reload->plan;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        uint32_t was = find_worker(old, worker->name);
+        uint32_t was = plan_find_worker(old, worker->name);
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
             was = CORE_NONE;
         bool same = was != CORE_NONE && old->workers[was].instances == worker->instances;
@@ -136,7 +128,7 @@ static void map_workers(const struct plan *old, struct reload *reload)
     }
     for (uint32_t i = 0; i < old->worker_count; i++)
         reload->changed +=
-            !old->workers[i].is_logger && find_worker(plan, old->workers[i].name) == CORE_NONE;
+            !old->workers[i].is_logger && plan_find_worker(plan, old->workers[i].name) == CORE_NONE;
 }
 
 static void map_slots(const struct core *core, struct reload *reload)
@@ -192,7 +184,11 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
 /* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
 static bool read_plan(struct supervisor *supervisor, struct reload *reload, struct faults *faults)
 {
-    supervisor->load(reload->plan, faults);
+    const char *path = supervisor->plan->config;
+    if (platform_must_wait(path))
+        fault_add(faults, path, "it is a pipe, which can be read once only");
+    else
+        supervisor->load(reload->plan, faults);
     if (faults->count == 0) {
         keep_fixed(supervisor->plan, reload);
         platform_prepare_reload(reload->plan, faults);
@@ -271,7 +267,7 @@ bool reload_holds_down(struct supervisor *supervisor)
     struct reload *reload = supervisor->reload;
     bool any = false;
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++) {
-        if (core->phase != PHASE_RUNNING || !reload->goes[slot] || !core->slots[slot].wanted)
+        if (core->phase != PHASE_RUNNING || !reload->goes[slot] || !core_slot(core, slot)->wanted)
             continue;
         const struct core_event event = {.kind = EVENT_WANT, .run = core_run(core, slot)};
         any = supervisor_post(supervisor, &event) || any;
@@ -285,8 +281,8 @@ static uint32_t find_stuck(const struct supervisor *supervisor)
 {
     const struct core *core = supervisor->core;
     for (uint32_t slot = 1; slot < core->first_job; slot++)
-        if (supervisor->reload->goes[slot] && core->slots[slot].abandoned &&
-            core->slots[slot].life != CORE_DOWN)
+        if (supervisor->reload->goes[slot] && core_slot(core, slot)->abandoned &&
+            core_slot(core, slot)->life != CORE_DOWN)
             return slot;
     return 0;
 }
@@ -299,10 +295,12 @@ static bool is_down(const struct core_slot *slot)
 bool reload_is_due(const struct supervisor *supervisor)
 {
     const struct core *core = supervisor->core;
+    if (supervisor->unsettled)
+        return false;
     if (core->phase != PHASE_RUNNING || find_stuck(supervisor) != 0)
         return true;
     for (uint32_t slot = 1; slot < core->first_job; slot++)
-        if (supervisor->reload->goes[slot] && !is_down(&core->slots[slot]))
+        if (supervisor->reload->goes[slot] && !is_down(core_slot(core, slot)))
             return false;
     return true;
 }
@@ -423,5 +421,6 @@ void reload_switch(struct supervisor *supervisor)
     setup_log(supervisor->plan);
     setup_triggers(supervisor);
     say_done(supervisor);
+    control_reloaded(supervisor);
     finish(supervisor);
 }

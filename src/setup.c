@@ -62,7 +62,7 @@ static void convert_fleet_worker(const struct plan_worker *plan, struct core_wor
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = plan->instances > 0 ? (uint32_t)plan->instances : 1;
+    worker->instances = (uint32_t)plan->instances;
     worker->wave = plan->wave;
     worker->attends = plan->is_logger;
     worker->autostart = true;
@@ -146,7 +146,7 @@ bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
     uint32_t count = 0, next = 0;
     *names = NULL;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        count += plan->workers[i].instances > 0 ? (uint32_t)plan->workers[i].instances : 1;
+        count += (uint32_t)plan->workers[i].instances;
     if (count <= plan->worker_count)
         return true;
     *names = platform_allocate(count * sizeof **names);
@@ -181,11 +181,28 @@ void setup_log(const struct plan *plan)
              platform_write_log);
 }
 
-static struct ending run_until_over(struct supervisor *supervisor)
+/* The last of the tables, since it ends in what is mostly not used: all that is stands together. */
+static bool make_core(struct supervisor *supervisor, const struct core_config *config)
+{
+    size_t size = core_size(config);
+    void *memory = platform_allocate(size);
+    if (memory == NULL) {
+        log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
+        return false;
+    }
+    supervisor->core = core_init(memory, config, platform_now());
+    return true;
+}
+
+static struct ending run_until_over(struct supervisor *supervisor, const struct core_config *config)
 {
     const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, supervisor->core->slot_limit) < 0)
+    if (platform_open(supervisor, supervisor->plan, core_slots(config)) < 0)
         return failed;
+    if (!make_core(supervisor, config)) {
+        platform_close();
+        return failed;
+    }
     supervisor_post(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
     supervisor_settle(supervisor);
     platform_loop();
@@ -218,20 +235,14 @@ struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
         return end;
     }
-    size_t size = core_size(&config);
-    assert(size > 0);
-    void *memory = platform_allocate(size);
-    if (memory == NULL) {
-        log_line(LEVEL_CRITICAL, "cannot allocate %zu bytes", size);
-        return end;
-    }
-    supervisor.core = core_init(memory, &config, platform_now());
-    supervisor.notes = platform_allocate(supervisor.core->slot_limit * sizeof *supervisor.notes);
-    supervisor.jobs = platform_allocate((config.job_capacity + 1) * sizeof *supervisor.jobs);
+    uint32_t slots = core_slots(&config);
+    assert(slots > 0);
+    supervisor.notes = platform_allocate(slots * sizeof *supervisor.notes);
+    supervisor.jobs = platform_reserve((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (supervisor.notes != NULL && supervisor.jobs != NULL &&
         setup_names(plan, &supervisor.names) && timeline_open(&supervisor) &&
-        admin_open(&supervisor))
-        end = run_until_over(&supervisor);
+        admin_open(&supervisor, slots))
+        end = run_until_over(&supervisor, &config);
     else
         log_line(LEVEL_CRITICAL,
                  "cannot allocate the tables of runs, of the report and of the admin socket");

@@ -13,7 +13,7 @@
 /* The worker whose run this slot has; NULL: it is no worker's. */
 static const struct plan_worker *worker_of(const struct supervisor *supervisor, uint32_t slot)
 {
-    const struct core_slot *owned = &supervisor->core->slots[slot];
+    const struct core_slot *owned = core_slot(supervisor->core, slot);
     return owned->kind == CORE_WORKER ? &supervisor->plan->workers[owned->owner] : NULL;
 }
 
@@ -25,7 +25,7 @@ static struct run_id main_run(const struct supervisor *supervisor)
 static bool main_is_up(const struct supervisor *supervisor)
 {
     return supervisor_is_launcher(supervisor) &&
-           supervisor->core->slots[main_run(supervisor).slot].life == CORE_UP;
+           core_slot(supervisor->core, main_run(supervisor).slot)->life == CORE_UP;
 }
 
 /* Sends `signal`, rewritten, and remembers it: a death by it was asked for. */
@@ -111,12 +111,12 @@ static enum platform_what companion_of(enum core_companion companion)
 static enum platform_what what_of(const struct supervisor *supervisor, uint32_t slot)
 {
     if (narrate_kind(supervisor, slot) == CORE_COMPANION)
-        return companion_of((enum core_companion)supervisor->core->slots[slot].companion);
+        return companion_of((enum core_companion)core_slot(supervisor->core, slot)->companion);
     if (narrate_kind(supervisor, slot) == CORE_JOB)
         return PLATFORM_JOB;
     if (narrate_kind(supervisor, slot) != CORE_HOOK)
         return PLATFORM_COMMAND;
-    switch ((enum core_hook)supervisor->core->slots[slot].owner) {
+    switch ((enum core_hook)core_slot(supervisor->core, slot)->owner) {
     case HOOK_HANDLER:
         return PLATFORM_HANDLER;
     case HOOK_CALLBACK:
@@ -130,7 +130,7 @@ static enum platform_what what_of(const struct supervisor *supervisor, uint32_t 
 /* Which of its worker's instances has this slot, or is looked after in it? */
 static uint32_t instance_of(const struct supervisor *supervisor, uint32_t slot)
 {
-    const struct core_slot *owned = &supervisor->core->slots[slot];
+    const struct core_slot *owned = core_slot(supervisor->core, slot);
     if (owned->kind == CORE_COMPANION)
         slot = owned->about;
     else if (owned->kind != CORE_WORKER)
@@ -148,26 +148,25 @@ static bool starts_more(const struct plan *plan)
 static void start_run(struct supervisor *supervisor, const struct core_action *action)
 {
     uint32_t slot = action->run.slot;
-    uint32_t about = supervisor->core->slots[slot].about;
+    uint32_t about = core_slot(supervisor->core, slot)->about;
     struct run_notes *notes = &supervisor->notes[slot];
     struct platform_program program = {.what = what_of(supervisor, slot)};
     struct platform_started started;
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
 
-    program.worker = supervisor->core->slots[slot].owner;
+    program.worker = core_slot(supervisor->core, slot)->owner;
     program.instance = instance_of(supervisor, slot);
     program.error.end = action->end;
-    if (supervisor->core->slots[slot].kind == CORE_HOOK && about != 0) {
+    if (core_slot(supervisor->core, slot)->kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
         program.error.pid = supervisor->notes[about].pid;
+        program.error.text = about == supervisor->error_slot ? supervisor->error_text : NULL;
     }
     platform_start(action->run, &program, &started);
     memset(notes, 0, sizeof *notes);
     notes->pid = started.pid;
     if (started.ok) {
-        log_about(LEVEL_DEBUG, narrate_name(supervisor, slot), started.pid,
-                  "started %s%s (pid %ld)", narrate_role(supervisor, slot),
-                  narrate_name(supervisor, slot), started.pid);
+        narrate_start(supervisor, slot);
     } else {
         log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
         event.kind = EVENT_NOT_STARTED;
@@ -219,7 +218,6 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     uint32_t slot = action->run.slot;
     const char *name = narrate_name(supervisor, slot);
     long pid = supervisor->notes[slot].pid;
-    char span[32];
     if (supervisor->report != NULL)
         timeline_action(supervisor, action);
     switch (action->kind) {
@@ -263,8 +261,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         drop(supervisor, action);
         break;
     case ACTION_RETRY:
-        narrate_span(action->until - supervisor->core->now, span, sizeof span);
-        log_about(LEVEL_INFO, name, pid, "%s starts again in %s s", name, span);
+        narrate_retry(supervisor, action);
+        supervisor->notes[slot].ended = false;
         admin_tell(supervisor, FACT_PLANNED, slot, action->until - supervisor->core->now, NULL);
         break;
     case ACTION_ERROR:
@@ -272,7 +270,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         admin_tell_end(supervisor, FACT_FAILED, slot, action->end);
         break;
     case ACTION_READY:
-        log_about(LEVEL_DEBUG, name, pid, "%s is ready", name);
+        narrate_ready(supervisor, slot);
         admin_tell(supervisor, FACT_READY, slot, 0, NULL);
         break;
     case ACTION_ALL_READY:
@@ -308,22 +306,34 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     }
 }
 
+/* Starts take long, and more may fall due meanwhile: where a fleet cannot be started at all, there
+ * is no end to it.  So signals are looked at between so many. */
+#define STARTS_AT_A_TIME 64
+
 /* Facts that come up on the way are recorded, and dealt with by the loop that is running. */
 void supervisor_settle(struct supervisor *supervisor)
 {
     struct core_action action;
+    uint32_t starts = 0;
     if (supervisor->performing)
         return;
     supervisor->performing = true;
     do {
-        while (core_next(supervisor->core, &action))
+        while (starts < STARTS_AT_A_TIME && core_next(supervisor->core, &action)) {
+            starts += action.kind == ACTION_START;
             perform(supervisor, &action);
-    } while (supervisor->reload != NULL && reload_holds_down(supervisor));
+        }
+    } while (supervisor->reload != NULL && reload_holds_down(supervisor) &&
+             starts < STARTS_AT_A_TIME);
     platform_flush();
     supervisor->performing = false;
+    supervisor->unsettled = starts == STARTS_AT_A_TIME;
     bool due = supervisor->reload != NULL && reload_is_due(supervisor);
-    platform_arm(due ? supervisor->core->now : core_deadline(supervisor->core));
+    platform_arm(supervisor->unsettled || due ? supervisor->core->now
+                                              : core_deadline(supervisor->core));
     admin_look(supervisor);
+    if (supervisor->place.has_outer)
+        control_shield_outer(supervisor);
 }
 
 static void step(struct supervisor *supervisor, const struct core_event *event)
@@ -349,7 +359,7 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
 #ifdef SIGCONT
     if (!supervisor_is_launcher(supervisor) || run.slot != main_run(supervisor).slot) {
         /* One that was asked to stop obeys only when it runs. */
-        if (supervisor->core->slots[run.slot].requested && platform_stopped(run))
+        if (core_slot(supervisor->core, run.slot)->requested && platform_stopped(run))
             platform_send(run, SIGCONT, true, NULL, false);
         return;
     }
@@ -504,6 +514,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
     event.requested = was_requested(supervisor, run, end);
+    supervisor->notes[run.slot].ended = true;
     narrate_end(supervisor, run, end);
     admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)

@@ -51,9 +51,6 @@ void supervisor_notified(struct supervisor *supervisor, struct run_id run,
 /* The run is ready, by its readiness descriptor, or by its time. */
 void supervisor_ready(struct supervisor *supervisor, struct run_id run);
 
-/* May a service manager's watchdog be told that all is well? */
-bool supervisor_is_well(const struct supervisor *supervisor);
-
 /* A client on the admin socket has said this line (without its newline, and with room for a NUL),
  * which stays as it is, and its, until supervisor_admin_gone(). */
 void supervisor_admin_request(struct supervisor *supervisor, uint32_t client, char *line,
@@ -67,8 +64,11 @@ size_t supervisor_admin_more(struct supervisor *supervisor, uint32_t client, cha
 /* The connection is closed, by whomever.  Once for each request. */
 void supervisor_admin_gone(struct supervisor *supervisor, uint32_t client);
 
-/* An aiorun around us has told us to stop. */
+/* An aiorun around us says that we are to stop, and have so long; has told us to, and its signal
+ * did not follow; has told us to read our configuration again. */
+void supervisor_outer_limit(struct supervisor *supervisor, msec time);
 void supervisor_outer_shutdown(struct supervisor *supervisor);
+void supervisor_outer_reload(struct supervisor *supervisor);
 
 /* All that was to reap is reaped. */
 void supervisor_reaped(struct supervisor *supervisor);

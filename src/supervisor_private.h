@@ -20,6 +20,7 @@ struct run_notes {
     long pid;
     bool scolded; /* one of its lines was wrong, and the log has said so */
     bool refused; /* a shield was, likewise */
+    bool ended;   /* and the log has not said how */
 };
 
 #define INSTANCE_NAME_MAX (CONTROL_NAME_MAX + 8) /* "web:12" */
@@ -54,11 +55,15 @@ struct supervisor {
     uint32_t followers;    /* of the history, on it */
     bool drained;          /* no new job is taken */
     bool performing;
+    bool unsettled;      /* there may be more to do: supervisor_time() comes at once, and goes on */
     bool spoken;         /* the command has used its control pipe: it knows whom it runs under */
     bool told_ready;     /* whoever is above us */
     bool reloading;      /* so the command has told by sd_notify(3) */
     bool outer_asked;    /* an aiorun around us has: its signal follows */
-    msec extended_until; /* as whoever is above us was told last */
+    msec outer_shielded; /* until when it knows of a shield of ours; 0: it knows of none */
+    uint32_t error_slot; /* whose `error TEXT` is being dealt with; 0: nobody's, */
+    const char *error_text; /* and what it says */
+    msec extended_until;    /* as whoever is above us was told last */
     struct ending end;
     struct report *report; /* NULL: nobody wants one */
 };
@@ -118,6 +123,10 @@ void reload_switch(struct supervisor *supervisor);
 /* Everything that starts by itself is ready. */
 void control_all_ready(struct supervisor *supervisor);
 
+/* Somebody may hold a shield now, or nobody any more: tells the aiorun around us, which is there.
+ */
+void control_shield_outer(struct supervisor *supervisor);
+
 /* A run is asked to stop; a job ended, or was dropped. */
 void control_asked(struct supervisor *supervisor, const struct core_action *action);
 void control_job_ended(struct supervisor *supervisor, struct run_id job, struct ending end,
@@ -127,6 +136,9 @@ void control_job_ended(struct supervisor *supervisor, struct run_id job, struct 
  * its run in *job, or what is wrong with it.  supervisor_settle() comes after. */
 const char *control_submit(struct supervisor *supervisor, struct run_id run, const char *name,
                            struct run_id *job);
+
+/* Everybody who goes on after a reload is to read his own configuration again, too. */
+void control_reloaded(const struct supervisor *supervisor);
 
 /* The shutdown has come this far: tells whoever is above us. */
 void control_phase(struct supervisor *supervisor, enum core_phase phase);

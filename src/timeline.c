@@ -17,7 +17,6 @@ bool timeline_open(struct supervisor *supervisor)
     const struct plan *plan = supervisor->plan;
     const struct report_settings settings = {
         .program = "aiorun " AIORUN_VERSION,
-        .timeout = plan->timeout,
         .signal_name = signal_name,
     };
     if (plan->report == NULL)
@@ -30,8 +29,7 @@ bool timeline_open(struct supervisor *supervisor)
 
 void timeline_reload(struct supervisor *supervisor, const uint32_t *old_slot_of)
 {
-    report_reload(supervisor->report, old_slot_of, supervisor->core->slot_limit,
-                  supervisor->plan->timeout);
+    report_reload(supervisor->report, old_slot_of, supervisor->core->slot_limit);
 }
 
 /* ---- records ---- */
@@ -51,7 +49,7 @@ static void copy_command(const struct supervisor *supervisor, uint32_t slot, cha
         [HOOK_CALLBACK] = plan->shutdown_callback,
         [HOOK_ERROR] = plan->on_error,
     };
-    uint32_t owner = supervisor->core->slots[slot].owner;
+    uint32_t owner = core_slot(supervisor->core, slot)->owner;
     size_t used = 0;
     switch (narrate_kind(supervisor, slot)) {
     case CORE_HOOK:
@@ -75,7 +73,7 @@ static struct report_record make_run_record(const struct supervisor *supervisor,
     struct report_record record = make_record(kind);
     record.run = run;
     record.pid = run.slot == 0 ? 0 : supervisor->notes[run.slot].pid;
-    record.since = run.slot == 0 ? 0 : supervisor->core->slots[run.slot].up_since;
+    record.since = run.slot == 0 ? 0 : core_slot(supervisor->core, run.slot)->up_since;
     report_copy(record.name, sizeof record.name, narrate_name(supervisor, run.slot));
     copy_command(supervisor, run.slot, record.command, sizeof record.command);
     return record;
@@ -175,6 +173,61 @@ void timeline_gone(struct supervisor *supervisor, struct run_id run)
     add_run(supervisor, REPORT_GONE, run);
 }
 
+/* ---- shields ---- */
+
+static void add_shield(struct supervisor *supervisor, uint32_t slot, const char *name, msec since,
+                       msec until)
+{
+    const struct core *core = supervisor->core;
+    struct report_record record = make_run_record(supervisor, REPORT_SHIELD, core_run(core, slot));
+    record.since = since;
+    record.until = msec_min(until, core->cap);
+    report_copy(record.command, sizeof record.command, name);
+    if (record.until > core->now) /* else it was over before, and nobody has said so */
+        report_add(supervisor->report, &record);
+}
+
+void timeline_shielded(struct supervisor *supervisor, uint32_t slot, const char *name)
+{
+    const struct core *core = supervisor->core;
+    const struct core_slot *holder = core_slot(core, slot);
+    const struct shield *shield;
+    if (core->phase == PHASE_RUNNING)
+        return;
+    for (uint32_t n = 0; (shield = core_shield(core, slot, n)) != NULL; n++)
+        if (name == NULL || strcmp(shield->name, name) == 0)
+            add_shield(supervisor, slot, shield->name, shield->since,
+                       core_shield_end(core, slot, shield));
+    if (holder->kind == CORE_JOB && holder->joined && core_present(core, slot))
+        add_shield(supervisor, slot, narrate_name(supervisor, slot), holder->up_since,
+                   core_reprieve(core, slot));
+}
+
+void timeline_released(struct supervisor *supervisor, uint32_t slot, const char *name)
+{
+    const struct core *core = supervisor->core;
+    const struct shield *shield;
+    for (uint32_t n = 0; (shield = core_shield(core, slot, n)) != NULL; n++)
+        if (strcmp(shield->name, name) == 0)
+            return; /* held more than once */
+    if (core->phase == PHASE_RUNNING)
+        return;
+    struct report_record record =
+        make_run_record(supervisor, REPORT_UNSHIELD, core_run(core, slot));
+    report_copy(record.command, sizeof record.command, name);
+    report_add(supervisor->report, &record);
+}
+
+/* Now that the run is asked, its shields without a deadline have one. */
+static void date_shields(struct supervisor *supervisor, uint32_t slot)
+{
+    const struct core *core = supervisor->core;
+    const struct shield *shield;
+    for (uint32_t n = 0; (shield = core_shield(core, slot, n)) != NULL; n++)
+        if (shield->undated && core_shield_end(core, slot, shield) < core->cap)
+            timeline_shielded(supervisor, slot, shield->name);
+}
+
 /* ---- actions ---- */
 
 void timeline_sent(struct supervisor *supervisor, struct run_id run, int signal)
@@ -201,12 +254,15 @@ void timeline_stop_tree(struct supervisor *supervisor, struct run_id run, int si
 
 static void add_phase(struct supervisor *supervisor, const struct core_action *action)
 {
+    const struct core *core = supervisor->core;
     struct report_record record = make_record(REPORT_PHASE);
     record.phase = action->phase;
     record.trigger = action->trigger;
     if (action->phase == PHASE_ENTERED && action->trigger == TRIGGER_SIGNAL)
         record.signal = supervisor_cause_signal(action->cause);
     report_add(supervisor->report, &record);
+    for (uint32_t slot = 1; slot < core->slot_count && action->phase == PHASE_ENTERED; slot++)
+        timeline_shielded(supervisor, slot, NULL);
 }
 
 /* A forced shutdown kills in the very step that forces it. */
@@ -239,6 +295,7 @@ void timeline_action(struct supervisor *supervisor, const struct core_action *ac
     switch (action->kind) {
     case ACTION_REQUEST:
         add_run(supervisor, REPORT_REQUEST, action->run);
+        date_shields(supervisor, action->run.slot);
         break;
     case ACTION_KILL:
         add_kill(supervisor, action->run);
@@ -299,7 +356,8 @@ void timeline_write(struct supervisor *supervisor, struct ending end)
     struct report *report = supervisor->report;
     const char *path = supervisor->plan->report;
     bool to_stderr = strcmp(path, "-") == 0;
-    struct report_facts facts = {.now = platform_now(), .end = end};
+    struct report_facts facts = {
+        .now = platform_now(), .timeout = supervisor->core->length, .end = end};
     struct timespec wall;
     timespec_get(&wall, TIME_UTC);
     facts.wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;

@@ -27,6 +27,11 @@ void timeline_ended(struct supervisor *supervisor, struct run_id run, struct end
 void timeline_adopted_ended(struct supervisor *supervisor, long pid, struct ending end);
 void timeline_said(struct supervisor *supervisor, struct run_id run,
                    const struct control_message *message);
+/* What the slot holds is a shield: the one called `name`, or with NULL each of them.  It has none
+ * of that name any more.  Of a shutdown alone: what was held before it is told at its beginning. */
+void timeline_shielded(struct supervisor *supervisor, uint32_t slot, const char *name);
+void timeline_released(struct supervisor *supervisor, uint32_t slot, const char *name);
+
 void timeline_gone(struct supervisor *supervisor, struct run_id run);
 
 /* Actions, before they are performed; and what is sent to whom. */

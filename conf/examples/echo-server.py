@@ -80,6 +80,8 @@ async def main(port):
         if line.startswith("shutdown "):
             print("Asked to stop:", line, flush=True)
             stop.set()
+        elif line == "reload":
+            print("Asked to read the configuration again, but there is none", flush=True)
 
     for number in signal.SIGTERM, signal.SIGINT:
         if control.socket:

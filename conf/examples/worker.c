@@ -35,6 +35,8 @@ static int listen_for(int milliseconds, struct pollfd *control)
             printf("asked to stop (%s), %.0f s left\n", order.reason, order.seconds);
             return 1;
         }
+        if (order.kind == AIORUN_RELOAD)
+            printf("asked to read the configuration again, if there were one\n");
     }
     if (got < 0)
         control->fd = -1; /* aiorun is gone; poll(2) passes over it from now on */

@@ -50,12 +50,13 @@ bool core_lay_out(struct core *core, const struct core_config *config)
     core->slot_count = core->first_job;
     core->slot_limit = (uint32_t)total;
     core->wave_count = wave_count;
-    core->members_at = aligned(sizeof *core + total * sizeof(struct core_slot));
+    core->members_at = aligned(sizeof *core);
     core->teams_at = aligned(core->members_at + instances * sizeof(struct core_member));
     core->dependents_at = aligned(core->teams_at + config->worker_count * sizeof(struct core_team));
     core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_dependent));
     core->deadlines_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
-    core->shields_at = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
+    core->slots_at = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
+    core->shields_at = aligned(core->slots_at + total * sizeof(struct core_slot));
     core->size = aligned(core->shields_at + shield_size(config->shield_capacity));
     return true;
 }
@@ -74,11 +75,11 @@ uint32_t core_slots(const struct core_config *config)
 
 static void init_hooks(struct core *core)
 {
-    core_init_slot(&core->slots[SLOT_ORPHANS], CORE_ORPHANS, 0);
-    core_init_slot(&core->slots[SLOT_HANDLER], CORE_HOOK, HOOK_HANDLER);
-    core_init_slot(&core->slots[SLOT_CALLBACK], CORE_HOOK, HOOK_CALLBACK);
+    core_init_slot(core_slot(core, SLOT_ORPHANS), CORE_ORPHANS, 0);
+    core_init_slot(core_slot(core, SLOT_HANDLER), CORE_HOOK, HOOK_HANDLER);
+    core_init_slot(core_slot(core, SLOT_CALLBACK), CORE_HOOK, HOOK_CALLBACK);
     for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++)
-        core_init_slot(&core->slots[i], CORE_HOOK, HOOK_ERROR);
+        core_init_slot(core_slot(core, i), CORE_HOOK, HOOK_ERROR);
 }
 
 static void init_team(struct core *core, uint32_t index, uint32_t first)
@@ -98,13 +99,13 @@ static void init_instances(struct core *core)
             wave->first = next;
         init_team(core, i, next);
         for (uint32_t n = 0; n < worker->instances; n++, next++) {
-            core_init_slot(&core->slots[next], CORE_WORKER, i);
-            core_member(core, &core->slots[next])->companion = NONE;
+            core_init_slot(core_slot(core, next), CORE_WORKER, i);
+            core_member(core, core_slot(core, next))->companion = NONE;
             if (!core_has_companion(worker))
                 continue;
-            core_init_slot(&core->slots[companion], CORE_COMPANION, i);
-            core->slots[companion].about = next;
-            core_member(core, &core->slots[next])->companion = companion++;
+            core_init_slot(core_slot(core, companion), CORE_COMPANION, i);
+            core_slot(core, companion)->about = next;
+            core_member(core, core_slot(core, next))->companion = companion++;
         }
         wave->end = next;
     }
@@ -150,13 +151,13 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     memcpy(core, &layout, sizeof layout);
     core->config = *config;
     core->now = core->effect_at = now;
-    core->cap = core->limit = core->drained_at = core->notice_at = NEVER;
+    core->cap = core->drained_at = core->notice_at = core->limit = NEVER;
+    core->length = config->timeout;
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;
     core->dirty_first = core->dirty_last = core->team_first = core->team_moved = NONE;
     core->job_free = core->queue_first = core->queue_last = NONE;
     core->outcome.launcher = config->launcher && !config->forever;
-    shield_init(core_shields(core), config->shield_capacity);
     deadline_init(core_deadlines(core), core->slot_limit + 1);
     init_hooks(core);
     init_instances(core);
@@ -183,32 +184,37 @@ uint32_t core_instance(const struct core *core, uint32_t worker, uint32_t n)
 
 struct run_id core_run(const struct core *core, uint32_t slot)
 {
-    return (struct run_id){slot, core->slots[slot].generation};
+    return (struct run_id){slot, core_slot(core, slot)->generation};
 }
 
 bool core_present(const struct core *core, uint32_t slot)
 {
-    return core_is_present(&core->slots[slot]);
+    return core_is_present(core_slot(core, slot));
 }
 
-const char *core_shield(const struct core *core, uint32_t slot, uint32_t n)
+const struct shield *core_shield(const struct core *core, uint32_t slot, uint32_t n)
 {
     const struct shield_table *table = core_shields(core);
-    uint32_t index = core->slots[slot].shields;
+    uint32_t index = core_slot(core, slot)->shields;
     while (index != SHIELD_NONE && n-- > 0)
         index = table->cells[index].next;
-    return index == SHIELD_NONE ? NULL : table->cells[index].name;
+    return index == SHIELD_NONE ? NULL : &table->cells[index];
+}
+
+msec core_shield_end(const struct core *core, uint32_t slot, const struct shield *shield)
+{
+    return shield_end(shield, core_undated(core, core_slot(core, slot)));
 }
 
 msec core_shielded_until(const struct core *core, uint32_t slot)
 {
-    const struct core_slot *held = &core->slots[slot];
+    const struct core_slot *held = core_slot(core, slot);
     return held->shields == SHIELD_NONE ? 0 : held->shielded_until;
 }
 
 msec core_reprieve(const struct core *core, uint32_t slot)
 {
-    const struct core_slot *kept = &core->slots[slot];
+    const struct core_slot *kept = core_slot(core, slot);
     msec until = msec_max(core_shielded_until(core, slot), kept->extended_until);
     if (kept->kind == CORE_JOB)
         until = core_spared_until(core, kept);
@@ -217,7 +223,7 @@ msec core_reprieve(const struct core *core, uint32_t slot)
 
 msec core_kill_time(const struct core *core, uint32_t slot)
 {
-    return core_slot_planned_end(core, &core->slots[slot]);
+    return core_slot_planned_end(core, core_slot(core, slot));
 }
 
 bool core_is_idle(const struct core *core)

@@ -41,7 +41,7 @@
  *  P4  A run that holds a shield gets no signal before its last shield ended, unless the shutdown
  *      is forced.  What is left of its tree is spared as long, but for the reserve.
  *  P5  Nothing is killed before its deadline, unless the shutdown is forced.
- *  P6  At the cap everything left is killed.
+ *  P6  At the cap everything left is killed.  A limit brings the cap nearer, never farther.
  *  P7  The exit comes the moment that nothing is left, and not before: never a fixed wait.  What
  *      was killed and abandoned is not waited for, nor orphans that are to stay.
  *  P8  Nothing hangs: the exit comes at most ABANDON_AFTER after the cap.
@@ -58,7 +58,8 @@
  *      deadline.
  *  P17 What is left of a tree, and orphans, are asked before they are killed, and have the
  *      reserve between the two (half their time, where that is less), unless the shutdown is
- *      forced.  Whoever turns up later is asked, too, but does not put the deadline off.
+ *      forced, or the cap comes nearer.  Whoever turns up later is asked, too, but does not put
+ *      the deadline off.
  *  P18 There is one EXIT, and no action after it.
  *  P19 Submitted jobs are started in their order, no more than job_workers at a time; at the cap,
  *      or when forced, what is still queued is dropped.
@@ -186,9 +187,7 @@ enum core_event_kind {
     EVENT_RESTART,     /* worker: a roll, see P26; all at once where nothing of it runs, and then
                           those that nobody wants, too.  During a roll: once more after it */
     EVENT_DRAIN,       /* wanted: refuse new jobs, or take them again */
-    EVENT_LIMIT,       /* until: we shall not be there any more, so that the cap of this shutdown,
-                          or of the next, is no later; who has no time needs no drain delay, and
-                          asks no handler */
+    EVENT_LIMIT,       /* until: a shutdown, this one or the next, is over by then, and no later */
     EVENT_TIME,        /* nothing but the time */
 };
 
@@ -343,6 +342,14 @@ struct core_slot {
     uint32_t next_job; /* in the queue, or among the free */
 };
 
+/* Why nobody wants an instance to run. */
+enum core_rest {
+    REST_STOPPED,  /* nobody has ever wanted it to, or somebody has stopped it */
+    REST_FINISHED, /* it has ended well, for good */
+    REST_FAILED,   /* it has failed, and its policy does not restart it */
+    REST_GIVEN_UP, /* its restarts are used up */
+};
+
 /* What an instance has beside its slot. */
 struct core_member {
     msec alive_until;   /* its watchdog */
@@ -354,6 +361,7 @@ struct core_member {
     bool wished, awaited;
     bool held, held_untold; /* wanted, but something that it needs does not stand */
     bool done;              /* it has ended well, for good */
+    uint8_t rest;           /* enum core_rest, while nobody wants it */
     bool prepared;          /* its before-start has ended well, and it was not started since */
     bool cleanup_due;       /* its after-stop is to run */
 };
@@ -402,8 +410,8 @@ struct core {
     uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
     uint32_t slot_limit;
     uint32_t generation_floor; /* of runs before a reload: those of new slots come after it */
-    /* offsets of the tables in this block */
-    size_t members_at, teams_at, dependents_at, waves_at, shields_at, deadlines_at;
+    /* offsets of the tables in this block: what is never used, jobs and shields, stands last */
+    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at, shields_at;
 
     /* the shutdown */
     bool begun, keyboard;
@@ -412,7 +420,8 @@ struct core {
     int cause;
     uint64_t causes; /* the signals seen during the shutdown, as bits */
     msec entered_at, cap;
-    msec limit;      /* the cap is no later than this; NEVER: as late as it likes */
+    msec length;     /* from the one to the other: the timeout, or what the limit leaves of it */
+    msec limit;      /* somebody else's end for it; NEVER: there is none */
     msec reserve;    /* what whoever is asked late still gets */
     msec drained_at; /* when the drain delay is over */
     msec notice_at;  /* when to say who is waited for; NEVER: said */
@@ -440,8 +449,12 @@ struct core {
     struct policy_outcome outcome;
 
     uint32_t dirty_first, dirty_last;
-    struct core_slot slots[];
 };
+
+static inline struct core_slot *core_slot(const struct core *core, uint32_t slot)
+{
+    return (struct core_slot *)((char *)(uintptr_t)core + core->slots_at) + slot;
+}
 
 /* Bytes that a core for `config` takes; 0 when `config` is out of range: workers that are not
  * ordered by wave, or come after one of no lower index, among others. */
@@ -476,8 +489,11 @@ struct run_id core_run(const struct core *core, uint32_t slot);
 /* Is the slot there: starting, up, or with a part of its tree left; and not given up? */
 bool core_present(const struct core *core, uint32_t slot);
 
-/* The name of the slot's n-th shield; NULL when it has no more. */
-const char *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+/* The slot's n-th shield; NULL when it has no more. */
+const struct shield *core_shield(const struct core *core, uint32_t slot, uint32_t n);
+
+/* Until when this shield of the slot's holds as it looks now, the cap aside. */
+msec core_shield_end(const struct core *core, uint32_t slot, const struct shield *shield);
 
 /* Until when the slot's shields hold; 0 when it holds none. */
 msec core_shielded_until(const struct core *core, uint32_t slot);
@@ -498,6 +514,18 @@ bool core_is_rolling(const struct core *core, uint32_t worker);
 
 /* Is the instance wanted, but something that it needs does not stand? */
 bool core_is_held(const struct core *core, uint32_t slot);
+
+/* Why nobody wants the instance to run, which nobody does. */
+enum core_rest core_rest(const struct core *core, uint32_t slot);
+
+/* Does the worker stand?  Those that need it are held while it does not. */
+bool core_stands(const struct core *core, uint32_t worker);
+
+/* A worker that the instance's first start waits for; CORE_NONE: there is none. */
+uint32_t core_blocker(const struct core *core, uint32_t slot);
+
+/* What runs beside the instance, or is to run before anything else of it. */
+enum core_companion core_beside(const struct core *core, uint32_t slot);
 
 /* ---- a new configuration ---- */
 

@@ -6,19 +6,29 @@
 struct core_slot *core_companion_of(struct core *core, const struct core_slot *slot)
 {
     uint32_t index = core_member(core, slot)->companion;
-    return index == NONE ? NULL : &core->slots[index];
+    return index == NONE ? NULL : core_slot(core, index);
 }
 
 static const struct core_slot *instance_of(const struct core *core,
                                            const struct core_slot *companion)
 {
-    return &core->slots[companion->about];
+    return core_slot(core, companion->about);
 }
 
 bool core_has_busy_companion(const struct core *core, const struct core_slot *slot)
 {
     uint32_t index = core_member(core, slot)->companion;
-    return index != NONE && core->slots[index].life != CORE_DOWN;
+    return index != NONE && core_slot(core, index)->life != CORE_DOWN;
+}
+
+enum core_companion core_beside(const struct core *core, uint32_t slot)
+{
+    const struct core_member *member = core_member(core, core_slot(core, slot));
+    if (member->cleanup_due)
+        return COMPANION_AFTER_STOP;
+    if (!core_has_busy_companion(core, core_slot(core, slot)))
+        return COMPANION_NONE;
+    return (enum core_companion)core_slot(core, member->companion)->companion;
 }
 
 bool core_is_prepared(const struct core *core, const struct core_slot *slot)
@@ -114,7 +124,7 @@ static void record_preparation(struct core *core, struct core_slot *slot, struct
 
 void core_record_companion_end(struct core *core, struct core_slot *companion, struct ending end)
 {
-    struct core_slot *slot = &core->slots[companion->about];
+    struct core_slot *slot = core_slot(core, companion->about);
     bool success = end.kind == ENDING_EXITED && end.value == 0;
     companion->end = end;
     core_touch(core, slot);

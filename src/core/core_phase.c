@@ -43,14 +43,14 @@ static bool is_drain_over(const struct core *core)
 static bool are_orphans_gone(struct core *core)
 {
     core->census_due = core->census_due || !core->orphans_known;
-    return !core->census_due && !core_is_present(&core->slots[SLOT_ORPHANS]);
+    return !core->census_due && !core_is_present(core_slot(core, SLOT_ORPHANS));
 }
 
 static void begin_orphans(struct core *core)
 {
     core->phase = core_orphans_stay(core) ? PHASE_CLOSED : PHASE_ORPHANS;
     core->orphans_known = false;
-    core_touch(core, &core->slots[SLOT_ORPHANS]);
+    core_touch(core, core_slot(core, SLOT_ORPHANS));
 }
 
 static msec late_time(const struct core *core)
@@ -62,7 +62,7 @@ static msec late_time(const struct core *core)
 static void begin_late(struct core *core)
 {
     core->late = core->census_due = true;
-    core_touch(core, &core->slots[SLOT_ORPHANS]);
+    core_touch(core, core_slot(core, SLOT_ORPHANS));
 }
 
 static bool settle_running(struct core *core)
@@ -95,12 +95,11 @@ bool core_settle_steps(struct core *core)
     case PHASE_RUNNING:
         return settle_running(core);
     case PHASE_ENTERED:
-        if (core_is_busy(&core->slots[SLOT_CALLBACK]))
+        if (core_is_busy(core_slot(core, SLOT_CALLBACK)))
             return false;
         core->phase = PHASE_DRAIN;
-        core->drained_at = core->now;
-        if (core->limit == NEVER)
-            core->drained_at = msec_add(core->now, core->config.drain_delay);
+        core->drained_at =
+            msec_add(core->now, msec_min(core->config.drain_delay, core->length / 4));
         return true;
     case PHASE_DRAIN:
         if (!is_drain_over(core))

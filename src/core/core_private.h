@@ -43,12 +43,17 @@ static inline struct deadline_heap *core_deadlines(const struct core *core)
     return (struct deadline_heap *)((char *)(uintptr_t)core + core->deadlines_at);
 }
 
+static inline uint32_t core_index(const struct core *core, const struct core_slot *slot)
+{
+    return (uint32_t)(slot - core_slot(core, 0));
+}
+
 /* What instance `slot` has beside its slot. */
 static inline struct core_member *core_member(const struct core *core, const struct core_slot *slot)
 {
     struct core_member *members =
         (struct core_member *)((char *)(uintptr_t)core + core->members_at);
-    return &members[slot - core->slots - core->first_instance];
+    return &members[core_index(core, slot) - core->first_instance];
 }
 
 static inline struct core_team *core_teams(const struct core *core)
@@ -65,11 +70,6 @@ static inline struct core_team *core_team_of(const struct core *core, const stru
 static inline struct core_dependent *core_dependents(const struct core *core)
 {
     return (struct core_dependent *)((char *)(uintptr_t)core + core->dependents_at);
-}
-
-static inline uint32_t core_index(const struct core *core, const struct core_slot *slot)
-{
-    return (uint32_t)(slot - core->slots);
 }
 
 bool core_has_companion(const struct core_worker *worker);
@@ -163,6 +163,9 @@ void core_count_presence(struct core *core, const struct core_slot *slot, uint32
 void core_renew(struct core *core, struct core_slot *slot);
 
 void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause);
+
+/* The shutdown is over at the limit, if that comes before its cap. */
+void core_shorten(struct core *core);
 
 /* The run's shields were changed; it held some before, or not. */
 void core_count_holders(struct core *core, const struct core_slot *slot, bool held);

@@ -32,7 +32,7 @@ static void force(struct core *core)
     core->forced = core->forced_untold = true;
     core->effect_at = core->now;
     for (uint32_t i = 0; i < core->slot_count; i++)
-        force_slot(core, &core->slots[i]);
+        force_slot(core, core_slot(core, i));
     core_touch_range(core, 0, core->slot_count);
 }
 
@@ -41,7 +41,7 @@ static void forward(struct core *core, int cause)
     core->causes |= (uint64_t)1 << cause;
     core->effect_at = core->now;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
-        struct core_slot *slot = &core->slots[i];
+        struct core_slot *slot = core_slot(core, i);
         if (slot->life != CORE_UP || core_is_shielded(core, slot))
             continue;
         slot->forwards |= (uint64_t)1 << cause;
@@ -60,7 +60,7 @@ static bool escalates(const struct core *core, const struct core_event *event)
 /* A shutdown signal goes to the handler first, where there is one. */
 static void ask_handler(struct core *core, const struct core_event *event)
 {
-    struct core_slot *handler = &core->slots[SLOT_HANDLER];
+    struct core_slot *handler = core_slot(core, SLOT_HANDLER);
     if (!core_is_busy(handler)) {
         core->cause = event->cause;
         core->keyboard = event->keyboard;
@@ -82,7 +82,7 @@ static void record_trigger(struct core *core, const struct core_event *event)
         core->outcome.status = event->status;
     }
     if (!core_is_shutdown(core)) {
-        if (is_signal && core->config.has_handler && core->limit == NEVER) {
+        if (is_signal && core->config.has_handler) {
             ask_handler(core, event);
             return;
         }
@@ -95,21 +95,6 @@ static void record_trigger(struct core *core, const struct core_event *event)
         forward(core, event->cause);
     else if (is_signal && escalates(core, event))
         force(core);
-}
-
-static void record_limit(struct core *core, msec until)
-{
-    struct core_slot *callback = &core->slots[SLOT_CALLBACK];
-    core->limit = msec_min(core->limit, msec_max(until, core->now + 1));
-    msec left = core->limit - core->now;
-    core->reserve = msec_min(core->reserve, policy_reserve(left, core->wave_count));
-    if (!core_is_shutdown(core))
-        return;
-    core->cap = msec_min(core->cap, core->limit);
-    core->drained_at = msec_min(core->drained_at, core->now);
-    if (callback->life == CORE_UP)
-        callback->kill_at = msec_min(callback->kill_at, core->now + left / 4);
-    core_touch_range(core, 0, core->slot_count);
 }
 
 /* ---- ends ---- */
@@ -135,7 +120,8 @@ static void record_hook_end(struct core *core, struct core_slot *slot, struct en
 }
 
 /* Will the instance start again?  When it was stopped or renewed and is wanted by now, at once. */
-static bool record_restart(struct core *core, struct core_slot *slot, bool success)
+static bool record_restart(struct core *core, struct core_slot *slot, struct ending end,
+                           bool success)
 {
     const struct core_worker *worker = core_worker_of(core, slot);
     if (core_is_shutdown(core) || !slot->wanted)
@@ -148,9 +134,22 @@ static bool record_restart(struct core *core, struct core_slot *slot, bool succe
     msec start_at = policy_next_start(&worker->backoff, &slot->history, core->now, uptime);
     if (start_at == NEVER)
         return false;
-    slot->start_at = start_at;
+    /* What cannot be started has taken no time: without a delay it would be tried for ever now. */
+    slot->start_at = end.kind == ENDING_NOT_STARTED ? msec_max(start_at, core->now + 1) : start_at;
     slot->retry_untold = true;
     return true;
+}
+
+/* It is not started again: why? */
+static enum core_rest rest_after(const struct core *core, const struct core_slot *slot,
+                                 bool success, bool unasked)
+{
+    if (!unasked)
+        return REST_STOPPED;
+    if (!core_is_shutdown(core) &&
+        policy_wants_restart(core_worker_of(core, slot)->restart, success))
+        return REST_GIVEN_UP;
+    return success ? REST_FINISHED : REST_FAILED;
 }
 
 void core_record_instance_end(struct core *core, struct core_slot *slot, struct ending end,
@@ -161,8 +160,9 @@ void core_record_instance_end(struct core *core, struct core_slot *slot, struct 
     bool success = policy_is_success(set, end, requested) && !failed;
     bool unasked = !slot->requested && slot->wanted;
     slot->end = end;
-    if (record_restart(core, slot, success))
+    if (record_restart(core, slot, end, success))
         return;
+    core_member(core, slot)->rest = (uint8_t)rest_after(core, slot, success, unasked || failed);
     core_set_done(core, slot, success && unasked && !core_is_shutdown(core));
     core_set_wanted(core, slot, false);
     bool stopped = slot->requested && !core_is_shutdown(core);
@@ -278,17 +278,22 @@ static bool record_tree(struct core *core, struct core_slot *slot, const struct 
 static bool record_hold(struct core *core, struct core_slot *slot, const struct core_event *event)
 {
     struct shield_table *table = core_shields(core);
+    uint32_t capacity = core->config.shield_capacity;
     bool up = slot->kind == CORE_WORKER && slot->life == CORE_UP && !slot->killed;
     if (!up || core->now >= core->cap)
         return false;
     msec undated = core_undated(core, slot);
-    bool held = shield_hold(table, &slot->shields, event->name, event->until);
+    bool held = shield_hold(table, capacity, &slot->shields, event->name, event->until);
     if (!held && shield_expire(table, &slot->shields, undated, core->now))
-        held = shield_hold(table, &slot->shields, event->name, event->until);
-    if (held)
-        slot->shielded_until =
-            msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
-    return held;
+        held = shield_hold(table, capacity, &slot->shields, event->name, event->until);
+    if (!held)
+        return false;
+    struct shield *newest = &table->cells[slot->shields];
+    if (newest->since == 0) /* zeroed: it is fresh */
+        newest->since = core->now;
+    slot->shielded_until =
+        msec_max(slot->shielded_until, shield_until(table, slot->shields, undated));
+    return true;
 }
 
 static bool record_release(struct core *core, struct core_slot *slot,
@@ -376,7 +381,7 @@ static void enqueue(struct core *core, uint32_t index)
     if (core->queue_first == NONE)
         core->queue_first = index;
     else
-        core->slots[core->queue_last].next_job = index;
+        core_slot(core, core->queue_last)->next_job = index;
     core->queue_last = index;
 }
 
@@ -387,15 +392,16 @@ static bool record_job(struct core *core, const struct core_event *event, bool r
     uint32_t index = core_take_job(core);
     if (index == NONE)
         return false;
-    struct core_slot *slot = &core->slots[index];
+    struct core_slot *slot = core_slot(core, index);
     uint32_t submitter = event->run.slot;
     core->submitted = index;
     core->jobs_present++;
     slot->next_job = NONE;
-    slot->owner = has_worker(core, submitter) ? core->slots[submitter].owner : NONE;
+    slot->owner = has_worker(core, submitter) ? core_slot(core, submitter)->owner : NONE;
     core_renew(core, slot);
     if (runs) {
         slot->joined = true;
+        slot->up_since = core->now;
         slot->spared_until = event->until;
         core_set_life(core, slot, CORE_UP);
     } else {
@@ -408,7 +414,7 @@ static bool record_want(struct core *core, const struct core_event *event)
 {
     if (!is_instance(core, event->run.slot) || core_is_shutdown(core))
         return false;
-    struct core_slot *slot = &core->slots[event->run.slot];
+    struct core_slot *slot = core_slot(core, event->run.slot);
     slot->start_at = core->now;
     slot->retry_untold = false;
     memset(&slot->history, 0, sizeof slot->history);
@@ -416,6 +422,7 @@ static bool record_want(struct core *core, const struct core_event *event)
         slot->why = WHY_RESTART; /* and no failure any more: what is wanted now is a new run */
         slot->why_untold = false;
     }
+    core_member(core, slot)->rest = REST_STOPPED;
     core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
     if (core_team_of(core, slot)->wanted == 0)
@@ -427,9 +434,9 @@ static void record_begin(struct core *core)
 {
     core->begun = true;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
-        core->slots[i].start_at = core->now;
-        if (core_worker_of(core, &core->slots[i])->autostart)
-            core_set_wanted(core, &core->slots[i], true);
+        core_slot(core, i)->start_at = core->now;
+        if (core_worker_of(core, core_slot(core, i))->autostart)
+            core_set_wanted(core, core_slot(core, i), true);
     }
 }
 
@@ -438,15 +445,15 @@ static void record_time(struct core *core)
     uint32_t index;
     while (deadline_expired(core_deadlines(core), core->now, &index))
         if (index < core->slot_count)
-            core_touch(core, &core->slots[index]);
+            core_touch(core, core_slot(core, index));
 }
 
 /* A report about a run names the run: a slot that has gone on to another one is another matter. */
 static struct core_slot *find_run(struct core *core, struct run_id run)
 {
-    if (run.slot >= core->slot_count || core->slots[run.slot].generation != run.generation)
+    if (run.slot >= core->slot_count || core_slot(core, run.slot)->generation != run.generation)
         return NULL;
-    return &core->slots[run.slot];
+    return core_slot(core, run.slot);
 }
 
 static bool record(struct core *core, const struct core_event *event)
@@ -475,7 +482,9 @@ static bool record(struct core *core, const struct core_event *event)
         core->drained = event->wanted;
         return true;
     case EVENT_LIMIT:
-        record_limit(core, event->until);
+        core->limit = event->until;
+        if (core_is_shutdown(core))
+            core_shorten(core);
         return true;
     case EVENT_STARTED:
     case EVENT_NOT_STARTED:

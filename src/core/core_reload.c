@@ -10,7 +10,7 @@
 
 static uint32_t companion_of(const struct core *core, uint32_t instance)
 {
-    return core_member(core, &core->slots[instance])->companion;
+    return core_member(core, core_slot(core, instance))->companion;
 }
 
 static void map_range(uint32_t *map, uint32_t first, uint32_t count, uint32_t old_first,
@@ -46,9 +46,9 @@ void core_map(const struct core *old, const struct core_config *config,
 
 static bool is_idle_job(const struct core *old, uint32_t index)
 {
-    if (old->slots[index].life != CORE_DOWN)
+    if (core_slot(old, index)->life != CORE_DOWN)
         return false;
-    for (uint32_t i = old->queue_first; i != NONE; i = old->slots[i].next_job)
+    for (uint32_t i = old->queue_first; i != NONE; i = core_slot(old, i)->next_job)
         if (i == index)
             return false;
     return true;
@@ -58,7 +58,7 @@ static bool does_fit(const struct core *old, const struct core_config *config)
 {
     uint32_t shields = 0;
     for (uint32_t i = 0; i < old->slot_count; i++)
-        shields += shield_count(core_shields(old), old->slots[i].shields);
+        shields += shield_count(core_shields(old), core_slot(old, i)->shields);
     for (uint32_t i = old->first_job + config->job_capacity; i < old->slot_count; i++)
         if (!is_idle_job(old, i))
             return false;
@@ -81,8 +81,8 @@ static uint32_t find_worker(const struct core *core, const struct core *old,
                             const uint32_t *old_slot_of, uint32_t was)
 {
     for (uint32_t i = core->first_instance; i < core->first_job; i++)
-        if (old_slot_of[i] != CORE_NONE && old->slots[old_slot_of[i]].owner == was)
-            return core->slots[i].owner;
+        if (old_slot_of[i] != CORE_NONE && core_slot(old, old_slot_of[i])->owner == was)
+            return core_slot(core, i)->owner;
     return CORE_NONE;
 }
 
@@ -101,7 +101,8 @@ static void move_state(struct core *core, const struct core *old, struct core_sl
     slot->life = CORE_DOWN;
     slot->wanted = false;
     slot->shields = SHIELD_NONE;
-    shield_move(core_shields(core), &slot->shields, core_shields(old), from->shields);
+    shield_move(core_shields(core), core->config.shield_capacity, &slot->shields, core_shields(old),
+                from->shields);
     core_count_holders(core, slot, false);
 }
 
@@ -114,6 +115,7 @@ static void move_member(struct core *core, const struct core *old, struct core_s
     member->alive_until = was->alive_until;
     member->health_at = was->health_at;
     member->misses = was->misses;
+    member->rest = was->rest;
     member->held = was->held;
     member->held_untold = was->held_untold;
     core_set_done(core, slot, was->done);
@@ -128,8 +130,8 @@ static void move_member(struct core *core, const struct core *old, struct core_s
 
 static void move_slot(struct core *core, const struct core *old, uint32_t index, uint32_t was)
 {
-    struct core_slot *slot = &core->slots[index];
-    const struct core_slot *from = &old->slots[was];
+    struct core_slot *slot = core_slot(core, index);
+    const struct core_slot *from = core_slot(old, was);
     move_state(core, old, slot, from);
     if (from->life != CORE_DOWN)
         core_set_life(core, slot, from->life);
@@ -142,7 +144,7 @@ static void move_slot(struct core *core, const struct core *old, uint32_t index,
 /* What was not there before. */
 static void begin_slot(struct core *core, uint32_t index, uint32_t generation)
 {
-    struct core_slot *slot = &core->slots[index];
+    struct core_slot *slot = core_slot(core, index);
     slot->generation = generation;
     slot->start_at = core->now;
     if (slot->kind == CORE_WORKER && core_worker_of(core, slot)->autostart)
@@ -153,8 +155,8 @@ static uint32_t highest_generation(const struct core *old)
 {
     uint32_t highest = old->generation_floor;
     for (uint32_t i = 0; i < old->slot_count; i++)
-        if (old->slots[i].generation > highest)
-            highest = old->slots[i].generation;
+        if (core_slot(old, i)->generation > highest)
+            highest = core_slot(old, i)->generation;
     return highest;
 }
 
@@ -176,14 +178,14 @@ static void move_slots(struct core *core, const struct core *old, const uint32_t
 static void move_links(struct core *core, const struct core *old, const uint32_t *old_slot_of)
 {
     for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++) {
-        bool tells = core->slots[i].wanted || core->slots[i].life != CORE_DOWN;
-        uint32_t about = old_slot_of[i] == CORE_NONE ? 0 : old->slots[old_slot_of[i]].about;
-        core->slots[i].about = tells ? find_slot(core, old_slot_of, about) : 0;
+        bool tells = core_slot(core, i)->wanted || core_slot(core, i)->life != CORE_DOWN;
+        uint32_t about = old_slot_of[i] == CORE_NONE ? 0 : core_slot(old, old_slot_of[i])->about;
+        core_slot(core, i)->about = tells ? find_slot(core, old_slot_of, about) : 0;
     }
     for (uint32_t i = core->first_job; i < core->slot_count; i++)
         if (old_slot_of[i] != CORE_NONE) /* of one that is over, too: it may still be spoken for */
-            core->slots[i].owner =
-                find_worker(core, old, old_slot_of, old->slots[old_slot_of[i]].owner);
+            core_slot(core, i)->owner =
+                find_worker(core, old, old_slot_of, core_slot(old, old_slot_of[i])->owner);
 }
 
 /* ---- jobs ---- */
@@ -200,9 +202,9 @@ static void move_jobs(struct core *core, const struct core *old)
 {
     uint32_t shift = core->first_job - old->first_job;
     uint32_t *link = &core->queue_first;
-    for (uint32_t i = old->queue_first; i != NONE; i = old->slots[i].next_job) {
+    for (uint32_t i = old->queue_first; i != NONE; i = core_slot(old, i)->next_job) {
         core->queue_last = *link = i + shift;
-        link = &core->slots[i + shift].next_job;
+        link = &core_slot(core, i + shift)->next_job;
     }
     *link = NONE;
     core->jobs_present = old->jobs_present;
@@ -212,7 +214,7 @@ static void move_jobs(struct core *core, const struct core *old)
         bool known = i - shift < old->slot_count;
         if (known && !is_idle_job(old, i - shift))
             continue;
-        core->slots[i].next_job = core->job_free;
+        core_slot(core, i)->next_job = core->job_free;
         core->job_free = i;
     }
 }
@@ -228,7 +230,7 @@ static void move_roll(struct core *core, const struct core *old, const uint32_t 
             first = old_slot_of[i];
     if (first == NONE)
         return;
-    const struct core_team *was = core_team_of(old, &old->slots[first]);
+    const struct core_team *was = core_team_of(old, core_slot(old, first));
     team->rolling = was->rolling;
     team->roll_again = was->roll_again;
     team->roll_fresh = was->roll_fresh;
@@ -260,6 +262,7 @@ static void move_whole(struct core *core, const struct core *old)
     core->orphans_known = old->orphans_known;
     core->all_ready_told = old->all_ready_told;
     core->drained = old->drained;
+    core->limit = old->limit;
     bool launcher = core->outcome.launcher;
     core->outcome = old->outcome;
     core->outcome.launcher = launcher;
@@ -270,10 +273,10 @@ static bool is_left_behind(const struct core *old, const struct core *core,
 {
     uint32_t there = 0, moved = 0;
     for (uint32_t i = 1; i < old->first_job; i++)
-        there += old->slots[i].life != CORE_DOWN || old->slots[i].error_untold;
+        there += core_slot(old, i)->life != CORE_DOWN || core_slot(old, i)->error_untold;
     for (uint32_t i = 1; i < core->first_job; i++) {
         const struct core_slot *from =
-            &old->slots[old_slot_of[i] == CORE_NONE ? 0 : old_slot_of[i]];
+            core_slot(old, old_slot_of[i] == CORE_NONE ? 0 : old_slot_of[i]);
         bool counts = old_slot_of[i] != CORE_NONE;
         moved += counts && (from->life != CORE_DOWN || from->error_untold);
     }

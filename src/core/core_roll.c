@@ -33,7 +33,7 @@ void core_line_up(struct core *core, struct core_slot *slot)
     if (team->due_first == NONE)
         team->due_first = index;
     else
-        core_member(core, &core->slots[team->due_last])->next_due = index;
+        core_member(core, core_slot(core, team->due_last))->next_due = index;
     team->due_last = index;
     core_list_team(core, team);
 }
@@ -49,7 +49,7 @@ static void take_from_line(struct core *core, struct core_team *team)
 {
     while (team->turn == NONE && team->due_first != NONE) {
         uint32_t index = team->due_first;
-        struct core_slot *slot = &core->slots[index];
+        struct core_slot *slot = core_slot(core, index);
         struct core_member *member = core_member(core, slot);
         team->due_first = member->next_due;
         member->in_line = false;
@@ -79,7 +79,7 @@ static void begin_roll(struct core *core, struct core_team *team)
     team->rolled_at = core->now;
     team->roll_fresh = team->present == 0 || team->wanted == 0;
     for (uint32_t n = 0; team->roll_fresh && n < instances(core, team); n++) {
-        struct core_slot *slot = &core->slots[team->first + n];
+        struct core_slot *slot = core_slot(core, team->first + n);
         start_anew(core, slot);
         core_set_done(core, slot, false);
         core_set_wanted(core, slot, true);
@@ -122,7 +122,7 @@ static void roll_on(struct core *core, struct core_team *team)
             end_roll(team, true);
             return;
         }
-        struct core_slot *slot = &core->slots[team->first + team->roll_next++];
+        struct core_slot *slot = core_slot(core, team->first + team->roll_next++);
         if (!slot->wanted)
             continue;
         team->turn = core_index(core, slot);
@@ -139,7 +139,7 @@ static void roll_on(struct core *core, struct core_team *team)
 
 static void settle_turn(struct core *core, struct core_team *team)
 {
-    const struct core_slot *slot = &core->slots[team->turn];
+    const struct core_slot *slot = core_slot(core, team->turn);
     bool lost = !core_member(core, slot)->wished;
     if (!lost && !is_renewed(slot))
         return;

@@ -30,7 +30,7 @@ static bool tell_hook(struct core *core, const struct core_slot *slot)
     if (!core->config.has_on_error || slot->kind == CORE_HOOK)
         return true;
     for (uint32_t i = SLOT_ERRORS; i < core->first_companion; i++) {
-        struct core_slot *hook = &core->slots[i];
+        struct core_slot *hook = core_slot(core, i);
         if (hook->life != CORE_DOWN || hook->wanted)
             continue;
         hook->about = core_index(core, slot);
@@ -80,7 +80,7 @@ static bool settle_companion(struct core *core, struct core_slot *slot, struct c
     slot->companion = (uint8_t)due;
     start(core, slot, action);
     if (due == COMPANION_AFTER_STOP) /* now that the companion is there, and counts */
-        core_set_cleanup_due(core, &core->slots[slot->about], false);
+        core_set_cleanup_due(core, core_slot(core, slot->about), false);
     return true;
 }
 
@@ -307,7 +307,7 @@ static bool settle_queue(struct core *core, struct core_action *action)
     bool over = core->forced || core->now >= core->cap;
     if (index == NONE || (!over && core->jobs_running >= core->config.job_workers))
         return false;
-    struct core_slot *slot = &core->slots[index];
+    struct core_slot *slot = core_slot(core, index);
     core->queue_first = slot->next_job;
     slot->next_job = NONE;
     if (!over)
@@ -320,7 +320,7 @@ static bool settle_queue(struct core *core, struct core_action *action)
 static bool settle_next(struct core *core, struct core_action *action)
 {
     uint32_t index = core->dirty_first;
-    struct core_slot *slot = &core->slots[index];
+    struct core_slot *slot = core_slot(core, index);
     if (settle_slot(core, slot, action))
         return true; /* and looked at again: there may be more */
     core->dirty_first = slot->next_dirty;

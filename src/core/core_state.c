@@ -167,12 +167,9 @@ msec core_run_time(const struct core *core, const struct core_slot *slot)
     bool is_callback = slot->kind == CORE_HOOK && slot->owner == HOOK_CALLBACK;
     if (slot->kind == CORE_COMPANION && slot->companion == COMPANION_HEALTH)
         return msec_min(cap, core->config.workers[slot->owner].health_timeout);
-    if ((slot->kind != CORE_HOOK && slot->kind != CORE_COMPANION) ||
-        (cap == NEVER && core->limit == NEVER))
-        return NEVER;
-    if (is_callback && core->limit != NEVER)
-        cap = msec_min(cap, msec_max(core->limit - core->now, 1));
-    return is_callback ? cap / 4 : cap;
+    if (is_callback)
+        return core->length == NEVER ? NEVER : core->length / 4;
+    return slot->kind == CORE_HOOK || slot->kind == CORE_COMPANION ? cap : NEVER;
 }
 
 msec core_tree_time(const struct core *core, const struct core_slot *slot)
@@ -213,14 +210,14 @@ void core_touch(struct core *core, struct core_slot *slot)
     if (core->dirty_first == NONE)
         core->dirty_first = index;
     else
-        core->slots[core->dirty_last].next_dirty = index;
+        core_slot(core, core->dirty_last)->next_dirty = index;
     core->dirty_last = index;
 }
 
 void core_touch_range(struct core *core, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++)
-        core_touch(core, &core->slots[i]);
+        core_touch(core, core_slot(core, i));
 }
 
 void core_count_presence(struct core *core, const struct core_slot *slot, uint32_t change)
@@ -260,11 +257,11 @@ uint32_t core_take_job(struct core *core)
 {
     uint32_t index = core->job_free;
     if (index != NONE) {
-        core->job_free = core->slots[index].next_job;
+        core->job_free = core_slot(core, index)->next_job;
     } else if (core->slot_count < core->slot_limit) {
         index = core->slot_count++;
-        core_init_slot(&core->slots[index], CORE_JOB, NONE);
-        core->slots[index].generation = core->generation_floor;
+        core_init_slot(core_slot(core, index), CORE_JOB, NONE);
+        core_slot(core, index)->generation = core->generation_floor;
     }
     return index;
 }
@@ -304,7 +301,7 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
     if (slot->kind == CORE_JOB && life == CORE_DOWN)
         core_free_job(core, slot);
     if (slot->kind == CORE_COMPANION)
-        core_touch(core, &core->slots[slot->about]);
+        core_touch(core, core_slot(core, slot->about));
     core_touch(core, slot);
 }
 
@@ -339,6 +336,21 @@ void core_renew(struct core *core, struct core_slot *slot)
     slot->forwards = 0;
 }
 
+/* Everything goes on as if the timeout had been so short, but what was done already. */
+void core_shorten(struct core *core)
+{
+    struct core_slot *callback = core_slot(core, SLOT_CALLBACK);
+    if (core->limit >= core->cap)
+        return;
+    core->cap = msec_max(core->limit, core->now);
+    core->length = core->cap - core->entered_at;
+    core->reserve = policy_reserve(core->length, core->wave_count);
+    core->drained_at = msec_min(core->drained_at, core->entered_at + core->length / 2);
+    if (core_is_up(callback))
+        callback->kill_at = msec_min(callback->kill_at, core->entered_at + core->length / 4);
+    core_touch_range(core, 0, core->slot_count);
+}
+
 void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause)
 {
     core->phase = PHASE_ENTERED;
@@ -346,8 +358,9 @@ void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause
     core->cause = cause;
     core->causes = trigger == TRIGGER_SIGNAL ? (uint64_t)1 << cause : 0;
     core->entered_at = core->effect_at = core->now;
-    core->cap = msec_min(msec_add(core->now, core->config.timeout), core->limit);
-    core_set_wanted(core, &core->slots[SLOT_HANDLER], false); /* too late to ask it */
-    core_set_wanted(core, &core->slots[SLOT_CALLBACK], core->config.has_callback);
+    core->cap = msec_add(core->now, core->config.timeout);
+    core_shorten(core);
+    core_set_wanted(core, core_slot(core, SLOT_HANDLER), false); /* too late to ask it */
+    core_set_wanted(core, core_slot(core, SLOT_CALLBACK), core->config.has_callback);
     core_touch_range(core, 0, core->slot_count);
 }

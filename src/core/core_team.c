@@ -35,6 +35,17 @@ bool core_is_blocked(const struct core *core, const struct core_slot *slot)
     return core_member(core, slot)->awaited && core_team_of(core, slot)->blockers > 0;
 }
 
+uint32_t core_blocker(const struct core *core, uint32_t slot)
+{
+    const struct core_worker *worker = core_worker_of(core, core_slot(core, slot));
+    if (!core_is_blocked(core, core_slot(core, slot)))
+        return CORE_NONE;
+    for (uint32_t i = 0; i < worker->after_count; i++)
+        if (core_teams(core)[worker->after[i]].awaited > 0)
+            return worker->after[i];
+    return CORE_NONE;
+}
+
 bool core_is_in_use(const struct core *core, const struct core_slot *slot)
 {
     const struct core_team *team = core_team_of(core, slot);
@@ -74,7 +85,17 @@ void core_set_awaited(struct core *core, const struct core_slot *slot, bool awai
 
 bool core_is_held(const struct core *core, uint32_t slot)
 {
-    return core_member(core, &core->slots[slot])->held;
+    return core_member(core, core_slot(core, slot))->held;
+}
+
+enum core_rest core_rest(const struct core *core, uint32_t slot)
+{
+    return (enum core_rest)core_member(core, core_slot(core, slot))->rest;
+}
+
+bool core_stands(const struct core *core, uint32_t worker)
+{
+    return core_teams(core)[worker].standing;
 }
 
 /* The instance is wished for now, or not any more, when what that depends on has changed. */
@@ -122,8 +143,8 @@ static void meet_need(struct core *core, struct core_team *team, bool met)
     uint32_t end = team->first + worker_of(core, team)->instances;
     team->unmet += met ? (uint32_t)-1 : 1;
     for (uint32_t i = team->first; i < end; i++) {
-        refresh_wish(core, &core->slots[i]);
-        core_touch(core, &core->slots[i]);
+        refresh_wish(core, core_slot(core, i));
+        core_touch(core, core_slot(core, i));
     }
     note_moved(core, team);
 }

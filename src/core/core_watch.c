@@ -45,6 +45,7 @@ void core_set_ready(struct core *core, struct core_slot *slot)
     restart_watchdog(core, slot);
     member->health_at = msec_add(core->now, core_worker_of(core, slot)->health_interval);
     member->misses = 0;
+    core_touch(core, slot); /* it is told before those start that have waited for it */
     core_set_awaited(core, slot, false);
     if (team->turn == core_index(core, slot))
         core_list_team(core, team);

@@ -8,13 +8,6 @@ size_t shield_size(uint32_t capacity)
     return sizeof(struct shield_table) + capacity * sizeof(struct shield);
 }
 
-void shield_init(struct shield_table *table, uint32_t capacity)
-{
-    table->capacity = capacity;
-    table->used = 0;
-    table->free = SHIELD_NONE;
-}
-
 /* The link that points to the shield called `name`, or the one that ends the list. */
 static uint32_t *find(struct shield_table *table, uint32_t *list, const char *name)
 {
@@ -25,14 +18,14 @@ static uint32_t *find(struct shield_table *table, uint32_t *list, const char *na
 }
 
 /* A cell that was used before, else a fresh one; SHIELD_NONE when all are taken. */
-static uint32_t take(struct shield_table *table)
+static uint32_t take(struct shield_table *table, uint32_t capacity)
 {
-    uint32_t index = table->free;
-    if (index != SHIELD_NONE)
+    if (table->free > 0) {
+        uint32_t index = table->free - 1;
         table->free = table->cells[index].next;
-    else if (table->used < table->capacity)
-        index = table->used++;
-    return index;
+        return index;
+    }
+    return table->used < capacity ? table->used++ : SHIELD_NONE;
 }
 
 static void drop(struct shield_table *table, uint32_t *link)
@@ -40,17 +33,18 @@ static void drop(struct shield_table *table, uint32_t *link)
     uint32_t index = *link;
     *link = table->cells[index].next;
     table->cells[index].next = table->free;
-    table->free = index;
+    table->free = index + 1;
 }
 
-bool shield_hold(struct shield_table *table, uint32_t *list, const char *name, msec until)
+bool shield_hold(struct shield_table *table, uint32_t capacity, uint32_t *list, const char *name,
+                 msec until)
 {
     size_t length = strlen(name);
     if (length == 0 || length > SHIELD_NAME_MAX)
         return false;
     uint32_t index = *find(table, list, name);
     if (index == SHIELD_NONE) {
-        index = take(table);
+        index = take(table, capacity);
         if (index == SHIELD_NONE)
             return false;
         struct shield *fresh = &table->cells[index];
@@ -90,20 +84,21 @@ uint32_t shield_count(const struct shield_table *table, uint32_t list)
     return count;
 }
 
-void shield_move(struct shield_table *to, uint32_t *to_list, const struct shield_table *from,
-                 uint32_t list)
+void shield_move(struct shield_table *to, uint32_t capacity, uint32_t *to_list,
+                 const struct shield_table *from, uint32_t list)
 {
     for (uint32_t i = list; i != SHIELD_NONE; i = from->cells[i].next) {
-        bool held = shield_hold(to, to_list, from->cells[i].name, SHIELD_UNDATED);
+        bool held = shield_hold(to, capacity, to_list, from->cells[i].name, SHIELD_UNDATED);
         assert(held);
         struct shield *shield = &to->cells[*to_list];
+        shield->since = from->cells[i].since;
         shield->until = from->cells[i].until;
         shield->undated = from->cells[i].undated;
         shield->holds = from->cells[i].holds;
     }
 }
 
-static msec end_of(const struct shield *shield, msec undated)
+msec shield_end(const struct shield *shield, msec undated)
 {
     return shield->undated ? msec_max(shield->until, undated) : shield->until;
 }
@@ -113,7 +108,7 @@ bool shield_expire(struct shield_table *table, uint32_t *list, msec undated, mse
     bool dropped = false;
     uint32_t *link = list;
     while (*link != SHIELD_NONE) {
-        if (end_of(&table->cells[*link], undated) > now) {
+        if (shield_end(&table->cells[*link], undated) > now) {
             link = &table->cells[*link].next;
             continue;
         }
@@ -127,6 +122,6 @@ msec shield_until(const struct shield_table *table, uint32_t list, msec undated)
 {
     msec until = 0;
     for (uint32_t i = list; i != SHIELD_NONE; i = table->cells[i].next)
-        until = msec_max(until, end_of(&table->cells[i], undated));
+        until = msec_max(until, shield_end(&table->cells[i], undated));
     return until;
 }

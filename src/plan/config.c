@@ -199,40 +199,23 @@ static void take_key(struct loader *loader, const struct ini_entry *entry)
 
 /* ---- sections ---- */
 
-static bool copy_strings(struct plan_strings *copy, const struct plan_strings *list)
-{
-    *copy = (struct plan_strings){0};
-    if (list->count == 0)
-        return true;
-    copy->items = malloc(list->count * sizeof *copy->items);
-    if (copy->items == NULL)
-        return false;
-    memcpy(copy->items, list->items, list->count * sizeof *copy->items);
-    copy->count = list->count;
-    return true;
-}
-
 /* A worker begins as what the command line and the environment make of the defaults. */
 static void begin_worker(struct loader *loader, const struct ini_entry *entry)
 {
     const char *name = entry->section + strlen(WORKER_PREFIX);
-    const struct plan_worker *pattern = &loader->plan->worker;
     struct plan_worker *worker = &loader->plan->fleet[loader->plan->fleet_size];
     if (!parse_name(name))
         refuse(loader, entry->line,
                "'%.*s' is no name for a worker: at most 63 letters, digits, '.', '_' and '-'",
                name);
-    *worker = *pattern;
+    bool copied = plan_worker_copy(worker, &loader->plan->worker);
     worker->name = name;
-    worker->argv = NULL;
     worker->line = entry->line;
-    bool done = copy_strings(&worker->attributes.env, &pattern->attributes.env);
-    done = copy_strings(&worker->attributes.env_files, &pattern->attributes.env_files) && done;
     worker->lines = calloc(option_count, sizeof *worker->lines);
     loader->plan->fleet_size++;
     loader->worker = worker;
     loader->where = IN_WORKER;
-    if (done && worker->lines != NULL)
+    if (copied && worker->lines != NULL)
         return;
     refuse_memory(loader);
     loader->where = IN_NOTHING;

@@ -8,30 +8,13 @@
 
 #define SUFFIX ".log"
 
-static bool copy_strings(struct plan_strings *copy, const struct plan_strings *from)
-{
-    *copy = (struct plan_strings){0};
-    if (from->count == 0)
-        return true;
-    copy->items = malloc(from->count * sizeof *copy->items);
-    if (copy->items == NULL)
-        return false;
-    memcpy(copy->items, from->items, from->count * sizeof *copy->items);
-    copy->count = from->count;
-    return true;
-}
-
 /* It is begun like any worker of the file, but has nothing of the one that it serves: it runs as
  * whoever the supervisor is, as a file is opened. */
 static bool make_logger(const struct plan *plan, const struct plan_worker *served,
                         struct plan_worker *logger)
 {
     size_t length = strlen(served->name);
-    *logger = plan->worker;
-    bool copied = copy_strings(&logger->attributes.env, &plan->worker.attributes.env);
-    copied =
-        copy_strings(&logger->attributes.env_files, &plan->worker.attributes.env_files) && copied;
-    logger->lines = NULL;
+    bool copied = plan_worker_copy(logger, &plan->worker);
     logger->line = served->line;
     logger->own_name = malloc(length + sizeof SUFFIX);
     if (!copied || logger->own_name == NULL || !parse_command(served->output.text, &logger->argv))

@@ -28,6 +28,28 @@ void plan_init(struct plan *plan)
     plan->shutdown_signals_given = false; /* a default is set, not given */
 }
 
+static bool copy_strings(struct plan_strings *copy, const struct plan_strings *list)
+{
+    *copy = (struct plan_strings){0};
+    if (list->count == 0)
+        return true;
+    copy->items = malloc(list->count * sizeof *copy->items);
+    if (copy->items == NULL)
+        return false;
+    memcpy(copy->items, list->items, list->count * sizeof *copy->items);
+    copy->count = list->count;
+    return true;
+}
+
+bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern)
+{
+    *worker = *pattern;
+    worker->argv = NULL;
+    worker->lines = NULL;
+    bool copied = copy_strings(&worker->attributes.env, &pattern->attributes.env);
+    return copy_strings(&worker->attributes.env_files, &pattern->attributes.env_files) && copied;
+}
+
 static void free_worker(struct plan_worker *worker)
 {
     struct plan_attributes *attributes = &worker->attributes;
@@ -61,6 +83,14 @@ void plan_free(struct plan *plan)
     plan->text = NULL;
     plan->workers = NULL;
     plan->worker_count = 0;
+}
+
+uint32_t plan_find_worker(const struct plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        if (strcmp(plan->workers[i].name, name) == 0)
+            return i;
+    return UINT32_MAX;
 }
 
 const char *plan_place(const struct plan *plan, uint32_t line, char *buffer)

@@ -184,8 +184,8 @@ struct plan_worker {
     struct plan_attributes attributes;
 
     /* What only a file says. */
-    const char *command; /* `argv` before it was split */
-    int instances;
+    const char *command;                   /* `argv` before it was split */
+    int instances;                         /* at least 1 */
     const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
     msec ready_timeout;                    /* NEVER: none */
     struct plan_listens listen;
@@ -315,6 +315,14 @@ void plan_init(struct plan *plan);
 /* Frees the lists of a plan, its workers and the text of its file.  What it was given stays: a
  * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
+
+/* Makes `worker` what the command line and the environment make of the defaults, `pattern`, with
+ * lists of its own, and neither a command nor lines of a file.  False without memory; plan_free()
+ * frees it in any case, as one of plan->fleet. */
+bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
+
+/* The place in plan->workers of the one with this name; UINT32_MAX: there is none. */
+uint32_t plan_find_worker(const struct plan *plan, const char *name);
 
 /* The place of line `line` in the plan's file, "shop.ini:12"; 0: the file alone.  Fills `buffer`
  * (PLAN_PLACE_MAX bytes), with the end of a path that is too long, and returns it. */

@@ -95,7 +95,9 @@ const struct verb verb_table[] = {
         .name = "start",
         .group = for_people,
         .help = "start workers, or instances",
-        .about = "Waits until all of them are ready; ends with 1 when one ends before it is.\n",
+        .about = "What they need is started, too.  Waits until all of them are ready; ends with 1 "
+                 "when one\n"
+                 "ends before it is.\n",
         .arguments = "[NAME...]",
         .options =
             {

@@ -75,7 +75,7 @@ static void watch(struct client *client, enum client_state state)
     client->state = state;
     ev_io_stop(admin.loop, &client->io);
     ev_io_set(&client->io, fd, events);
-    ev_io_start(admin.loop, &client->io);
+    loop_watch(&client->io);
     client->timer.repeat = state == CLIENT_SPEAKS  ? SPEAK_WITHIN
                            : state == CLIENT_READS ? READ_WITHIN
                                                    : 0; /* 0 stops it */
@@ -184,7 +184,11 @@ static void listen_to(struct client *client)
 static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct client *client = client_of((ev_watcher *)watcher, offsetof(struct client, io));
-    (void)loop, (void)events;
+    (void)loop;
+    if (events & EV_ERROR) {
+        loop_watch_again(watcher);
+        return;
+    }
     switch (client->state) {
     case CLIENT_SPEAKS:
         listen_to(client);
@@ -229,7 +233,7 @@ static void greet(int fd)
         return;
     }
     client->used = client->start = client->end = 0;
-    client->passed.count = 0;
+    client->passed = (struct passed){0};
     ev_io_init(&client->io, on_client, fd, EV_READ);
     ev_init(&client->timer, on_timer);
     watch(client, CLIENT_SPEAKS);
@@ -237,7 +241,8 @@ static void greet(int fd)
 
 static void on_listening(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(watcher);
     int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         greet(fd);
@@ -255,7 +260,7 @@ static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)events;
     ev_timer_stop(loop, watcher);
-    ev_io_start(loop, &admin.io);
+    loop_watch(&admin.io);
 }
 
 /* ---- opening ---- */
@@ -348,7 +353,7 @@ static bool fail(enum log_level level)
 static bool open_socket(enum log_level level)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    admin.clients = platform_allocate(PLATFORM_ADMIN_CLIENTS * sizeof *admin.clients);
+    admin.clients = platform_reserve(PLATFORM_ADMIN_CLIENTS * sizeof *admin.clients);
     if (fd < 0 || admin.clients == NULL || !bind_and_listen(fd)) {
         int saved = errno;
         if (fd >= 0)
@@ -356,10 +361,10 @@ static bool open_socket(enum log_level level)
         errno = saved;
         return fail(level);
     }
-    loop_widen();
+    admin.loop = loop_widen();
     ev_io_init(&admin.io, on_listening, fd, EV_READ);
     ev_timer_init(&admin.again, on_again, 0, ACCEPT_AGAIN);
-    ev_io_start(admin.loop, &admin.io);
+    loop_watch(&admin.io);
     admin.open = true;
     return true;
 }
@@ -385,9 +390,8 @@ static bool choose_place(void)
     return (size_t)length < sizeof admin.path;
 }
 
-bool admin_socket_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan)
+bool admin_socket_open(struct supervisor *supervisor, const struct plan *plan)
 {
-    admin.loop = loop;
     admin.supervisor = supervisor;
     if (plan->control == NULL) {
         if (plan->mode != MODE_FLEET)

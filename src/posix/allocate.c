@@ -4,48 +4,83 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What most supervisors need comes from here, and only the rest from the heap, which would cost its
- * first user system calls and pages.  Small blocks are taken from the front, where they share
- * pages; large ones, which are tables with room for more, from the back.  Nothing is given back to
- * it: what is allocated at the start mostly stays, and libev's tables only grow, and by doubling.
+/* What is used stands right behind our variables, and shares pages with them: the Makefile links
+ * this file last of ours.  With a section for each variable they go by name, the C library's too.
  */
-static union {
-    max_align_t alignment;
-    char bytes[262144];
-} arena UNTOUCHED("arena");
-static size_t front, back = sizeof arena.bytes;
+#ifdef SECTIONS_BY_NAME
+#define NEAR UNTOUCHED("!")
+#else
+#define NEAR
+#endif
 
-#define LARGE 4096
+#define NEAR_SIZE 32768
+#define FAR_SIZE  524288
+
+/* What most supervisors need comes from here, and only the rest from the heap, which would cost its
+ * first user system calls and pages.  Nothing is given back: what is allocated at the start mostly
+ * stays, and libev's tables only grow, and by doubling. */
+static _Alignas(max_align_t) char near[NEAR_SIZE] NEAR;
+static _Alignas(max_align_t) char far[FAR_SIZE] UNTOUCHED("far");
+static size_t near_used, far_used;
 
 /* Zeroed; NULL when it does not fit. */
-static void *take(size_t size)
+static void *take(char *arena, size_t arena_size, size_t *used, size_t size)
 {
-    size_t alignment = sizeof(max_align_t);
-    if (size > back - front - alignment)
+    size_t alignment = sizeof(max_align_t), at = *used;
+    if (size > arena_size - at)
         return NULL;
-    size_t room = (size + alignment - 1) / alignment * alignment;
-    if (size >= LARGE)
-        return arena.bytes + (back -= room);
-    front += room;
-    return arena.bytes + front - room;
+    *used += (size + alignment - 1) / alignment * alignment;
+    return arena + at;
 }
 
 void *platform_allocate(size_t size)
 {
-    void *memory = take(size);
+    void *memory = take(near, sizeof near, &near_used, size);
+    return memory != NULL ? memory : platform_reserve(size);
+}
+
+void *platform_reserve(size_t size)
+{
+    void *memory = take(far, sizeof far, &far_used, size);
     return memory != NULL ? memory : calloc(1, size);
 }
 
-static bool in_arena(const void *memory)
+static bool is_within(const void *memory, const char *arena, size_t size)
 {
-    uintptr_t at = (uintptr_t)memory, start = (uintptr_t)arena.bytes;
-    return at >= start && at < start + sizeof arena.bytes;
+    uintptr_t at = (uintptr_t)memory, start = (uintptr_t)arena;
+    return at >= start && at < start + size;
 }
 
 void platform_free(void *memory)
 {
-    if (!in_arena(memory))
+    if (!is_within(memory, near, sizeof near) && !is_within(memory, far, sizeof far))
         free(memory);
+}
+
+/* ---- tables by slot ---- */
+
+#define FIRST_SLOTS 8 /* a launcher's hooks, and its command */
+
+bool slots_allocate(struct slots *table, uint32_t count, size_t size)
+{
+    uint32_t first = count < FIRST_SLOTS ? count : FIRST_SLOTS;
+    table->size = size;
+    table->first = platform_allocate(first * size);
+    table->others = count > first ? platform_reserve((count - first) * size) : NULL;
+    return table->first != NULL && (count == first || table->others != NULL);
+}
+
+void *slots_at(const struct slots *table, uint32_t slot)
+{
+    return slot < FIRST_SLOTS ? table->first + slot * table->size
+                              : table->others + (slot - FIRST_SLOTS) * table->size;
+}
+
+void slots_free(struct slots *table)
+{
+    platform_free(table->first);
+    platform_free(table->others);
+    *table = (struct slots){0};
 }
 
 /* ---- for libev, which aborts the program when it gets none ---- */

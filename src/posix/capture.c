@@ -179,7 +179,8 @@ static void end_line(struct capture *capture)
 static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct capture *capture = (struct capture *)(void *)watcher;
-    (void)events;
+    if (events & EV_ERROR)
+        loop_watch_again(watcher);
     take(capture);
     if (input.owner == NULL || !capture->open)
         return;
@@ -200,14 +201,14 @@ static void on_drained(void)
         captures.first_held = capture->next_held;
         capture->held = false;
         if (capture->open)
-            ev_io_start(captures.loop, &capture->io);
+            loop_watch(&capture->io);
     }
 }
 
 static void watch(struct capture *capture, int fd)
 {
     ev_io_init(&capture->io, on_output, fd, EV_READ);
-    ev_io_start(captures.loop, &capture->io);
+    loop_watch(&capture->io);
     capture->open = true;
 }
 
@@ -297,20 +298,12 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 
 /* ---- a new plan ---- */
 
-static uint32_t find_worker(const struct plan *plan, const char *name)
-{
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (strcmp(plan->workers[i].name, name) == 0)
-            return i;
-    return NO_WORKER;
-}
-
-/* Nobody's slot any more, and its run is over: what it wrote goes on now, or not at all. */
-static void drop(struct capture *capture)
+/* Nobody's slot any more, and its run is over: what it wrote goes on until then, or not at all. */
+static void drop(struct capture *capture, msec until)
 {
     struct capture **link = &captures.first_held;
     bool waits = capture->open || capture->kept > 0 || input.owner == capture;
-    if (waits && input.owner != NULL && !(sink_wait(platform_now() + LAST_WORDS) && pump())) {
+    if (waits && input.owner != NULL && !(sink_wait(until) && pump())) {
         log_line(LEVEL_WARNING, "what a worker wrote last is lost, since nobody reads it");
         input.owner = input.owner == capture ? NULL : input.owner;
     }
@@ -343,12 +336,13 @@ bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old
         if (old)
             captures.list[old_slot_of[slot]] = NULL;
         if (old && capture->worker < old_plan->worker_count)
-            capture->worker = find_worker(plan, old_plan->workers[capture->worker].name);
+            capture->worker = plan_find_worker(plan, old_plan->workers[capture->worker].name);
     }
     captures.plan = old_plan; /* whose names those have who go */
+    msec until = platform_now() + LAST_WORDS;
     for (uint32_t slot = 0; !first && slot < captures.slots; slot++)
         if (captures.list[slot] != NULL)
-            drop(captures.list[slot]);
+            drop(captures.list[slot], until);
     captures.plan = plan;
     free(captures.list);
     captures.list = list;

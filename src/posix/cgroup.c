@@ -42,8 +42,8 @@ static struct {
     int opened;                /* for the start that is going on; -1: nothing */
 } groups = {.opened = -1};
 
-static char base[PATH_MAX]; /* our own, where it is mounted */
-static char own[PATH_MAX];  /* and as /proc/PID/cgroup calls it */
+static char base[PATH_MAX] UNTOUCHED("cgroup_base"); /* our own, where it is mounted */
+static char own[PATH_MAX] UNTOUCHED("cgroup_own");   /* and as /proc/PID/cgroup calls it */
 
 /* ---- files ---- */
 
@@ -52,7 +52,7 @@ static const char *path_of(const char *format, ...) __attribute__((format(printf
 /* Below our own cgroup; good until the next call. */
 static const char *path_of(const char *format, ...)
 {
-    static char path[PATH_MAX];
+    static char path[PATH_MAX] UNTOUCHED("cgroup_path");
     va_list arguments;
     int length = snprintf(path, sizeof path, "%s/", base);
     va_start(arguments, format);
@@ -393,11 +393,14 @@ void cgroup_close(void)
     if (groups.list != NULL)
         remove_groups(groups.plan);
     for (int i = 0; i < CONTROLLERS; i++) {
+        if (!groups.enabled[i])
+            continue;
         snprintf(word, sizeof word, "-%s", names[i]);
-        if (groups.enabled[i])
-            write_text(path_of("cgroup.subtree_control"), word);
+        write_text(path_of("cgroup.subtree_control"), word);
     }
+    if (!groups.moved)
+        return;
     snprintf(word, sizeof word, "%ld", (long)inherited.pid);
-    if (groups.moved && write_text(path_of("cgroup.procs"), word))
+    if (write_text(path_of("cgroup.procs"), word))
         rmdir(path_of("supervisor"));
 }

@@ -9,21 +9,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
+#endif
+
 /* A run's own pipe has the index of its slot; private channels stand behind them.  A channel that
  * is closed has the descriptor -1. */
 
-#define PRIVATE_MAX     128 /* private channels in all, */
-#define PRIVATE_PER_RUN 48  /* and of one run */
-#define READ_AT_A_TIME  4096
-#define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
+#define PRIVATE_MAX      128 /* private channels in all, */
+#define PRIVATE_PER_RUN  48  /* and of one run */
+#define DESCRIPTORS_KEPT 32  /* that nobody gets who sends us some; half of ours at most */
+#define READ_AT_A_TIME   4096
+#define DRAIN_MAX        64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
     ev_io io;
     struct run_id run;
+    uint32_t index;
     uint32_t generation; /* of a private channel: this place is used again and again */
     bool open;
     bool behind; /* a part of a line waits in its backlog */
@@ -36,29 +44,51 @@ struct backlog {
     struct passed passed;
 };
 
+struct table {
+    struct slots runs; /* their own */
+    struct channel *others;
+    struct backlog *backlogs; /* of all */
+    uint32_t own, count;      /* the runs' own; all */
+};
+
 static struct {
-    struct ev_loop *loop;
     struct supervisor *supervisor;
-    struct channel *list;
-    struct backlog *backlogs;
-    uint32_t own, count;  /* the runs' own; all */
-    struct channel *next; /* what is to take their place; NULL: nothing */
-    struct backlog *next_backlogs;
+    struct table now, next; /* and what is to take its place */
+    uint32_t open_others;
     struct passed *passed; /* with the line that is being reported */
-    struct {
-        ev_io io;
-        ev_timer wait;
-        struct control_reader reader;
-    } outer; /* towards an aiorun around us */
 } channels;
 
+static struct {
+    ev_io io;
+    ev_timer wait;
+    struct control_reader reader;
+} outer UNTOUCHED("outer"); /* towards an aiorun around us */
+
+static struct channel *place(const struct table *table, uint32_t index)
+{
+    return index < table->own ? slots_at(&table->runs, index) : &table->others[index - table->own];
+}
+
+static struct channel *at(uint32_t index)
+{
+    return place(&channels.now, index);
+}
+
 /* ---- descriptors that came along ---- */
+
+/* A socket that lingers would keep us waiting for whoever is at its other end (socket(7)). */
+void channel_close_theirs(int fd)
+{
+    const struct linger none = {0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(fd);
+}
 
 void channel_close_passed(struct passed *passed)
 {
     for (uint32_t i = 0; i < passed->count; i++)
         if (passed->fds[i] >= 0)
-            close(passed->fds[i]);
+            channel_close_theirs(passed->fds[i]);
     passed->count = 0;
 }
 
@@ -67,9 +97,40 @@ struct passed *channel_passed(void)
     return channels.passed;
 }
 
+const char *channel_passed_fault(uint32_t count, const char *fault)
+{
+    const struct passed *passed = channels.passed;
+    if (passed != NULL && passed->count == count)
+        return NULL;
+    return passed != NULL && passed->scarce ? "too few descriptors are left to take it" : fault;
+}
+
 void channel_pass(struct passed *passed)
 {
     channels.passed = passed;
+}
+
+/* The sender's pidfd, which the kernel adds where a socket of its own is told to (SO_PASSPIDFD,
+ * unix(7)). */
+static void close_pidfd(struct cmsghdr *part)
+{
+    int fd;
+    memcpy(&fd, CMSG_DATA(part), sizeof fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A start needs some, too. */
+static bool is_scarce(const struct passed *passed)
+{
+    struct rlimit limit;
+    bool scarce = false;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    rlim_t half = limit.rlim_cur / 2, kept = half < DESCRIPTORS_KEPT ? half : DESCRIPTORS_KEPT;
+    for (uint32_t i = 0; i < passed->count; i++)
+        scarce = scarce || (rlim_t)passed->fds[i] >= limit.rlim_cur - kept;
+    return scarce;
 }
 
 /* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
@@ -77,12 +138,17 @@ void channel_pass(struct passed *passed)
 static void take_passed(struct msghdr *header, struct passed *passed)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_PIDFD)
+            close_pidfd(part);
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
             continue;
         channel_close_passed(passed);
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
+        passed->scarce = is_scarce(passed);
     }
+    if (passed->scarce)
+        channel_close_passed(passed);
     if (header->msg_flags & MSG_CTRUNC)
         channel_close_passed(passed);
 }
@@ -106,7 +172,7 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
     const char *fault;
     char bytes[READ_AT_A_TIME], *next = bytes;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -114,13 +180,21 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
         ev_io_stop(loop, watcher);
     while (count > 0) {
         size_t taken;
-        struct control_reader *reader = &channels.outer.reader;
+        struct control_reader *reader = &outer.reader;
         enum control_read result = control_read(reader, next, (size_t)count, &taken);
         next += taken;
         count -= (ssize_t)taken;
-        if (result == CONTROL_READ_LINE && control_parse_order(reader->line, &order, &fault) &&
-            order.order == ORDER_SHUTDOWN)
-            ev_timer_start(loop, &channels.outer.wait);
+        if (result != CONTROL_READ_LINE || !control_parse_order(reader->line, &order, &fault))
+            continue;
+        switch (order.order) {
+        case ORDER_SHUTDOWN:
+            supervisor_outer_limit(channels.supervisor, order.time);
+            ev_timer_start(loop, &outer.wait);
+            break;
+        case ORDER_RELOAD:
+            supervisor_outer_reload(channels.supervisor);
+            break;
+        }
     }
 }
 
@@ -143,28 +217,45 @@ void channel_open_outer(void)
     outer_fd = fd;
 }
 
+bool channel_has_outer(void)
+{
+    return outer_fd >= 0;
+}
+
 static void watch_outer(void)
 {
     if (outer_fd < 0)
         return;
-    loop_widen();
-    ev_timer_init(&channels.outer.wait, on_outer_waited, OUTER_WAIT, 0);
-    ev_io_init(&channels.outer.io, on_outer, outer_fd, EV_READ);
-    ev_io_start(channels.loop, &channels.outer.io);
+    ev_timer_init(&outer.wait, on_outer_waited, OUTER_WAIT, 0);
+    ev_io_init(&outer.io, on_outer, outer_fd, EV_READ);
+    loop_watch(&outer.io);
 }
 
 /* ---- opening and closing ---- */
 
-bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+static bool make_table(struct table *made, uint32_t slots)
 {
-    channels.loop = loop;
+    made->own = slots;
+    made->count = slots + PRIVATE_MAX;
+    made->others = platform_reserve(PRIVATE_MAX * sizeof *made->others);
+    made->backlogs = platform_reserve(made->count * sizeof *made->backlogs);
+    bool allocated = slots_allocate(&made->runs, slots, sizeof(struct channel));
+    return allocated && made->others != NULL && made->backlogs != NULL;
+}
+
+static void free_table(struct table *table)
+{
+    slots_free(&table->runs);
+    platform_free(table->others);
+    platform_free(table->backlogs);
+    *table = (struct table){0};
+}
+
+bool channel_open_all(struct supervisor *supervisor, uint32_t slots)
+{
     channels.supervisor = supervisor;
-    channels.own = slots;
-    channels.count = slots + PRIVATE_MAX;
-    channels.list = platform_allocate(channels.count * sizeof *channels.list);
-    channels.backlogs = platform_allocate(channels.count * sizeof *channels.backlogs);
     watch_outer();
-    return channels.list != NULL && channels.backlogs != NULL;
+    return make_table(&channels.now, slots);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
@@ -179,26 +270,29 @@ static bool watch_by_signal(int fd)
 
 static void watch(uint32_t index, int fd, struct run_id run)
 {
-    struct channel *channel = &channels.list[index];
+    struct channel *channel = at(index);
     channel->run = run;
     channel->generation++;
     channel->open = true;
     channel->behind = false;
+    channels.open_others += index >= channels.now.own;
     ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    if (index >= channels.own || !watch_by_signal(fd))
-        loop_watch(channels.loop, &channel->io);
+    channel->index = index;
+    if (index >= channels.now.own || !watch_by_signal(fd))
+        loop_watch(&channel->io);
 }
 
 static void close_channel(uint32_t index)
 {
-    struct channel *channel = &channels.list[index];
+    struct channel *channel = at(index);
     if (!channel->open)
         return;
     if (channel->behind)
-        channel_close_passed(&channels.backlogs[index].passed);
-    ev_io_stop(channels.loop, &channel->io);
+        channel_close_passed(&channels.now.backlogs[index].passed);
+    loop_unwatch(&channel->io);
     close(channel->io.fd);
     channel->open = channel->behind = false;
+    channels.open_others -= index >= channels.now.own;
 }
 
 int channel_open_run(struct run_id run, char *identity, size_t size)
@@ -232,27 +326,51 @@ static bool write_line(int fd, const char *line, size_t length)
     return send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
 }
 
+/* The run's own pipe; NULL: it is closed. */
+static struct channel *own_channel(struct run_id run)
+{
+    if (run.slot >= channels.now.own)
+        return NULL;
+    struct channel *channel = at(run.slot);
+    return channel->open && channel->run.generation == run.generation ? channel : NULL;
+}
+
 void platform_order(struct run_id run, const char *line, size_t length)
 {
-    struct channel *channel = &channels.list[run.slot];
-    if (run.slot >= channels.own || !channel->open || channel->run.generation != run.generation)
+    struct channel *channel = own_channel(run);
+    if (channel == NULL)
         return;
     if (!write_line(channel->io.fd, line, length) && errno != EPIPE && errno != ECONNRESET)
         log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
                  (int)length - 1, line);
 }
 
+/* TIOCOUTQ is the name that every C library has for SIOCOUTQ: what the other end has not read. */
+void platform_remind(struct run_id run, const char *line, size_t length)
+{
+    const struct channel *channel = own_channel(run);
+    int unread;
+    if (channel != NULL && ioctl(channel->io.fd, TIOCOUTQ, &unread) == 0 && unread == 0)
+        platform_order(run, line, length);
+}
+
 void platform_answer(struct channel_id id, const char *line, size_t length)
 {
-    uint32_t index = channels.own + id.index - 1;
-    if (id.index == 0 || index >= channels.count)
+    uint32_t index = channels.now.own + id.index - 1;
+    if (id.index == 0 || index >= channels.now.count)
         return;
-    struct channel *channel = &channels.list[index];
+    struct channel *channel = at(index);
     if (!channel->open || channel->generation != id.generation)
         return;
     /* Whoever asks and never reads the answers has no use for a channel. */
     if (!write_line(channel->io.fd, line, length))
         close_channel(index);
+}
+
+bool platform_tell_outer(const char *line, size_t length)
+{
+    bool waits = !write_line(outer_fd, line, length) && errno == EAGAIN;
+    return !waits;
 }
 
 /* ---- attach ---- */
@@ -265,27 +383,28 @@ static const char *judge_channel(int fd, struct run_id run)
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
         return "attach needs a UNIX stream socket";
-    for (uint32_t i = channels.own; i < channels.count; i++)
-        used += channels.list[i].open && channels.list[i].run.slot == run.slot;
+    for (uint32_t i = channels.now.own; i < channels.now.count; i++)
+        used += at(i)->open && at(i)->run.slot == run.slot;
     return used < PRIVATE_PER_RUN ? NULL : "this run has too many private channels";
 }
 
 static void attach(uint32_t index)
 {
     static const char welcome[] = "ok 1\n";
-    struct run_id run = channels.list[index].run;
-    if (index >= channels.own || channels.passed->count != 1) {
-        supervisor_bad_line(channels.supervisor, run, channel_name(index),
-                            index >= channels.own ? "a private channel cannot attach another"
-                                                  : "attach needs one descriptor");
+    struct run_id run = at(index)->run;
+    const char *fault = channel_passed_fault(1, "attach needs one descriptor");
+    if (index >= channels.now.own)
+        fault = "a private channel cannot attach another";
+    if (fault != NULL) {
+        supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
         return;
     }
     int fd = channels.passed->fds[0];
-    const char *fault = judge_channel(fd, run);
-    uint32_t place = channels.own;
-    while (place < channels.count && channels.list[place].open)
-        place++;
-    if (fault == NULL && place == channels.count)
+    fault = judge_channel(fd, run);
+    uint32_t free_place = channels.now.own;
+    while (free_place < channels.now.count && at(free_place)->open)
+        free_place++;
+    if (fault == NULL && free_place == channels.now.count)
         fault = "there are too many private channels";
     if (fault != NULL) {
         char line[CONTROL_LINE_MAX];
@@ -295,8 +414,8 @@ static void attach(uint32_t index)
         return;
     }
     channels.passed->count = 0; /* it is ours now */
-    watch(place, fd, run);
-    platform_answer(channel_name(place), welcome, sizeof welcome - 1);
+    watch(free_place, fd, run);
+    platform_answer(channel_name(free_place), welcome, sizeof welcome - 1);
 }
 
 /* ---- reading ---- */
@@ -304,9 +423,9 @@ static void attach(uint32_t index)
 /* Where the runs' own end may change (channel_reload()): a private channel keeps its name. */
 struct channel_id channel_name(uint32_t index)
 {
-    if (index < channels.own)
+    if (index < channels.now.own)
         return (struct channel_id){0, 0};
-    return (struct channel_id){index - channels.own + 1, channels.list[index].generation};
+    return (struct channel_id){index - channels.now.own + 1, at(index)->generation};
 }
 
 /* `ok` is what we say.  Who has both ends of a socket attached would have us answer our own answers
@@ -320,8 +439,8 @@ static void take_line(uint32_t index, struct control_reader *reader)
 {
     struct control_message message;
     const char *fault;
-    struct run_id run = channels.list[index].run;
-    if (index >= channels.own && is_answer(reader->line))
+    struct run_id run = at(index)->run;
+    if (index >= channels.now.own && is_answer(reader->line))
         close_channel(index);
     else if (!control_parse(reader->line, &message, &fault))
         supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
@@ -333,7 +452,7 @@ static void take_line(uint32_t index, struct control_reader *reader)
 
 static void take_bytes(uint32_t index, struct backlog *backlog, const char *bytes, size_t count)
 {
-    struct channel *channel = &channels.list[index];
+    struct channel *channel = at(index);
     uint32_t generation = channel->generation;
     while (count > 0) {
         size_t taken;
@@ -369,17 +488,16 @@ ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
     return count;
 }
 
-/* Takes in one chunk; false when there is none, or it was the end. */
+/* Takes in one chunk; false when there is none, or it was the end: mostly it is, and touches
+ * nothing that was not used before. */
 static bool read_channel(uint32_t index)
 {
-    static struct backlog fresh;
-    char bytes[READ_AT_A_TIME];
-    struct channel *channel = &channels.list[index];
+    static struct backlog fresh UNTOUCHED("channel_fresh");
+    static char bytes[READ_AT_A_TIME] UNTOUCHED("channel_bytes");
+    struct channel *channel = at(index);
     uint32_t generation = channel->generation;
-    struct backlog *backlog = channel->behind ? &channels.backlogs[index] : &fresh;
+    struct backlog *backlog = channel->behind ? &channels.now.backlogs[index] : &fresh;
 
-    if (backlog == &fresh)
-        memset(&fresh, 0, sizeof fresh);
     ssize_t count = channel_receive(channel->io.fd, bytes, sizeof bytes, &backlog->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
@@ -393,7 +511,9 @@ static bool read_channel(uint32_t index)
     if (!behind)
         channel_close_passed(&backlog->passed);
     else if (backlog == &fresh)
-        channels.backlogs[index] = fresh;
+        channels.now.backlogs[index] = fresh;
+    if (backlog == &fresh)
+        memset(&fresh, 0, sizeof fresh);
     if (same)
         channel->behind = behind;
     return same;
@@ -402,23 +522,24 @@ static bool read_channel(uint32_t index)
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
-    read_channel((uint32_t)((struct channel *)(void *)watcher - channels.list));
+        loop_watch_again(watcher);
+    read_channel(((struct channel *)(void *)watcher)->index);
 }
 
 static void drain(uint32_t index)
 {
-    for (int n = 0; n < DRAIN_MAX && channels.list[index].open && read_channel(index); n++)
+    for (int n = 0; n < DRAIN_MAX && at(index)->open && read_channel(index); n++)
         ;
 }
 
 void channel_drain(struct run_id run)
 {
-    if (channels.list[run.slot].run.generation == run.generation)
+    if (at(run.slot)->run.generation == run.generation)
         drain(run.slot);
-    for (uint32_t i = channels.own; i < channels.count; i++) {
-        const struct channel *channel = &channels.list[i];
+    for (uint32_t i = channels.now.own; channels.open_others > 0 && i < channels.now.count; i++) {
+        const struct channel *channel = at(i);
         if (channel->open && channel->run.slot == run.slot &&
             channel->run.generation == run.generation)
             drain(i);
@@ -428,15 +549,15 @@ void channel_drain(struct run_id run)
 /* Told once for each: nobody reads it dry here, so libev takes over, unless it was the end. */
 void channel_wake(void)
 {
-    for (uint32_t i = 0; i < channels.own; i++) {
-        struct channel *channel = &channels.list[i];
+    for (uint32_t i = 0; i < runs_count(); i++) {
+        struct channel *channel = at(i);
         if (!channel->open || ev_is_active(&channel->io))
             continue;
         read_channel(i);
         if (!channel->open || ev_is_active(&channel->io))
             continue;
         fcntl(channel->io.fd, F_SETFL, O_RDWR);
-        loop_watch(channels.loop, &channel->io);
+        loop_watch(&channel->io);
     }
 }
 
@@ -444,60 +565,43 @@ void channel_wake(void)
 
 bool channel_prepare(uint32_t slots)
 {
-    size_t count = (size_t)slots + PRIVATE_MAX;
-    channels.next = calloc(count, sizeof *channels.next);
-    channels.next_backlogs = calloc(count, sizeof *channels.next_backlogs);
-    return channels.next != NULL && channels.next_backlogs != NULL;
+    return make_table(&channels.next, slots);
 }
 
 void channel_drop(void)
 {
-    free(channels.next);
-    free(channels.next_backlogs);
-    channels.next = NULL;
-    channels.next_backlogs = NULL;
+    free_table(&channels.next);
 }
 
 /* To the place `to` of the next table, for the run in `slot`; NO_SLOT: that is gone. */
 static void move_channel(uint32_t from, uint32_t to, uint32_t slot)
 {
-    struct channel *old = &channels.list[from], *channel = &channels.next[to];
-    bool watched = old->open && ev_is_active(&old->io);
+    struct channel *old = at(from), *channel = place(&channels.next, to);
     if (slot == NO_SLOT)
         close_channel(from);
     *channel = *old;
+    channel->index = to;
     channel->run.slot = slot != NO_SLOT ? slot : 0;
     if (channel->behind)
-        channels.next_backlogs[to] = channels.backlogs[from];
-    if (!channel->open)
-        return;
-    int fd = old->io.fd;
-    ev_io_stop(channels.loop, &old->io);
-    ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    if (watched)
-        loop_watch(channels.loop, &channel->io);
+        channels.next.backlogs[to] = channels.now.backlogs[from];
+    if (channel->open)
+        loop_move(&old->io, &channel->io);
 }
 
 /* No line is being taken in: see supervisor_time(). */
 void channel_reload(const struct reload *reload)
 {
-    struct channel *list = channels.list;
-    for (uint32_t slot = 0; slot < channels.own; slot++)
+    for (uint32_t slot = 0; slot < channels.now.own; slot++)
         if (reload->new_slot_of[slot] == NO_SLOT)
             close_channel(slot);
         else
             move_channel(slot, reload->new_slot_of[slot], reload->new_slot_of[slot]);
     for (uint32_t i = 0; i < PRIVATE_MAX; i++) {
-        uint32_t from = channels.own + i;
-        uint32_t slot = list[from].open ? reload->new_slot_of[list[from].run.slot] : NO_SLOT;
+        uint32_t from = channels.now.own + i;
+        uint32_t slot = at(from)->open ? reload->new_slot_of[at(from)->run.slot] : NO_SLOT;
         move_channel(from, reload->slots + i, slot);
     }
-    platform_free(channels.list);
-    platform_free(channels.backlogs);
-    channels.list = channels.next;
-    channels.backlogs = channels.next_backlogs;
-    channels.own = reload->slots;
-    channels.count = reload->slots + PRIVATE_MAX;
-    channels.next = NULL;
-    channels.next_backlogs = NULL;
+    free_table(&channels.now);
+    channels.now = channels.next;
+    channels.next = (struct table){0};
 }

@@ -15,7 +15,8 @@
 
 extern char **environ;
 
-#define VARIABLE_MAX 160 /* bytes of a variable that is added at a start */
+#define VARIABLES_SIZE 1024 /* bytes of the variables that are added at a start, */
+#define PID_ROOM       16   /* each with so many for the NUL, and a pid in front of it (spawn.c) */
 
 /* ---- memory ---- */
 
@@ -425,11 +426,12 @@ void command_prepare_hook(struct command *command, const char *line, const char 
 /* ---- what is added for one start ---- */
 
 /* vfork(2) copies them to the new program before the next start can need the room. */
-static char variables[COMMAND_VARIABLES][VARIABLE_MAX];
+static char variables[VARIABLES_SIZE];
+static size_t variables_used;
 
 void command_begin(struct command *command)
 {
-    command->variables = 0;
+    command->variables = variables_used = 0;
     command->environment[command->environment_count] = NULL;
 }
 
@@ -444,11 +446,13 @@ void command_add_entry(struct command *command, char *entry)
 
 char *command_add(struct command *command, const char *format, ...)
 {
-    char *entry = variables[command->variables];
+    char *entry = variables + variables_used;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(entry, VARIABLE_MAX, format, arguments);
+    int length = vsnprintf(entry, sizeof variables - variables_used, format, arguments);
     va_end(arguments);
+    variables_used += (size_t)length + PID_ROOM;
+    assert(length >= 0 && variables_used <= sizeof variables);
     command_add_entry(command, entry);
     return entry;
 }

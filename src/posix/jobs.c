@@ -23,7 +23,7 @@ enum { REQUEST, STDIN, STDOUT, STDERR }; /* a submission's descriptors */
 struct job {
     ev_io io; /* joined: on the pidfd */
     bool joined, kept;
-    uint32_t speaker; /* joined: the slot whose pipe it has */
+    uint32_t speaker; /* joined: the slot whose pipe it has; NO_SLOT: that is over */
     int fds[PASSED_MAX];
 };
 
@@ -33,7 +33,6 @@ struct request {
 };
 
 static struct {
-    struct ev_loop *loop;
     struct supervisor *supervisor;
     struct job *list; /* by slot; only those of jobs are ever touched */
     struct job *next; /* that is to take its place; NULL: none */
@@ -43,15 +42,12 @@ static struct {
     struct request memory; /* of the request that is being looked at, or started */
 } jobs;
 
-bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+bool jobs_open(struct supervisor *supervisor, uint32_t slots)
 {
-    jobs.loop = loop;
     jobs.supervisor = supervisor;
-    jobs.list = platform_allocate(slots * sizeof *jobs.list);
+    jobs.list = platform_reserve(slots * sizeof *jobs.list);
     return jobs.list != NULL;
 }
-
-static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events);
 
 bool jobs_prepare(uint32_t slots)
 {
@@ -72,15 +68,11 @@ void jobs_reload(const struct reload *reload)
         if (was == NO_SLOT || (!jobs.list[was].joined && !jobs.list[was].kept))
             continue;
         struct job *old = &jobs.list[was], *job = &jobs.next[slot];
-        bool watched = old->joined && ev_is_active(&old->io);
         *job = *old;
         if (!old->joined)
             continue;
         job->speaker = old->speaker == NO_SLOT ? NO_SLOT : reload->new_slot_of[old->speaker];
-        ev_io_stop(jobs.loop, &old->io);
-        ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-        if (watched)
-            loop_watch(jobs.loop, &job->io);
+        loop_move(&old->io, &job->io);
     }
     platform_free(jobs.list);
     jobs.list = jobs.next;
@@ -125,8 +117,9 @@ static bool may_speak_for(struct run_id run, pid_t pid)
 const char *platform_judge_job(struct run_id run)
 {
     const struct passed *passed = channel_passed();
-    if (passed == NULL || passed->count != 1)
-        return "it needs one descriptor, a pidfd";
+    const char *fault = channel_passed_fault(1, "it needs one descriptor, a pidfd");
+    if (fault != NULL)
+        return fault;
     pid_t pid = process_of(passed->fds[0]);
     if (pid <= 0 || !procfs_read(pid, &jobs.judged) || process_of(passed->fds[0]) != pid)
         return "the descriptor is no pidfd, or its process is gone";
@@ -151,13 +144,14 @@ static void on_pidfd(struct ev_loop *loop, ev_io *watcher, int events)
 {
     uint32_t slot = (uint32_t)((struct job *)(void *)watcher - jobs.list);
     siginfo_t info = {0};
+    (void)loop;
     if (events & EV_ERROR) { /* which says nothing of the process */
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
         return;
     }
     int found = waitid(P_PIDFD, (id_t)watcher->fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (found == 0 && info.si_pid != 0) {
-        ev_io_stop(jobs.loop, watcher); /* it is our child by now: to be reaped as one */
+        loop_unwatch(watcher); /* it is our child by now: to be reaped as one */
         return;
     }
     end_elsewhere(slot);
@@ -169,6 +163,14 @@ void jobs_gone(pid_t pid)
     uint32_t slot = jobs.joined > 0 ? runs_find(pid) : NO_SLOT;
     if (slot != NO_SLOT)
         end_elsewhere(slot);
+}
+
+/* There is a new job in this slot: who was joined by the one before it is nobody else's. */
+static void forget_speaker(uint32_t slot)
+{
+    for (uint32_t other = 0; jobs.joined > 0 && other < runs_count(); other++)
+        if (jobs.list[other].joined && jobs.list[other].speaker == slot)
+            jobs.list[other].speaker = NO_SLOT;
 }
 
 void platform_join(struct run_id id)
@@ -186,15 +188,15 @@ void platform_join(struct run_id id)
     run->has_tree = process->session == process->pid; /* else its session is its caller's */
     run->joined = true;
     runs_insert(id.slot, process->pid);
+    forget_speaker(id.slot);
     job->joined = true;
     job->speaker = jobs.speaker;
     job->fds[0] = passed->fds[0];
     passed->count = 0;
     jobs.joined++;
     cgroup_join(id.slot, process->pid);
-    loop_widen();
     ev_io_init(&job->io, on_pidfd, job->fds[0], EV_READ);
-    loop_watch(jobs.loop, &job->io);
+    loop_watch(&job->io);
 }
 
 void jobs_forget(uint32_t slot)
@@ -202,7 +204,7 @@ void jobs_forget(uint32_t slot)
     struct job *job = &jobs.list[slot];
     if (!job->joined)
         return;
-    ev_io_stop(jobs.loop, &job->io);
+    loop_unwatch(&job->io);
     close(job->fds[0]);
     job->joined = false;
     jobs.joined--;
@@ -254,10 +256,12 @@ static const char *load(int fd)
 
 const char *platform_judge_submission(void)
 {
-    const struct passed *passed = channel_passed();
-    if (passed == NULL || passed->count != PASSED_MAX)
-        return "it needs four descriptors: the request and three for standard input and output";
-    const char *fault = load(passed->fds[REQUEST]);
+    const char *fault = channel_passed_fault(
+        PASSED_MAX,
+        "it needs four descriptors: the request and three for standard input and output");
+    if (fault != NULL)
+        return fault;
+    fault = load(channel_passed()->fds[REQUEST]);
     release_memory();
     return fault;
 }
@@ -269,6 +273,7 @@ void platform_keep(struct run_id id)
     memcpy(job->fds, passed->fds, sizeof job->fds);
     passed->count = 0;
     job->kept = true;
+    forget_speaker(id.slot);
 }
 
 void platform_drop(struct run_id id)
@@ -277,7 +282,7 @@ void platform_drop(struct run_id id)
     if (!job->kept)
         return;
     for (int i = 0; i < PASSED_MAX; i++)
-        close(job->fds[i]);
+        channel_close_theirs(job->fds[i]);
     job->kept = false;
 }
 

@@ -1,5 +1,6 @@
 #include "plan/option_table.h"
 #include "posix/posix.h"
+#include "report/log.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -20,6 +21,7 @@ struct listener {
     int fd;
     bool kept; /* by the plan that replaces this one */
     bool fresh;
+    bool open_due;  /* another one, which goes, has a part of its address until the switch */
     bool chmod_due; /* it is kept, and its permissions are others now */
     dev_t device;   /* of LISTEN_UNIX: the file that is ours to remove */
     ino_t inode;
@@ -56,11 +58,12 @@ static const char *describe(const struct plan_listen *address, char *text)
 
 struct reason {
     const char *verb, *why;
+    int error; /* errno; 0: it was no system call */
 };
 
 static struct reason failed(const char *verb)
 {
-    return (struct reason){verb, strerror(errno)};
+    return (struct reason){verb, strerror(errno), errno};
 }
 
 /* ---- opening one ---- */
@@ -84,9 +87,9 @@ static struct reason look_up(const struct plan_listen *address, struct addrinfo 
     if (error != 0 && !six)
         error = open_inet(address, AF_INET6, found);
     if (error == 0)
-        return (struct reason){NULL, NULL};
-    return (struct reason){"look up the host of",
-                           error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error)};
+        return (struct reason){NULL, NULL, 0};
+    const char *why = error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error);
+    return (struct reason){"look up the host of", why, 0};
 }
 
 static struct reason open_tcp(const struct plan_listen *address, int *fd)
@@ -114,18 +117,20 @@ static struct reason clear_path(const struct sockaddr_un *address)
 {
     struct stat status;
     if (lstat(address->sun_path, &status) < 0)
-        return errno == ENOENT ? (struct reason){NULL, NULL} : failed("listen at");
+        return errno == ENOENT ? (struct reason){NULL, NULL, 0} : failed("listen at");
     if (!S_ISSOCK(status.st_mode))
-        return (struct reason){"listen at", "there is a file of that name, and it is no socket"};
+        return (struct reason){"listen at", "there is a file of that name, and it is no socket", 0};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return failed("open a socket for");
     int result = connect(fd, (const struct sockaddr *)address, sizeof *address);
     int error = errno;
     close(fd);
     if (result == 0 || error != ECONNREFUSED)
-        return (struct reason){"listen at", "somebody listens there already"};
+        return (struct reason){"listen at", "somebody listens there already", 0};
     if (unlink(address->sun_path) < 0)
         return failed("remove the stale socket");
-    return (struct reason){NULL, NULL};
+    return (struct reason){NULL, NULL, 0};
 }
 
 static struct reason open_unix(struct listener *listener)
@@ -190,7 +195,7 @@ static bool keep_listener(struct listener *listener)
     for (size_t i = 0; i < listening.count; i++) {
         struct listener *old = &listening.list[i];
         const struct plan_listen *address = listener->address;
-        if (old->kept || !is_same(old->address, address))
+        if (old->kept || old->fd < 0 || !is_same(old->address, address))
             continue;
         *listener = *old;
         listener->address = address;
@@ -199,6 +204,21 @@ static bool keep_listener(struct listener *listener)
         listener->chmod_due = address->mode >= 0 && address->mode != old->address->mode;
         return true;
     }
+    return false;
+}
+
+/* Does one that goes have its port, at an address that overlaps or not? */
+static bool is_rival(const struct listener *old, const struct listener *listener)
+{
+    return !old->kept && old->address->kind != LISTEN_UNIX &&
+           listener->address->kind != LISTEN_UNIX && old->address->port == listener->address->port;
+}
+
+static bool has_rival(const struct listener *listener)
+{
+    for (size_t i = 0; i < listening.count; i++)
+        if (is_rival(&listening.list[i], listener))
+            return true;
     return false;
 }
 
@@ -230,6 +250,8 @@ static char *make_names(const struct plan_listens *listens)
 
 static void free_listeners(struct listeners *all)
 {
+    if (all->workers == 0)
+        return;
     for (uint32_t i = 0; all->names != NULL && i < all->workers; i++)
         free(all->names[i]);
     free(all->list);
@@ -239,7 +261,13 @@ static void free_listeners(struct listeners *all)
 
 static bool allocate(struct listeners *all, const struct plan *plan)
 {
-    *all = (struct listeners){.workers = plan->worker_count};
+    uint32_t listen = 0;
+    *all = (struct listeners){0};
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        listen += plan->workers[i].listen.count > 0;
+    if (listen == 0)
+        return true;
+    all->workers = plan->worker_count;
     all->first = calloc(plan->worker_count + 1, sizeof *all->first);
     all->names = calloc(plan->worker_count + 1, sizeof *all->names);
     for (uint32_t i = 0; all->first != NULL && all->names != NULL && i < plan->worker_count; i++) {
@@ -254,11 +282,20 @@ static bool allocate(struct listeners *all, const struct plan *plan)
     return all->first != NULL && all->names != NULL && all->list != NULL;
 }
 
+static void refuse(const struct plan *plan, const struct plan_worker *worker,
+                   const struct listener *listener, struct reason reason, struct faults *faults)
+{
+    char place[OPTION_PLACE_MAX], text[ADDRESS_MAX];
+    option_place_in(option_find("listen", strlen("listen")), plan, worker, place);
+    fault_add(faults, place, "cannot %s '%s': %s", reason.verb, describe(listener->address, text),
+              reason.why);
+}
+
 static void open_worker(struct listeners *all, const struct plan *plan, uint32_t index,
                         struct faults *faults)
 {
     const struct plan_worker *worker = &plan->workers[index];
-    char place[OPTION_PLACE_MAX], text[ADDRESS_MAX];
+    char place[OPTION_PLACE_MAX];
     if (worker->listen.count == 0)
         return;
     option_place_in(option_find("listen", strlen("listen")), plan, worker, place);
@@ -271,9 +308,22 @@ static void open_worker(struct listeners *all, const struct plan *plan, uint32_t
         if (keep_listener(listener))
             continue;
         struct reason reason = open_listener(listener);
-        if (reason.verb != NULL)
-            fault_add(faults, place, "cannot %s '%s': %s", reason.verb,
-                      describe(listener->address, text), reason.why);
+        listener->open_due = reason.error == EADDRINUSE && has_rival(listener);
+        if (reason.verb != NULL && !listener->open_due)
+            refuse(plan, worker, listener, reason, faults);
+    }
+}
+
+/* One that seemed to go may have been kept for another worker since. */
+static void check_due(struct listeners *all, const struct plan *plan, uint32_t index,
+                      struct faults *faults)
+{
+    const struct plan_worker *worker = &plan->workers[index];
+    for (size_t n = 0; n < worker->listen.count; n++) {
+        const struct listener *listener = &all->list[all->first[index] + n];
+        if (listener->open_due && !has_rival(listener))
+            refuse(plan, worker, listener,
+                   (struct reason){"listen at", strerror(EADDRINUSE), EADDRINUSE}, faults);
     }
 }
 
@@ -291,10 +341,50 @@ bool listen_prepare(const struct plan *plan, struct faults *faults)
         listening.list[i].kept = false;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         open_worker(all, plan, i, faults);
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        check_due(all, plan, i, faults);
     if (faults->count + faults->dropped == before)
         return true;
     listen_drop();
     return false;
+}
+
+static void complain(const struct listener *listener, struct reason reason)
+{
+    char text[ADDRESS_MAX];
+    log_line(LEVEL_ERROR, "cannot %s '%s': %s", reason.verb, describe(listener->address, text),
+             reason.why);
+}
+
+bool listen_open_due(void)
+{
+    for (size_t i = 0; i < next_listening.count; i++) {
+        struct listener *listener = &next_listening.list[i];
+        if (!listener->open_due)
+            continue;
+        for (size_t n = 0; n < listening.count; n++)
+            if (is_rival(&listening.list[n], listener))
+                close_listener(&listening.list[n]);
+        struct reason reason = open_listener(listener);
+        if (reason.verb != NULL) {
+            complain(listener, reason);
+            return false;
+        }
+        listener->open_due = false;
+    }
+    return true;
+}
+
+/* What had made room for others is there again. */
+static void open_again(void)
+{
+    for (size_t i = 0; i < listening.count; i++) {
+        if (listening.list[i].fd >= 0)
+            continue;
+        struct reason reason = open_listener(&listening.list[i]);
+        if (reason.verb != NULL)
+            complain(&listening.list[i], reason);
+    }
 }
 
 void listen_drop(void)
@@ -302,6 +392,7 @@ void listen_drop(void)
     for (size_t i = 0; i < next_listening.count; i++)
         if (next_listening.list[i].fresh)
             close_listener(&next_listening.list[i]);
+    open_again();
     free_listeners(&next_listening);
     next_listening = (struct listeners){0};
 }

@@ -2,6 +2,7 @@
 #include "report/log.h"
 #include "supervisor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
@@ -9,9 +10,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static struct {
     bool finished;
     bool wide;             /* see loop_widen() */
     bool waits;            /* the loop has begun to wait */
+    bool released;         /* see platform_release() */
     bool refused;          /* the kernel would not watch our signals */
     unsigned char *census; /* a byte a slot */
     uint32_t first_ended, last_ended;
@@ -60,10 +62,10 @@ static uint32_t count_processors(void)
 struct platform_surroundings platform_surroundings(void)
 {
     struct platform_surroundings place = {.keyboard = keyboard_signals};
-    const char *unit = getenv("SYSTEMD_EXEC_PID");
     place.pid = inherited.pid;
     place.is_init = inherited.pid == 1;
-    place.is_unit = unit != NULL && strtol(unit, NULL, 10) == inherited.pid;
+    place.is_unit = ready_is_our_pid("SYSTEMD_EXEC_PID");
+    place.has_outer = channel_has_outer();
     place.has_manager = ready_has_manager();
     place.processors = count_processors();
     return place;
@@ -115,7 +117,6 @@ static void fill_standard(void)
 
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
-    unsigned wanted = plan_backend(plan);
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan)) {
@@ -127,7 +128,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     if (!plan->no_control)
         channel_open_outer();
     terminal_open(plan);
-    if (wanted != 0 && !(ev_supported_backends() & wanted))
+    if (plan->loop != LOOP_AUTO && !(ev_supported_backends() & plan_backend(plan)))
         fault_add(faults, "option --loop", "this system's libev has no such backend");
     start_prepare(plan, faults);
     probe_prepare(plan, faults);
@@ -148,12 +149,28 @@ void loop_reload(const struct plan *plan, unsigned char *census)
     driver.census = census;
 }
 
+static bool make_loop(void)
+{
+    if (driver.loop != NULL)
+        return true;
+    ev_set_allocator(allocate_for_libev);
+    driver.loop = ev_loop_new(plan_backend(driver.plan) | EVFLAG_NOENV);
+    return driver.loop != NULL;
+}
+
+/* A launcher makes it when there is something to wait for, which mostly never is.  It cannot fail
+ * then: poll(2) needs nothing that could be missing. */
+static struct ev_loop *need_loop(void)
+{
+    bool made = make_loop();
+    assert(made);
+    return driver.loop;
+}
+
 static int open_loop(const struct plan *plan)
 {
-    ev_set_allocator(allocate_for_libev);
-    unsigned backend = plan_backend(plan);
-    driver.loop = ev_loop_new(backend | EVFLAG_NOENV);
-    if (driver.loop == NULL) {
+    bool later = !plan_is_fleet(plan) && plan_backend(plan) == EVBACKEND_POLL;
+    if (!later && !make_loop()) {
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
         return -1;
     }
@@ -224,16 +241,14 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         platform_close();
         return -1;
     }
-    if (!channel_open_all(driver.loop, supervisor, slots) ||
-        !jobs_open(driver.loop, supervisor, slots) ||
-        !ready_open(driver.loop, supervisor, plan, slots) ||
-        !probe_open(driver.loop, supervisor, slots)) {
+    if (!channel_open_all(supervisor, slots) || !jobs_open(supervisor, slots) ||
+        !ready_open(supervisor, plan, slots) || !probe_open(supervisor, slots)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the tables of channels and jobs");
         return -1;
     }
     if (plan_is_fleet(plan) && open_fleet(plan, slots) < 0)
         return -1;
-    if (!admin_socket_open(driver.loop, supervisor, plan)) {
+    if (!admin_socket_open(supervisor, plan)) {
         platform_close();
         return -1;
     }
@@ -450,9 +465,9 @@ static void on_nudge(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 /* A refusal is told after the next wait only: so that one must not last. */
-void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
+void loop_watch(struct ev_io *watcher)
 {
-    driver.wide = true;
+    struct ev_loop *loop = loop_widen();
     ev_io_start(loop, watcher);
     if (!driver.waits)
         return;
@@ -460,10 +475,26 @@ void loop_watch(struct ev_loop *loop, struct ev_io *watcher)
     ev_timer_start(loop, &driver.nudge);
 }
 
-void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher)
+void loop_watch_again(struct ev_io *watcher)
 {
-    ev_io_set(watcher, watcher->fd, EV_READ); /* or libev takes it for known */
-    loop_watch(loop, watcher);
+    /* Or libev takes it for known. */
+    ev_io_set(watcher, watcher->fd, watcher->events & (EV_READ | EV_WRITE));
+    loop_watch(watcher);
+}
+
+void loop_unwatch(struct ev_io *watcher)
+{
+    if (driver.loop != NULL)
+        ev_io_stop(driver.loop, watcher);
+}
+
+void loop_move(struct ev_io *from, struct ev_io *to)
+{
+    bool watched = ev_is_active(from);
+    loop_unwatch(from);
+    ev_io_init(to, from->cb, from->fd, from->events & (EV_READ | EV_WRITE));
+    if (watched)
+        loop_watch(to);
 }
 
 /* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
@@ -483,9 +514,10 @@ static void take_signals(void)
         channel_wake();
 }
 
-void loop_widen(void)
+struct ev_loop *loop_widen(void)
 {
     driver.wide = true;
+    return need_loop();
 }
 
 bool loop_is_wide(void)
@@ -495,12 +527,13 @@ bool loop_is_wide(void)
 
 static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
     if (!driver.refused || signals_waiting(watcher->fd))
         take_signals();
     if (driver.refused && !driver.finished)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -511,11 +544,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
 
 void platform_arm(msec when)
 {
-    ev_timer_stop(driver.loop, &driver.timer);
+    if (driver.loop != NULL)
+        ev_timer_stop(driver.loop, &driver.timer);
     if (when == NEVER)
         return;
     msec rest = msec_max(when - platform_now(), 0);
-    ev_now_update(driver.loop); /* the timer counts from the loop's idea of now */
+    ev_now_update(need_loop()); /* the timer counts from the loop's idea of now */
     ev_timer_set(&driver.timer, (double)rest / SECOND, 0);
     ev_timer_start(driver.loop, &driver.timer);
 }
@@ -557,18 +591,38 @@ void platform_loop(void)
 void platform_finish(void)
 {
     driver.finished = true;
-    ev_break(driver.loop, EVBREAK_ALL);
+    if (driver.loop != NULL)
+        ev_break(driver.loop, EVBREAK_ALL);
 }
 
-/* Ours are close-on-exec, all of them; what is not was meant for the command. */
-static void close_inherited(long fd)
+/* Ours are close-on-exec, all of them; what is not was meant for the command.  False when there is
+ * no such descriptor. */
+static bool close_inherited(int fd)
 {
-    int flags = fcntl((int)fd, F_GETFD);
+    int flags = fcntl(fd, F_GETFD);
     if (fd != STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
-        close((int)fd);
+        close(fd);
+    return flags >= 0;
 }
 
+static void close_listed(long fd)
+{
+    close_inherited((int)fd);
+}
+
+/* The lowest number that is free is what the kernel gives to ours (open(2)), of which few are
+ * closed again: none of them stands behind a gap as long as this. */
+#define GAP 16
+
+/* /proc would tell, but takes ten times as long, and a part of that when we end. */
 void platform_release(void)
 {
-    procfs_numbers("/proc/self/fd", close_inherited);
+    int fd = 0;
+    if (driver.released)
+        return;
+    driver.released = true; /* and ours may stand behind a gap from now on */
+    for (int gap = 0; gap < GAP; fd++)
+        gap = close_inherited(fd) ? 0 : gap + 1;
+    if (syscall(SYS_close_range, (unsigned)fd, ~0u, 0) < 0) /* Linux 5.9 */
+        procfs_numbers("/proc/self/fd", close_listed);
 }

@@ -84,15 +84,21 @@ struct ev_io;
 
 /* From now on something else is waited for than signals and the core's time.  Until then, and
  * without such a time, one read(2) waits instead of libev: this is said before a watcher is
- * started. */
-void loop_widen(void);
+ * started.  A launcher has no loop before that: it returns it. */
+struct ev_loop *loop_widen(void);
 bool loop_is_wide(void);
 
 /* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
  * memory the kernel watches no descriptor, and libev has taken the watcher out.  Then
  * loop_watch_again() puts it in again: busy until there is memory, but never deaf. */
-void loop_watch(struct ev_loop *loop, struct ev_io *watcher);
-void loop_watch_again(struct ev_loop *loop, struct ev_io *watcher);
+void loop_watch(struct ev_io *watcher);
+void loop_watch_again(struct ev_io *watcher);
+
+/* Stops it, if it was started. */
+void loop_unwatch(struct ev_io *watcher);
+
+/* The watcher, which waits for something to read, is at `to` from now on, active if it was. */
+void loop_move(struct ev_io *from, struct ev_io *to);
 
 /* The new plan is in force. `census`, a byte a slot, is the loop's from now on. */
 void loop_reload(const struct plan *plan, unsigned char *census);
@@ -121,6 +127,17 @@ struct reload {
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
+
+/* A table with `size` bytes a slot.  The slots that each supervisor uses come first, and share
+ * pages with what else it uses; the others are in reserve. */
+struct slots {
+    size_t size;
+    char *first, *others;
+};
+
+bool slots_allocate(struct slots *table, uint32_t count, size_t size); /* false without memory */
+void *slots_at(const struct slots *table, uint32_t slot);
+void slots_free(struct slots *table);
 
 /* ---- command.c ---- */
 
@@ -383,14 +400,16 @@ void runs_reload(const struct reload *reload);
 /* Descriptors that came with a line.  Whoever takes them sets `count` to 0. */
 struct passed {
     uint32_t count;
+    bool scarce; /* they were too many for us, and are closed */
     int fds[PASSED_MAX];
 };
 
 /* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
 void channel_open_outer(void);
+bool channel_has_outer(void);
 
 /* Allocates the table, and listens to an aiorun around us; false without memory. */
-bool channel_open_all(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
  * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
@@ -411,10 +430,16 @@ struct channel_id channel_name(uint32_t index);
 /* What came with the line that is being reported; NULL when none is. */
 struct passed *channel_passed(void);
 
+/* NULL when `count` descriptors came with it; else `fault`, or the better reason. */
+const char *channel_passed_fault(uint32_t count, const char *fault);
+
 /* For lines that come another way: these came with the one that is being reported now (NULL: none
  * is).  What nobody took is the caller's to close. */
 void channel_pass(struct passed *passed);
 void channel_close_passed(struct passed *passed);
+
+/* close(2) of a descriptor that somebody has sent, whatever it is: without waiting. */
+void channel_close_theirs(int fd);
 
 bool channel_prepare(uint32_t slots);
 void channel_drop(void);
@@ -427,15 +452,14 @@ ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
 
 /* Opens the admin socket where the plan wants it.  False, with a sentence logged, when somebody has
  * said where, and it cannot be opened there. */
-bool admin_socket_open(struct ev_loop *loop, struct supervisor *supervisor,
-                       const struct plan *plan);
+bool admin_socket_open(struct supervisor *supervisor, const struct plan *plan);
 
 /* Says what is left to say, and unlinks it. */
 void admin_socket_close(void);
 
 /* ---- jobs.c ---- */
 
-bool jobs_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+bool jobs_open(struct supervisor *supervisor, uint32_t slots);
 
 bool jobs_prepare(uint32_t slots);
 void jobs_drop(void);
@@ -464,12 +488,14 @@ void jobs_started(struct run_id id, struct command *command);
 void ready_begin(const struct plan *plan);
 bool ready_has_manager(void);
 
+/* Does the variable of our environment name our process? */
+bool ready_is_our_pid(const char *name);
+
 /* Is this entry of our environment meant for us, so that no command gets it as it is? */
 bool ready_drops(const char *entry);
 
 /* Allocates, and starts to keep a service manager's watchdog content; false without memory. */
-bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
-                uint32_t slots);
+bool ready_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
 
 bool ready_prepare(const struct plan *plan, uint32_t slots);
 void ready_drop(void);
@@ -491,7 +517,7 @@ void ready_ended(uint32_t slot);
  * commands need where start_prepare() collects it. */
 void probe_prepare(const struct plan *plan, struct faults *faults);
 void probe_drop(void);
-bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots);
+bool probe_open(struct supervisor *supervisor, uint32_t slots);
 
 /* As output_reload(); runs_at() is to tell the new plan's workers already. */
 bool probe_reload(uint32_t slots, const uint32_t *old_slot_of);
@@ -510,10 +536,14 @@ bool probe_ended(pid_t pid, int status);
 /* Opens the sockets that the workers of `plan`, checked, listen at: nothing is started before all
  * are open.  One that is there already with the same address is shared.  False with faults added;
  * else either listen_switch() comes next: these are in force, and those that are gone are closed;
- * or listen_drop().  The plan must outlive them. */
+ * or listen_drop(), after which all is as it was.  The plan must outlive them. */
 bool listen_prepare(const struct plan *plan, struct faults *faults);
 void listen_switch(void);
 void listen_drop(void);
+
+/* Before listen_switch(), when those who listened at sockets that go are down: opens what overlaps
+ * with these, which are closed for it.  False with a sentence logged: listen_drop() is next. */
+bool listen_open_due(void);
 
 /* Gives the run of this worker its sockets, and tells it of them. */
 void listen_start(uint32_t worker, struct command *command, struct spawn *spawn);

@@ -105,6 +105,10 @@ static struct target *make_targets(const struct plan *plan, struct faults *fault
     struct target *targets = any ? calloc(plan->worker_count, sizeof *targets) : NULL;
     if (any && targets == NULL)
         fault_add(faults, NULL, "out of memory for the commands");
+    if (any && probes.null < 0)
+        probes.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (any && probes.null < 0)
+        fault_add(faults, NULL, "cannot open '/dev/null': %s", strerror(errno));
     for (uint32_t i = 0; targets != NULL && i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
@@ -155,9 +159,8 @@ static void take_targets(void)
     probes.next = NULL;
 }
 
-bool probe_open(struct ev_loop *loop, struct supervisor *supervisor, uint32_t slots)
+bool probe_open(struct supervisor *supervisor, uint32_t slots)
 {
-    probes.loop = loop;
     probes.supervisor = supervisor;
     return probe_reload(slots, NULL);
 }
@@ -167,9 +170,7 @@ bool probe_reload(uint32_t slots, const uint32_t *old_slot_of)
     if (probes.list == NULL && probes.next == NULL)
         return true;
     struct probe **list = make_table(slots, old_slot_of);
-    if (probes.null < 0)
-        probes.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (list == NULL || probes.null < 0)
+    if (list == NULL)
         return false;
     for (uint32_t slot = 0; probes.list != NULL && slot < slots; slot++)
         if (old_slot_of != NULL && old_slot_of[slot] != NO_SLOT)
@@ -245,7 +246,11 @@ static void on_connected(struct ev_loop *loop, ev_io *watcher, int events)
         (struct probe *)(void *)((char *)(void *)watcher - offsetof(struct probe, io));
     int error = 0;
     socklen_t size = sizeof error;
-    (void)loop, (void)events;
+    (void)loop;
+    if (events & EV_ERROR) { /* which says nothing of the connection */
+        loop_watch_again(watcher);
+        return;
+    }
     answer(probe, getsockopt(watcher->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0);
 }
 
@@ -258,7 +263,7 @@ static void ask_address(struct probe *probe)
     int result = fd < 0 ? -1 : connect(fd, address->ai_addr, address->ai_addrlen);
     if (fd >= 0 && (result == 0 || errno == EINPROGRESS)) {
         ev_io_init(&probe->io, on_connected, fd, EV_WRITE);
-        ev_io_start(probes.loop, &probe->io);
+        loop_watch(&probe->io);
         probe->connecting = true;
         wait_for(probe, CONNECT_TIMEOUT);
         return;
@@ -315,7 +320,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
     if (!is_asked(worker))
         return;
     struct probe *probe = probes.list[slot];
-    loop_widen();
+    probes.loop = loop_widen();
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
     probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;

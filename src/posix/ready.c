@@ -25,10 +25,10 @@ struct ready {
     ev_io pipe, socket;
     ev_timer timer;
     bool has_pipe, has_socket, has_timer;
+    bool scolded; /* somebody whose socket it is not has spoken, and the log has said so */
 };
 
 static struct {
-    struct ev_loop *loop;
     struct supervisor *supervisor;
     struct ready *list; /* by slot; NULL: nobody needs one */
     struct ready *next; /* that is to take its place; NULL: none */
@@ -47,7 +47,7 @@ static struct {
 
 /* ---- what was said to us ---- */
 
-static bool is_our_pid(const char *name)
+bool ready_is_our_pid(const char *name)
 {
     const char *value = getenv(name);
     return value != NULL && strtol(value, NULL, 10) == inherited.pid;
@@ -59,9 +59,9 @@ void ready_begin(const struct plan *plan)
     ready.manager = getenv("NOTIFY_SOCKET");
     if (ready.manager != NULL && ready.manager[0] != '/' && ready.manager[0] != '@')
         ready.manager = NULL;
-    ready.passes_listening = is_our_pid("LISTEN_PID");
+    ready.passes_listening = ready_is_our_pid("LISTEN_PID");
     ready.has_fleet = plan_is_fleet(plan);
-    bool ours = getenv("WATCHDOG_PID") == NULL || is_our_pid("WATCHDOG_PID");
+    bool ours = getenv("WATCHDOG_PID") == NULL || ready_is_our_pid("WATCHDOG_PID");
     if (ready.manager != NULL && watchdog != NULL && ours)
         ready.watchdog = strtoull(watchdog, NULL, 10);
 }
@@ -136,8 +136,7 @@ bool platform_notify(const struct notify_message *message)
 static void on_ping(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)watcher, (void)events;
-    if (supervisor_is_well(ready.supervisor))
-        platform_notify(&(struct notify_message){.watchdog = true});
+    platform_notify(&(struct notify_message){.watchdog = true});
 }
 
 /* ---- opening ---- */
@@ -162,28 +161,23 @@ static bool is_needed(const struct plan *plan)
     return needed;
 }
 
-bool ready_open(struct ev_loop *loop, struct supervisor *supervisor, const struct plan *plan,
-                uint32_t slots)
+bool ready_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
-    bool passed_on = false;
-    ready.loop = loop;
     ready.supervisor = supervisor;
     ready.slots = slots;
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
-        passed_on = passed_on || (plan->mode == MODE_LAUNCH && kind == READY_NOTIFY);
-    }
+    bool passed_on =
+        plan->mode == MODE_LAUNCH &&
+        plan_ready_kind(plan, &plan->workers[0], ready.manager != NULL) == READY_NOTIFY;
     if (is_needed(plan)) {
         loop_widen();
-        ready.list = platform_allocate(slots * sizeof *ready.list);
+        ready.list = platform_reserve(slots * sizeof *ready.list);
         if (ready.list == NULL)
             return false;
     }
     if (ready.watchdog > 0 && !passed_on) {
         double half = (double)ready.watchdog / 2e6; /* as sd_watchdog_enabled(3) recommends */
-        loop_widen();
         ev_timer_init(&ready.ping, on_ping, half, half);
-        ev_timer_start(loop, &ready.ping);
+        ev_timer_start(loop_widen(), &ready.ping);
     }
     return true;
 }
@@ -205,7 +199,7 @@ static void stop_pipe(struct ready *state)
 {
     if (!state->has_pipe)
         return;
-    ev_io_stop(ready.loop, &state->pipe);
+    loop_unwatch(&state->pipe);
     close(state->pipe.fd);
     state->has_pipe = false;
 }
@@ -214,11 +208,11 @@ static void stop_all(struct ready *state)
 {
     stop_pipe(state);
     if (state->has_socket) {
-        ev_io_stop(ready.loop, &state->socket);
+        loop_unwatch(&state->socket);
         close(state->socket.fd);
     }
     if (state->has_timer)
-        ev_timer_stop(ready.loop, &state->timer);
+        ev_timer_stop(loop_widen(), &state->timer);
     state->has_socket = state->has_timer = false;
 }
 
@@ -237,8 +231,9 @@ static void read_pipe(struct ready *state)
 
 static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     read_pipe(state_of((ev_watcher *)watcher, offsetof(struct ready, pipe)));
 }
 
@@ -265,7 +260,7 @@ static uid_t look_at(struct msghdr *header)
             for (size_t i = 0; i < count; i++) {
                 int fd;
                 memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-                close(fd);
+                channel_close_theirs(fd);
             }
         }
     }
@@ -293,20 +288,24 @@ static bool read_socket(struct ready *state)
         return false;
     uid_t sender = look_at(&header);
     bool trusted = sender == 0 || sender == geteuid() || sender == command_user(run);
-    if (!trusted)
-        log_line(LEVEL_WARNING, "a notification from user %ld is not its to send", (long)sender);
-    else if ((header.msg_flags & MSG_TRUNC) ||
-             !notify_parse(bytes, (size_t)count, &message, &fault))
+    if (!trusted) {
+        log_line(state->scolded ? LEVEL_DEBUG : LEVEL_WARNING,
+                 "a notification from user %ld is not its to send", (long)sender);
+        state->scolded = true;
+    } else if ((header.msg_flags & MSG_TRUNC) ||
+               !notify_parse(bytes, (size_t)count, &message, &fault)) {
         log_line(LEVEL_DEBUG, "a notification cannot be read");
-    else
+    } else {
         supervisor_notified(ready.supervisor, run, &message);
+    }
     return true;
 }
 
 static void on_socket(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     if (events & EV_ERROR)
-        loop_watch_again(loop, watcher);
+        loop_watch_again(watcher);
     read_socket(state_of((ev_watcher *)watcher, offsetof(struct ready, socket)));
 }
 
@@ -338,32 +337,24 @@ void ready_drop(void)
     ready.next = NULL;
 }
 
-static void move_io(ev_io *from, ev_io *to)
-{
-    void (*call)(struct ev_loop *, ev_io *, int) = from->cb;
-    int fd = from->fd;
-    ev_io_stop(ready.loop, from);
-    ev_io_init(to, call, fd, EV_READ);
-    loop_watch(ready.loop, to);
-}
-
 static void move_state(struct ready *from, struct ready *to)
 {
     to->has_pipe = from->has_pipe;
     to->has_socket = from->has_socket;
     to->has_timer = from->has_timer;
+    to->scolded = from->scolded;
     if (from->has_pipe)
-        move_io(&from->pipe, &to->pipe);
+        loop_move(&from->pipe, &to->pipe);
     if (from->has_socket)
-        move_io(&from->socket, &to->socket);
+        loop_move(&from->socket, &to->socket);
     if (!from->has_timer)
         return;
     bool runs = ev_is_active(&from->timer);
-    double rest = runs ? ev_timer_remaining(ready.loop, &from->timer) : 0;
-    ev_timer_stop(ready.loop, &from->timer);
+    double rest = runs ? ev_timer_remaining(loop_widen(), &from->timer) : 0;
+    ev_timer_stop(loop_widen(), &from->timer);
     ev_timer_init(&to->timer, on_after, rest > 0 ? rest : 0, 0);
     if (runs)
-        ev_timer_start(ready.loop, &to->timer);
+        ev_timer_start(loop_widen(), &to->timer);
 }
 
 void ready_reload(const struct reload *reload)
@@ -393,7 +384,7 @@ static bool open_pipe(struct ready *state, int target, struct spawn *spawn)
         return false;
     fcntl(ends[0], F_SETFL, O_NONBLOCK); /* ours alone: the other end has flags of its own */
     ev_io_init(&state->pipe, on_pipe, ends[0], EV_READ);
-    loop_watch(ready.loop, &state->pipe);
+    loop_watch(&state->pipe);
     state->has_pipe = true;
     spawn_pass(spawn, ends[1], target);
     close_when_started(ends[1]);
@@ -417,8 +408,9 @@ static bool open_socket(struct ready *state, struct command *command)
         return false;
     }
     ev_io_init(&state->socket, on_socket, fd, EV_READ);
-    loop_watch(ready.loop, &state->socket);
+    loop_watch(&state->socket);
     state->has_socket = true;
+    state->scolded = false;
     command_add(command, "NOTIFY_SOCKET=@%.*s",
                 (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
     return true;
@@ -464,7 +456,7 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
         tell_watchdog((uint64_t)worker->watchdog * 1000, command, spawn);
     if (kind == READY_AFTER) {
         ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
-        ev_timer_start(ready.loop, &state->timer);
+        ev_timer_start(loop_widen(), &state->timer);
         state->has_timer = true;
     }
     return opened;

@@ -6,10 +6,35 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+bool platform_must_wait(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+static bool must_wait_for(const struct plan_strings *files, struct faults *faults)
+{
+    bool any = false;
+    for (size_t i = 0; i < files->count; i++) {
+        if (!platform_must_wait(files->items[i]))
+            continue;
+        fault_add(faults, "option --env-file", "'%s' is a pipe, which can be read once only",
+                  files->items[i]);
+        any = true;
+    }
+    return any;
+}
 
 bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
 {
     size_t before = faults->count + faults->dropped;
+    bool waits = false;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        waits = must_wait_for(&plan->workers[i].attributes.env_files, faults) || waits;
+    if (waits)
+        return false;
     start_prepare(plan, faults);
     probe_prepare(plan, faults);
     bool good = listen_prepare(plan, faults) && faults->count + faults->dropped == before;
@@ -69,6 +94,10 @@ static bool move(const struct plan *plan, const struct reload *reload, unsigned 
     bool made = make_tables(plan, reload->slots) && census != NULL && reload->new_slot_of != NULL &&
                 reload->new_worker_of != NULL;
     errno = made ? errno : ENOMEM;
+    if (made && !listen_open_due()) {
+        drop_tables();
+        return false;
+    }
     if (!made || !output_reload(plan, reload->slots, reload->old_slot_of)) {
         log_line(LEVEL_ERROR, "cannot open what the workers of the new file need: %s",
                  strerror(errno));

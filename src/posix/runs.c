@@ -5,7 +5,7 @@
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
 struct table {
-    struct run *runs;
+    struct slots runs;
     uint32_t *index; /* slot + 1; 0: empty */
     uint32_t size, count, mask, alive;
 };
@@ -17,13 +17,13 @@ static bool make_table(struct table *made, uint32_t slots)
     uint32_t size = 4;
     while (size < 2 * slots)
         size *= 2;
-    made->runs = platform_allocate(slots * sizeof *made->runs);
+    bool allocated = slots_allocate(&made->runs, slots, sizeof(struct run));
     made->index = platform_allocate(size * sizeof *made->index);
     made->size = slots;
     made->count = 1;
     made->mask = size - 1;
     made->alive = 0;
-    return made->runs != NULL && made->index != NULL;
+    return allocated && made->index != NULL;
 }
 
 bool runs_open(uint32_t slots)
@@ -43,14 +43,13 @@ uint32_t runs_alive(void)
 
 struct run *runs_at(uint32_t slot)
 {
-    return &table.runs[slot];
+    return slots_at(&table.runs, slot);
 }
 
 struct run *runs_named(struct run_id run)
 {
-    if (run.slot >= table.size || table.runs[run.slot].generation != run.generation)
-        return NULL;
-    return &table.runs[run.slot];
+    bool there = run.slot < table.size && runs_at(run.slot)->generation == run.generation;
+    return there ? runs_at(run.slot) : NULL;
 }
 
 static uint32_t home(pid_t pid)
@@ -62,7 +61,7 @@ static uint32_t home(pid_t pid)
 static uint32_t place_of(pid_t pid)
 {
     uint32_t at = home(pid);
-    while (table.index[at] != 0 && table.runs[table.index[at] - 1].pid != pid)
+    while (table.index[at] != 0 && runs_at(table.index[at] - 1)->pid != pid)
         at = (at + 1) & table.mask;
     return at;
 }
@@ -70,7 +69,7 @@ static uint32_t place_of(pid_t pid)
 void runs_insert(uint32_t slot, pid_t pid)
 {
     table.index[place_of(pid)] = slot + 1;
-    table.runs[slot].pid = table.runs[slot].last_pid = pid;
+    runs_at(slot)->pid = runs_at(slot)->last_pid = pid;
     table.alive++;
     if (slot >= table.count)
         table.count = slot + 1;
@@ -83,14 +82,14 @@ uint32_t runs_find(pid_t pid)
 
 void runs_remove(uint32_t slot)
 {
-    uint32_t hole = place_of(table.runs[slot].pid);
-    table.runs[slot].pid = 0;
+    uint32_t hole = place_of(runs_at(slot)->pid);
+    runs_at(slot)->pid = 0;
     table.alive--;
     table.index[hole] = 0;
     /* Whoever was pushed on by the one that left moves back, or the search would stop at the hole.
      */
     for (uint32_t at = (hole + 1) & table.mask; table.index[at] != 0; at = (at + 1) & table.mask) {
-        uint32_t wanted = home(table.runs[table.index[at] - 1].pid);
+        uint32_t wanted = home(runs_at(table.index[at] - 1)->pid);
         if (((at - wanted) & table.mask) < ((at - hole) & table.mask))
             continue;
         table.index[hole] = table.index[at];
@@ -108,7 +107,7 @@ bool runs_prepare(uint32_t slots)
 
 void runs_drop(void)
 {
-    platform_free(next_table.runs);
+    slots_free(&next_table.runs);
     platform_free(next_table.index);
     next_table = (struct table){0};
 }
@@ -122,8 +121,8 @@ void runs_reload(const struct reload *reload)
         uint32_t was = reload->old_slot_of[slot];
         if (was == NO_SLOT || was >= old.size)
             continue;
-        struct run *run = &table.runs[slot];
-        *run = old.runs[was];
+        struct run *run = runs_at(slot);
+        *run = *(const struct run *)slots_at(&old.runs, was);
         if (run->worker < reload->old_workers)
             run->worker = reload->new_worker_of[run->worker];
         if (run->pid != 0)

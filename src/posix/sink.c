@@ -71,7 +71,9 @@ static void choose_way(const struct stat *status)
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 {
-    (void)loop, (void)watcher, (void)events;
+    (void)loop;
+    if (events & EV_ERROR)
+        loop_watch_again(watcher);
     if (sink_flush())
         sink.drained();
 }
@@ -160,7 +162,7 @@ bool sink_flush(void)
     if (waits != sink.full) {
         sink.full = waits;
         if (waits)
-            ev_io_start(sink.loop, &sink.writable);
+            loop_watch(&sink.writable);
         else
             ev_io_stop(sink.loop, &sink.writable);
     }

@@ -29,9 +29,14 @@ static struct done_entry {
 } done_table[DONE_MAX] UNTOUCHED("done");
 static uint32_t done_count;
 
+static uint32_t home(pid_t pid)
+{
+    return (uint32_t)pid * 2654435761u % DONE_MAX;
+}
+
 static struct done_entry *find_done(pid_t pid)
 {
-    uint32_t at = (uint32_t)pid * 2654435761u % DONE_MAX;
+    uint32_t at = home(pid);
     while (done_table[at].pid != 0 && done_table[at].pid != pid)
         at = (at + 1) % DONE_MAX;
     return &done_table[at];
@@ -55,7 +60,7 @@ static void mark_done(const struct process *process, enum done what)
     struct done_entry *entry = find_done(process->pid);
     if (entry->pid == 0)
         done_count++;
-    if (entry->start != process->start)
+    if (entry->pid == 0 || entry->start != process->start)
         entry->what = 0;
     entry->pid = process->pid;
     entry->start = process->start;
@@ -64,10 +69,20 @@ static void mark_done(const struct process *process, enum done what)
 
 void tree_forget(pid_t pid)
 {
-    /* Its place is kept, for those behind it; the start time tells a new process from it. */
     struct done_entry *entry = done_count > 0 ? find_done(pid) : NULL;
-    if (entry != NULL && entry->pid == pid)
-        entry->what = 0;
+    if (entry == NULL || entry->pid != pid)
+        return;
+    uint32_t hole = (uint32_t)(entry - done_table);
+    done_table[hole].pid = 0;
+    done_count--;
+    /* As in runs_remove(). */
+    for (uint32_t at = (hole + 1) % DONE_MAX; done_table[at].pid != 0; at = (at + 1) % DONE_MAX) {
+        if ((at - home(done_table[at].pid)) % DONE_MAX < (at - hole) % DONE_MAX)
+            continue;
+        done_table[hole] = done_table[at];
+        done_table[at].pid = 0;
+        hole = at;
+    }
 }
 
 /* ---- whose is it? ---- */

@@ -60,11 +60,6 @@ bool log_enabled(enum log_level level)
     return log_state.sink != NULL && level >= log_state.threshold;
 }
 
-unsigned long log_dropped(void)
-{
-    return log_state.dropped;
-}
-
 static void add_bytes(struct line *line, const char *text, size_t length)
 {
     size_t room = line->size - 1 - line->length; /* the newline's place stays */

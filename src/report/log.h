@@ -47,7 +47,4 @@ enum log_style log_style(void);
 size_t log_format(char *buffer, size_t size, const char *worker, long pid, const char *text,
                   size_t length);
 
-/* How many lines were lost so far. */
-unsigned long log_dropped(void);
-
 #endif

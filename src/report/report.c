@@ -97,9 +97,8 @@ static uint32_t moved_slot(uint32_t was, const uint32_t *old_slot_of, uint32_t s
     return was | OVER;
 }
 
-void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots, msec timeout)
+void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots)
 {
-    report->settings.timeout = timeout;
     for (uint64_t n = report_first(report); n < report->added; n++) {
         struct run_id *run = &report->records[n % report->capacity].run;
         if ((run->slot & OVER) == 0)
@@ -169,6 +168,7 @@ bool report_write(struct report *report, enum report_format format,
     report->writer.failed = false;
     report->writer.length = 0;
     report_make_lanes(report);
+    report_make_shields(report);
     switch (format) {
     case REPORT_FORMAT_TEXT:
     case REPORT_FORMAT_BARS:

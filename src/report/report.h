@@ -6,7 +6,7 @@
  *
  * Records are kept in a ring: when it is full the oldest one gives way to the newest, and is
  * counted.  What triggered the shutdown and when each phase began is kept beside the ring.  At the
- * end the records are put together to lanes, one for each process, and written.
+ * end the records are put together to lanes, one for each process, and to shields, and written.
  *
  * Promises: nothing is allocated here, and nothing is written but through the sink, in pieces of
  * at most 4,096 bytes; the text format gives whole lines.  Whatever a command line or a name holds,
@@ -37,6 +37,8 @@ enum report_kind {
     REPORT_MORE,        /* run, count: of the processes that were not listed */
     REPORT_WAITING,     /* run, pid: the shutdown takes more than a moment for it */
     REPORT_FORCED,      /* a repeated signal speeds the shutdown up */
+    REPORT_SHIELD,      /* run, pid, since, until; command: the name of a shield that it holds */
+    REPORT_UNSHIELD,    /* run, pid; command: the name of one that it has released */
     REPORT_SAID,        /* run, pid; command: what it said on its control pipe */
     REPORT_ENDED,       /* run, pid, end, since, tree_left */
     REPORT_ADOPTED,     /* pid, end: an adopted process was reaped */
@@ -59,7 +61,8 @@ struct report_record {
     enum core_phase phase;
     enum core_trigger trigger;
     struct ending end;
-    msec since; /* when it came up */
+    msec since; /* when it came up, or was taken */
+    msec until; /* NEVER: for ever */
     msec span;
     size_t count;
     const char *state; /* a word that outlives the report; NULL: unknown */
@@ -71,7 +74,6 @@ struct report_record {
 /* What is the same from start to end. */
 struct report_settings {
     const char *program; /* "aiorun 0.1.0" */
-    msec timeout;        /* the cap; NEVER: none */
     /* The name of a signal without SIG; `buffer` holds 16 bytes. */
     const char *(*signal_name)(int signal, char *buffer);
 };
@@ -80,6 +82,7 @@ struct report_settings {
 struct report_facts {
     msec now;
     int64_t wall;      /* of `now`: milliseconds since 1970, UTC */
+    msec timeout;      /* how long it might have taken; NEVER: for ever */
     struct ending end; /* what aiorun comes to */
 };
 
@@ -114,9 +117,8 @@ void report_add(struct report *report, const struct report_record *record);
 void report_copy(char *string, size_t size, const char *text);
 
 /* What was in slot old_slot_of[slot], of `slots`, is in `slot` from now on; who is nowhere is over,
- * and stays what it was.  `timeout` is the cap now. */
-void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots,
-                   msec timeout);
+ * and stays what it was. */
+void report_reload(struct report *report, const uint32_t *old_slot_of, uint32_t slots);
 
 /* Was the shutdown one that people want to know more of: slow, forced, or with a kill? */
 bool report_is_notable(const struct report *report, const struct report_facts *facts);

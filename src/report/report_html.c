@@ -12,16 +12,18 @@
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1b1f24;--faint:#59636e;--paper:#fff;--line:#d1d9e0;"
-    "--up:#a8b3bf;--asked:#2f74c0;--killed:#cf222e;--band1:#f4f6f8;--band2:#e9eef4}\n"
+    "--up:#a8b3bf;--asked:#2f74c0;--killed:#cf222e;--held:#8250df;--band1:#f4f6f8;--band2:#e9eef4}"
+    "\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--faint:#9198a1;--paper:#0d1117;"
-    "--line:#3d444d;--up:#59636e;--asked:#58a6ff;--killed:#ff7b72;--band1:#161b22;"
+    "--line:#3d444d;--up:#59636e;--asked:#58a6ff;--killed:#ff7b72;--held:#d2a8ff;--band1:#161b22;"
     "--band2:#1f2630}}\n"
     "body{margin:2rem auto;max-width:66rem;padding:0 1rem;background:var(--paper);"
     "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
     "svg{width:100%;height:auto}svg text{fill:var(--ink);font:12px system-ui,sans-serif}\n"
     "svg .faint{fill:var(--faint)}.tick{stroke:var(--line)}\n"
     ".band{fill:var(--band1)}.band.other{fill:var(--band2)}\n"
-    ".up{fill:var(--up)}.asked{fill:var(--asked)}.killed{fill:var(--killed)}\n"
+    ".up{fill:var(--up)}.asked{fill:var(--asked)}.killed{fill:var(--killed)}"
+    ".held{fill:var(--held)}\n"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}\n"
     "th,td{text-align:left;vertical-align:top;padding:.2rem .6rem;"
     "border-bottom:1px solid var(--line)}\n"
@@ -88,6 +90,21 @@ static void add_axis(struct report *report, int height)
     }
 }
 
+/* A line below the bar, for as long as the run holds a shield. */
+static void add_held(struct report *report, const struct lane *lane, int y)
+{
+    for (uint32_t i = 0; i < report->shield_count; i++) {
+        const struct held_shield *shield = &report->shields[i];
+        int x = x_of(report, shield->from), end = x_of(report, shield_over(report, shield));
+        if (lane->member || shield->run.slot != lane->run.slot ||
+            shield->run.generation != lane->run.generation)
+            continue;
+        writer_add(&report->writer,
+                   "<rect class=\"held\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"3\"/>", x,
+                   y + ROW_HEIGHT - 3, end - x > 2 ? end - x : 2);
+    }
+}
+
 static void add_row(struct report *report, const struct lane *lane, int y)
 {
     struct writer *writer = &report->writer;
@@ -106,6 +123,7 @@ static void add_row(struct report *report, const struct lane *lane, int y)
     if (lane->asked != UNKNOWN)
         add_bar(report, "asked", y, lane->asked, killed);
     add_bar(report, "killed", y, lane->killed, end);
+    add_held(report, lane, y);
     writer_add(writer, "<text x=\"%d\" y=\"%d\">", x_of(report, end) + 6, y + 16);
     if (lane->ended != UNKNOWN)
         writer_add_seconds(writer, lane->ended - report->trigger.at);
@@ -127,9 +145,11 @@ static void add_picture(struct report *report)
     for (uint32_t i = 0; i < report->lane_count; i++)
         add_row(report, &report->lanes[i], CHART_TOP + ROW_HEIGHT * (int)i);
     writer_add(writer, "</svg>\n<p><svg viewBox=\"0 0 %d 20\" aria-hidden=\"true\">", PAGE_WIDTH);
-    static const char *const legend[][2] = {
-        {"up", "up"}, {"asked", "asked to stop"}, {"killed", "killed, not yet gone"}};
-    for (int i = 0; i < 3; i++) {
+    static const char *const legend[][2] = {{"up", "up"},
+                                            {"asked", "asked to stop"},
+                                            {"killed", "killed, not yet gone"},
+                                            {"held", "holds a shield"}};
+    for (int i = 0; i < 4; i++) {
         writer_add(writer,
                    "<rect class=\"%s\" x=\"%d\" y=\"4\" width=\"14\" height=\"12\" rx=\"2\"/>",
                    legend[i][0], CHART_LEFT + 180 * i);
@@ -182,6 +202,31 @@ static void add_processes(struct report *report)
     writer_add(writer, "</tbody></table>\n");
     if (report->lanes_lost > 0)
         writer_add(writer, "<p>And %u more processes.</p>\n", (unsigned)report->lanes_lost);
+}
+
+static void add_shields(struct report *report)
+{
+    struct writer *writer = &report->writer;
+    if (report->shield_count == 0)
+        return;
+    writer_add(writer, "<h2>Shields</h2>\n<table><thead><tr><th>shield</th><th>of</th>"
+                       "<th>pid</th><th>from, s</th><th>until, s</th><th>ended, s</th>"
+                       "<th>how</th></tr></thead>\n<tbody>\n");
+    for (uint32_t i = 0; i < report->shield_count; i++) {
+        const struct held_shield *shield = &report->shields[i];
+        writer_add(writer, "<tr><td>");
+        add_escaped(report, shield->name);
+        writer_add(writer, "</td><td>");
+        add_escaped(report, shield->holder);
+        writer_add(writer, "</td><td class=\"n\">%ld</td>", shield->pid);
+        add_time_cell(report, shield->from);
+        add_time_cell(report, shield->until);
+        add_time_cell(report, shield->ended);
+        writer_add(writer, "<td>%s</td></tr>\n", report_fate_name(shield->fate));
+    }
+    writer_add(writer, "</tbody></table>\n");
+    if (report->shields_lost > 0)
+        writer_add(writer, "<p>And %u more shields.</p>\n", (unsigned)report->shields_lost);
 }
 
 static void add_phase_table(struct report *report)
@@ -240,14 +285,8 @@ static void add_head(struct report *report)
     add_escaped(report, text);
     writer_add(writer, "</h1>\n<p>");
     writer_add_date(writer, report->facts.wall - (report->facts.now - report->trigger.at), true);
-    writer_add(writer, ". It took ");
-    writer_add_seconds(writer, report->facts.now - report->trigger.at);
-    writer_add(writer, " s");
-    if (report->settings.timeout != NEVER) {
-        writer_add(writer, " of at most ");
-        writer_add_seconds(writer, report->settings.timeout);
-        writer_add(writer, " s");
-    }
+    writer_add(writer, ". ");
+    writer_add_took(report);
     writer_add(writer, ". aiorun's own end: %s. Times are seconds after the trigger.</p>\n",
                report_describe_end(report, report->facts.end, text));
 }
@@ -257,6 +296,7 @@ void report_write_html(struct report *report)
     add_head(report);
     add_picture(report);
     add_processes(report);
+    add_shields(report);
     add_phase_table(report);
     add_events(report);
     writer_add(&report->writer, "<p>");

@@ -19,6 +19,8 @@ static const char *const kind_names[] = {
     [REPORT_MORE] = "more-processes",
     [REPORT_WAITING] = "waiting",
     [REPORT_FORCED] = "forced",
+    [REPORT_SHIELD] = "shield",
+    [REPORT_UNSHIELD] = "unshield",
     [REPORT_SAID] = "said",
     [REPORT_ENDED] = "ended",
     [REPORT_ADOPTED] = "adopted-ended",
@@ -161,6 +163,23 @@ static void add_lane(struct report *report, const struct lane *lane)
     writer_add(writer, "}");
 }
 
+static void add_shields(struct report *report)
+{
+    struct writer *writer = &report->writer;
+    for (uint32_t i = 0; i < report->shield_count; i++) {
+        const struct held_shield *shield = &report->shields[i];
+        writer_add(writer, "%s\n  {\"name\":", i > 0 ? "," : "");
+        writer_add_json(writer, shield->name);
+        add_key(writer, "worker", shield->holder);
+        add_pid(writer, "pid", shield->pid);
+        add_time(report, "from_ms", shield->from);
+        add_time(report, "until_ms", shield->until);
+        add_time(report, "ended_ms", shield->ended);
+        add_key(writer, "fate", report_fate_name(shield->fate));
+        writer_add(writer, "}");
+    }
+}
+
 static void add_event(struct report *report, const struct report_record *record)
 {
     struct writer *writer = &report->writer;
@@ -185,10 +204,10 @@ void report_write_json(struct report *report)
     writer_add_date(writer, facts->wall - took, true);
     writer_add(writer, "\"");
     add_number(writer, "took_ms", (long long)took);
-    if (report->settings.timeout == NEVER)
+    if (report->facts.timeout == NEVER)
         writer_add(writer, ",\"timeout_ms\":null");
     else
-        add_number(writer, "timeout_ms", (long long)report->settings.timeout);
+        add_number(writer, "timeout_ms", (long long)report->facts.timeout);
     add_end(report, facts->end);
     writer_add(writer, ",\n \"trigger\":");
     add_trigger(report);
@@ -200,6 +219,9 @@ void report_write_json(struct report *report)
         add_lane(report, &report->lanes[i]);
     }
     writer_add(writer, "],\n \"processes_dropped\":%u", (unsigned)report->lanes_lost);
+    writer_add(writer, ",\n \"shields\":[");
+    add_shields(report);
+    writer_add(writer, "],\n \"shields_dropped\":%u", (unsigned)report->shields_lost);
     add_number(writer, "events_dropped", (long long)report_first(report));
     writer_add(writer, ",\n \"events\":[");
     for (uint64_t n = report_first(report); n < report->added; n++) {

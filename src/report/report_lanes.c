@@ -175,6 +175,8 @@ static void take_record(struct report *report, const struct report_record *recor
     case REPORT_ERROR:
     case REPORT_PHASE:
     case REPORT_SENT:
+    case REPORT_SHIELD:
+    case REPORT_UNSHIELD:
     case REPORT_SAID:
     case REPORT_STOP_TREE:
     case REPORT_WAITING:

@@ -3,6 +3,7 @@
  *
  *     report.c        the ring, and which format
  *     report_lanes.c  records put together, process by process
+ *     report_shields.c  the same, shield by shield
  *     report_words.c  records in words
  *     report_write.c  bytes, escaped as each format wants it
  *     report_text.c report_json.c report_trace.c report_html.c
@@ -13,6 +14,7 @@
 #include "report/report.h"
 
 #define LANES_MAX    256
+#define SHIELDS_MAX  64
 #define UNKNOWN      NEVER /* of a lane's times */
 #define PHASE_COUNT  (PHASE_CLOSED + 1)
 #define SENTENCE_MAX 320
@@ -27,6 +29,23 @@ struct lane {
     msec missing; /* a member that was not there any more, and whose end its parent saw */
     enum report_why why;
     struct ending end;
+};
+
+enum shield_fate {
+    FATE_HELD, /* to the last */
+    FATE_RELEASED,
+    FATE_EXPIRED,
+    FATE_OVERRULED, /* the shutdown was forced */
+    FATE_ENDED,     /* its holder has */
+};
+
+/* A shield that was held at the trigger, or taken after it. */
+struct held_shield {
+    struct run_id run;
+    long pid;
+    const char *name, *holder;
+    msec from, until, ended; /* until: NEVER, it might have lasted for ever */
+    enum shield_fate fate;
 };
 
 /* A piece of what is written. */
@@ -55,6 +74,8 @@ struct report {
     struct report_facts facts;
     struct lane lanes[LANES_MAX];
     uint32_t lane_count, lanes_lost;
+    struct held_shield shields[SHIELDS_MAX];
+    uint32_t shield_count, shields_lost;
     struct writer writer;
 
     struct report_record records[];
@@ -88,6 +109,13 @@ msec report_phase_end(const struct report *report, enum core_phase phase);
 /* For whom the phase waited last: who ended last in it; -1: nobody. */
 long report_phase_holder(const struct report *report, enum core_phase phase);
 
+/* ---- report_shields.c ---- */
+
+void report_make_shields(struct report *report);
+
+/* When a shield is over on the picture. */
+msec shield_over(const struct report *report, const struct held_shield *shield);
+
 /* ---- report_words.c ---- */
 
 /* Each writes words into `buffer` (SENTENCE_MAX bytes) and returns it. */
@@ -99,7 +127,11 @@ const char *report_describe_lane(const struct lane *lane, char *buffer); /* "mai
 const char *report_describe_fate(const struct report *report, const struct lane *lane,
                                  char *buffer); /* "exited with status 3, 0.250 s after ..." */
 
+const char *report_describe_shield(const struct held_shield *shield, char *buffer); /* "upload of
+                                                                                  main 4711" */
+
 const char *report_phase_name(enum core_phase phase);
+const char *report_fate_name(enum shield_fate fate);
 const char *report_why_name(enum report_why why);
 
 /* ---- report_write.c ---- */
@@ -118,6 +150,9 @@ void writer_add_json(struct writer *writer, const char *text);
 
 /* Seconds with three decimals: "2.003", "-0.500". */
 void writer_add_seconds(struct writer *writer, msec span);
+
+/* "It took 2.003 s of at most 10.000 s". */
+void writer_add_took(struct report *report);
 
 /* A time of day as RFC 3339 has it, with or without its milliseconds. */
 void writer_add_date(struct writer *writer, int64_t wall, bool exact);

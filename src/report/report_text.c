@@ -123,14 +123,7 @@ static void add_head(struct report *report)
     writer_add(writer, ": ");
     writer_add_escaped(writer, ESCAPE_TEXT, report_describe_trigger(report, text));
     writer_add(writer, "\n");
-    writer_add(writer, "It took ");
-    writer_add_seconds(writer, report->facts.now - report->trigger.at);
-    writer_add(writer, " s");
-    if (report->settings.timeout != NEVER) {
-        writer_add(writer, " of at most ");
-        writer_add_seconds(writer, report->settings.timeout);
-        writer_add(writer, " s");
-    }
+    writer_add_took(report);
     writer_add(writer, "; aiorun's own end: %s\n",
                report_describe_end(report, report->facts.end, text));
 }
@@ -157,6 +150,31 @@ static void add_holders(struct report *report)
         }
         writer_add(writer, "\n");
     }
+}
+
+static void add_shields(struct report *report)
+{
+    struct writer *writer = &report->writer;
+    writer_add(writer, "%s", report->shield_count > 0 ? "\n" : "");
+    for (uint32_t i = 0; i < report->shield_count; i++) {
+        const struct held_shield *shield = &report->shields[i];
+        char text[SENTENCE_MAX];
+        writer_add(writer, "shield ");
+        writer_add_escaped(writer, ESCAPE_TEXT, report_describe_shield(shield, text));
+        writer_add(writer, ": from ");
+        writer_add_seconds(writer, shield->from - report->trigger.at);
+        writer_add(writer, " to ");
+        writer_add_seconds(writer, shield_over(report, shield) - report->trigger.at);
+        writer_add(writer, " s, %s", report_fate_name(shield->fate));
+        if (shield->until != NEVER && shield->fate != FATE_EXPIRED) {
+            writer_add(writer, "; its time was until ");
+            writer_add_seconds(writer, shield->until - report->trigger.at);
+            writer_add(writer, " s");
+        }
+        writer_add(writer, "\n");
+    }
+    if (report->shields_lost > 0)
+        writer_add(writer, "and %u more shields\n", (unsigned)report->shields_lost);
 }
 
 static void add_events(struct report *report)
@@ -186,6 +204,7 @@ void report_write_text(struct report *report, bool bars_only)
     if (bars_only)
         return;
     add_holders(report);
+    add_shields(report);
     writer_add(&report->writer, "\n");
     add_events(report);
 }

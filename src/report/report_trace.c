@@ -1,7 +1,9 @@
 /* The report in the trace event format, which Perfetto and chrome://tracing open: one process,
- * whose threads are the phases and a lane for each process. */
+ * whose threads are the phases and a lane for each process and each shield. */
 
 #include "report/report_private.h"
+
+#include <stdio.h>
 
 #define TRACE_PID   1
 #define PHASE_TRACK 0
@@ -92,6 +94,21 @@ static void add_lane(struct report *report, uint32_t index)
     add_part(report, thread, "killed", lane->killed, end);
 }
 
+/* Behind the processes: those of one process may overlap. */
+static void add_shield(struct report *report, uint32_t index)
+{
+    const struct held_shield *shield = &report->shields[index];
+    long thread = (long)report->lane_count + 1 + (long)index;
+    struct writer *writer = &report->writer;
+    char words[SENTENCE_MAX], name[SENTENCE_MAX];
+    snprintf(name, sizeof name, "shield %.200s", report_describe_shield(shield, words));
+    add_thread(report, thread, name);
+    begin_span(report, "shield", thread, shield->name, shield->from, shield_over(report, shield));
+    writer_add(writer, "\"pid\":%ld,\"worker\":", shield->pid);
+    writer_add_json(writer, shield->holder);
+    writer_add(writer, ",\"fate\":\"%s\"}}", report_fate_name(shield->fate));
+}
+
 static void add_event(struct report *report, const struct report_record *record)
 {
     struct writer *writer = &report->writer;
@@ -120,6 +137,8 @@ void report_write_trace(struct report *report)
             add_phase(report, (enum core_phase)phase);
     for (uint32_t i = 0; i < report->lane_count; i++)
         add_lane(report, i);
+    for (uint32_t i = 0; i < report->shield_count; i++)
+        add_shield(report, i);
     for (uint64_t n = report_first(report); n < report->added; n++)
         add_event(report, report_record(report, n));
     writer_add(writer, "\n]}\n");

@@ -16,6 +16,15 @@ const char *report_phase_name(enum core_phase phase)
     return names[phase];
 }
 
+const char *report_fate_name(enum shield_fate fate)
+{
+    static const char *const names[] = {
+        [FATE_HELD] = "held",           [FATE_RELEASED] = "released",  [FATE_EXPIRED] = "expired",
+        [FATE_OVERRULED] = "overruled", [FATE_ENDED] = "holder-ended",
+    };
+    return names[fate];
+}
+
 const char *report_why_name(enum report_why why)
 {
     static const char *const names[] = {
@@ -44,7 +53,9 @@ const char *report_describe_end(const struct report *report, struct ending end, 
         snprintf(buffer, SENTENCE_MAX, "ended; its parent has its status");
         break;
     case ENDING_EXITED:
-        snprintf(buffer, SENTENCE_MAX, "exited with status %u", (unsigned)end.value);
+        snprintf(buffer, SENTENCE_MAX,
+                 end.value > INT32_MAX ? "exited with status 0x%X" : "exited with status %u",
+                 (unsigned)end.value); /* Windows' NTSTATUS is known in hexadecimal */
         break;
     case ENDING_KILLED:
         snprintf(buffer, SENTENCE_MAX, "killed by SIG%s",
@@ -176,6 +187,12 @@ const char *report_describe(const struct report *report, const struct report_rec
     case REPORT_FORCED:
         snprintf(buffer, SENTENCE_MAX, "asked again: going on at once");
         break;
+    case REPORT_SHIELD:
+        snprintf(buffer, SENTENCE_MAX, "%s: holds the shield %.63s", name, record->command);
+        break;
+    case REPORT_UNSHIELD:
+        snprintf(buffer, SENTENCE_MAX, "%s: has released the shield %.63s", name, record->command);
+        break;
     case REPORT_SAID:
         snprintf(buffer, SENTENCE_MAX, "%s: says %.100s", name, record->command);
         break;
@@ -197,6 +214,12 @@ const char *report_describe(const struct report *report, const struct report_rec
         snprintf(buffer, SENTENCE_MAX, "%s outlived SIGKILL and is left behind", name);
         break;
     }
+    return buffer;
+}
+
+const char *report_describe_shield(const struct held_shield *shield, char *buffer)
+{
+    snprintf(buffer, SENTENCE_MAX, "%.63s of %.32s %ld", shield->name, shield->holder, shield->pid);
     return buffer;
 }
 

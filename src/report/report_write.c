@@ -123,6 +123,19 @@ void writer_add_seconds(struct writer *writer, msec span)
                (long long)(size % SECOND));
 }
 
+void writer_add_took(struct report *report)
+{
+    struct writer *writer = &report->writer;
+    writer_add(writer, "It took ");
+    writer_add_seconds(writer, report->facts.now - report->trigger.at);
+    writer_add(writer, " s");
+    if (report->facts.timeout != NEVER) {
+        writer_add(writer, " of at most ");
+        writer_add_seconds(writer, report->facts.timeout);
+        writer_add(writer, " s");
+    }
+}
+
 /* Not gmtime(3): it may read the time zone's file, and allocate. */
 void writer_add_date(struct writer *writer, int64_t wall, bool exact)
 {

@@ -297,18 +297,40 @@ static void note_order(struct pipe *pipe, const char *line, size_t length)
     snprintf(pipe->reason, sizeof pipe->reason, "%s", message.reason);
 }
 
-void platform_order(struct run_id run, const char *line, size_t length)
+/* The pipe of a run that is there; NULL: it has none. */
+static struct pipe *pipe_of_run(struct run_id run)
 {
     struct pipe *pipe = run.slot < channels.slots ? &channels.pipes[run.slot] : NULL;
+    bool there = pipe != NULL && pipe->named && pipe->run.generation == run.generation;
+    return there ? pipe : NULL;
+}
+
+static void order_all(struct pipe *pipe, const char *line, size_t length, bool idle_only)
+{
     struct channel *next;
-    if (pipe == NULL || !pipe->named || pipe->run.generation != run.generation)
-        return;
-    note_order(pipe, line, length);
     for (struct channel *channel = pipe->channels; channel != NULL; channel = next) {
         next = channel->next;
-        if (channel->state == CHANNEL_OPEN && !channel->attached && is_of(channel, pipe))
+        if (channel->state == CHANNEL_OPEN && !channel->attached && is_of(channel, pipe) &&
+            !(idle_only && channel->writing))
             order(channel, line, length);
     }
+}
+
+void platform_order(struct run_id run, const char *line, size_t length)
+{
+    struct pipe *pipe = pipe_of_run(run);
+    if (pipe == NULL)
+        return;
+    note_order(pipe, line, length);
+    order_all(pipe, line, length, false);
+}
+
+/* What the pipe itself still holds cannot be seen from here: only what does not fit in it. */
+void platform_remind(struct run_id run, const char *line, size_t length)
+{
+    struct pipe *pipe = pipe_of_run(run);
+    if (pipe != NULL)
+        order_all(pipe, line, length, true);
 }
 
 static void repeat_order(struct channel *channel)

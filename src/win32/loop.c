@@ -67,6 +67,7 @@ struct platform_surroundings platform_surroundings(void)
     if (place.processors == 0)
         place.processors = 1;
     place.keyboard = console_keys();
+    place.has_outer = control_has_outer(driver.plan);
     return place;
 }
 
@@ -83,6 +84,11 @@ void *platform_allocate(size_t size)
     return HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, size);
 }
 
+void *platform_reserve(size_t size)
+{
+    return platform_allocate(size);
+}
+
 void platform_free(void *memory)
 {
     HeapFree(GetProcessHeap(), 0, memory);
@@ -92,6 +98,7 @@ void platform_free(void *memory)
 
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
+    driver.plan = plan;
     refuse_options(plan, faults);
     start_prepare(plan, faults);
     start_switch();

@@ -2,20 +2,48 @@
 #include "supervisor.h"
 #include "win32/pipe.h"
 
+#include <string.h>
+
 #define READ_SIZE      1024
 #define CONNECT_WITHIN 1000 /* ms, when it is about to take another connection */
 
 static struct {
-    struct win_operation input;
-    HANDLE pipe;
+    struct win_operation input, output;
+    HANDLE pipe; /* NULL: there is none */
     struct control_reader reader;
-    char bytes[READ_SIZE];
+    bool writing;
+    char bytes[READ_SIZE], told[2 * CONTROL_LINE_MAX];
 } outer;
+
+static void on_told(struct win_operation *operation, DWORD bytes, DWORD error)
+{
+    (void)operation, (void)bytes, (void)error;
+    outer.writing = false;
+}
+
+bool platform_tell_outer(const char *line, size_t length)
+{
+    if (outer.writing)
+        return false;
+    if (outer.pipe == NULL || length > sizeof outer.told)
+        return true;
+    memcpy(outer.told, line, length);
+    outer.output.done = on_told;
+    outer.writing = pipe_write(outer.pipe, &outer.output, outer.told, (DWORD)length);
+    return true;
+}
 
 static void obey(const struct control_order_message *message)
 {
-    if (message->order == ORDER_SHUTDOWN)
+    switch (message->order) {
+    case ORDER_SHUTDOWN:
+        supervisor_outer_limit(loop_supervisor(), message->time);
         supervisor_outer_shutdown(loop_supervisor());
+        break;
+    case ORDER_RELOAD:
+        supervisor_outer_reload(loop_supervisor());
+        break;
+    }
 }
 
 static void on_input(struct win_operation *operation, DWORD count, DWORD error)
@@ -48,14 +76,22 @@ static HANDLE connect_to(const wchar_t *name)
     return pipe;
 }
 
+/* With --no-control the pipe is our command's. */
+bool control_has_outer(const struct plan *plan)
+{
+    return !plan->no_control && GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", NULL, 0) > 0;
+}
+
 void outer_open(const struct plan *plan)
 {
     wchar_t name[PIPE_NAME_MAX];
     DWORD length = GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", name, PIPE_NAME_MAX);
-    if (plan->no_control || length == 0 || length >= PIPE_NAME_MAX)
+    if (!control_has_outer(plan) || length >= PIPE_NAME_MAX)
         return;
-    outer.pipe = connect_to(name);
+    HANDLE pipe = connect_to(name);
     outer.input.done = on_input;
-    if (outer.pipe != INVALID_HANDLE_VALUE && win_loop_attach(outer.pipe) == 0)
-        pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
+    if (pipe == INVALID_HANDLE_VALUE || win_loop_attach(pipe) < 0)
+        return;
+    outer.pipe = pipe;
+    pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
 }

@@ -76,7 +76,7 @@ struct channel_id channel_speaker(void);
 
 /* ---- outer.c ---- */
 
-/* Listens to the aiorun around us, if there is one; with --no-control its pipe is our command's. */
+/* Listens to the aiorun around us, if there is one. */
 void outer_open(const struct plan *plan);
 
 /* ---- jobs.c ---- */

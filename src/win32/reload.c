@@ -14,6 +14,12 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     return good;
 }
 
+bool platform_must_wait(const char *path)
+{
+    (void)path;
+    return false;
+}
+
 void platform_drop_reload(void)
 {
     start_drop();

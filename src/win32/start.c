@@ -127,6 +127,8 @@ static void tell_error(struct spawn *spawn, const struct platform_error *error)
     spawn_add(spawn, "AIORUN_ERROR_PID=%ld", error->pid);
     spawn_add(spawn, killed ? "AIORUN_ERROR_SIGNAL=%u" : "AIORUN_ERROR_STATUS=%u",
               (unsigned)error->end.value);
+    if (error->text != NULL)
+        spawn_add(spawn, "AIORUN_ERROR_TEXT=%s", error->text);
 }
 
 static bool is_a_workers(enum platform_what what)

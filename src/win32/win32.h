@@ -90,8 +90,8 @@ bool console_break(DWORD group);
 
 /* ---- environment.c ---- */
 
-#define COMMAND_VARIABLES    16  /* that may be added to a command's environment at its start */
-#define COMMAND_VARIABLE_MAX 320 /* characters of one */
+#define COMMAND_VARIABLES    16 /* that may be added to a command's environment at its start */
+#define COMMAND_VARIABLE_MAX (CONTROL_LINE_MAX + 32) /* characters of one */
 
 struct environment {
     const wchar_t **entries; /* NAME=VALUE, as CreateProcess() wants them sorted */
@@ -245,6 +245,9 @@ void control_started(struct run_id run, bool ok);
 
 /* The run's process has ended: what it has said is reported before its end is. */
 void control_ended(struct run_id run);
+
+/* Has an aiorun around us given us a pipe, and do we use it? */
+bool control_has_outer(const struct plan *plan);
 
 /* What a job was submitted with, with this priority; NULL with a sentence in `started`. */
 const struct command *control_job(struct run_id run, DWORD priority, struct spawn *spawn,

@@ -163,7 +163,7 @@ def test_status_shows_the_command():
     check(text.startswith(f"aiorun ") and f"pid {run.pid}" in text, text)
     main = state()["workers"][0]
     wanted = {"name": "main", "worker": "main", "instance": 0, "state": "ready",
-              "pid": run.command, "restarts": 0, "restart_in": None, "shields": [],
+              "pid": run.command, "reason": None, "restarts": 0, "restart_in": None, "shields": [],
               "shield_count": 0, "last_end": None, "status": None}
     check(0 <= main.pop("uptime") < 60, "its uptime")
     equal(main, wanted, "main")

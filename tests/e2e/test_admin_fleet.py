@@ -1,6 +1,7 @@
 """The verbs for people, with a fleet."""
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def two():
     return run
 
 
+def is_up(run):
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
+
+
 def verb(*words):
     return Run([BINARY, *words])
 
@@ -44,6 +56,17 @@ def workers(*names):
 
 def pids():
     return {name: worker["pid"] for name, worker in workers().items()}
+
+
+def is_up(run):
+    """Wait until the admin socket answers; returns its path."""
+    path = f"aiorun/{run.pid}.sock"
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    until(answers, "the admin socket answers")
+    return path
 
 
 def end(run, *statuses):
@@ -105,11 +128,13 @@ def test_a_worker_is_stopped_and_stays_down_until_it_is_started():
     run = two()
     ask("stop", "web")
     states = {name: worker["state"] for name, worker in workers().items()}
-    equal(states, {"db": "ready", "web:0": "down", "web:1": "down", "web:2": "down"}, "states")
+    equal(states, {"db": "ready", "web:0": "stopped", "web:1": "stopped",
+                   "web:2": "stopped"}, "states")
     equal(workers("web:1")["web:1"]["last_end"], {"kind": "exited", "value": 0}, "its end")
     ask("start", "web:1")
     states = {name: worker["state"] for name, worker in workers().items()}
-    equal(states, {"db": "ready", "web:0": "down", "web:1": "ready", "web:2": "down"}, "states")
+    equal(states, {"db": "ready", "web:0": "stopped", "web:1": "ready",
+                   "web:2": "stopped"}, "states")
     ask("start", "--all")
     equal({worker["state"] for worker in workers().values()}, {"ready"}, "states")
     end(run)
@@ -140,14 +165,14 @@ def test_a_roll_leaves_down_what_was_stopped():
     run = two()
     ask("stop", "web:1")
     ask("restart", "web")
-    equal(workers()["web:1"]["state"], "down", "state")
+    equal(workers()["web:1"]["state"], "stopped", "state")
     end(run)
 
 
 def test_a_start_that_fails_is_told():
     run = fleet("[worker:bad]\ncommand = victim say started exit 3\nautostart = no\n"
                 "ready = control\nrestart = never\n")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     failed = ask("start", "bad", status=1)
     check("exited with status 3" in failed.err, failed.err)
     run.send("TERM")
@@ -158,7 +183,7 @@ def test_a_start_waits_for_readiness():
     run = fleet("[worker:slow]\ncommand = sh -c 'read word <go; echo ready >&9; exec sleep 60'\n"
                 "autostart = no\nready = control\n")
     os.mkfifo("go")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     start = verb("start", "slow")
     until(lambda: workers()["slow"]["state"] == "up", "it is up")
     check(not start.ended(), "it did not wait")
@@ -176,7 +201,7 @@ def test_who_does_not_wait_does_not():
     run.line("asked")
     equal(workers()["stuck"]["state"], "stopping", "state")
     kill(pids()["stuck"])
-    until(lambda: workers()["stuck"]["state"] == "down", "it is down")
+    until(lambda: workers()["stuck"]["state"] == "stopped", "it is stopped")
     end(run)
 
 
@@ -231,7 +256,7 @@ def test_a_job_has_the_rights_of_the_worker_that_is_named():
 
 def test_ten_thousand_instances_are_shown():
     run = fleet("[worker:many]\ncommand = victim pause\ninstances = 10000\nautostart = no\n")
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     start = time.monotonic()
     shown = workers()
     equal(len(shown), 10000, "instances")

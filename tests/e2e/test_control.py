@@ -2,10 +2,11 @@
 import os
 import re
 import socket
+import struct
 import time
 from pathlib import Path
 
-from harness import (BINARY, CONTROL_VARIABLES, VICTIM, aiorun, cases, check, children, deadline, equal, kill, launch,
+from harness import (BINARY, CONTROL_VARIABLES, VICTIM, Skip, aiorun, cases, check, children, deadline, equal, kill, launch,
                      pause, shell, stat, status_field, until, victim)
 from speaker import Speaker, descriptors, environment_of, pipe_of, request
 from terminal import Shell
@@ -239,11 +240,12 @@ def test_error_calls_the_on_error_command():
     run, pipe = begin("on TERM [ exit 0 ] say ready pause", "--on-error",
                       "sh -c 'env | grep ^AIORUN_ERROR | sort >told; mv told error'")
     command = run.command
-    pipe.say("error it broke")
+    longest = "it broke = \u00e4 " + 1003 * "x"
+    pipe.say("error " + longest)
     until(lambda: Path("error").exists(), "on-error was called")
     equal(Path("error").read_text().splitlines(),
-          [f"AIORUN_ERROR_PID={command}", "AIORUN_ERROR_STATUS=1", "AIORUN_ERROR_WORKER=main"],
-          "what it is told")
+          [f"AIORUN_ERROR_PID={command}", "AIORUN_ERROR_STATUS=1", f"AIORUN_ERROR_TEXT={longest}",
+           "AIORUN_ERROR_WORKER=main"], "what it is told")
     run.send("TERM")
     run.end(1)
 
@@ -717,6 +719,55 @@ def test_unwanted_descriptors_are_closed(kind):
     run.end(3)
 
 
+SO_PASSPIDFD = 76  # unix(7)
+
+
+def test_descriptors_that_the_kernel_adds_are_closed():
+    """Of a channel both ends are the worker's: so is what its messages bring along."""
+    run, pipe = begin()
+    ours, theirs = socket.socketpair()
+    try:
+        theirs.setsockopt(socket.SOL_SOCKET, SO_PASSPIDFD, 1)
+    except OSError:
+        raise Skip("needs SO_PASSPIDFD") from None
+    pipe.say("attach", fds=[theirs.fileno()])
+    theirs.close()
+    channel = Speaker(ours)
+    equal(channel.line(), "ok 1", "the welcome")
+    before = len(descriptors(run.pid))
+    for n in range(20):
+        equal(channel.ask(f"status {n}"), "ok", "the answer")
+    steady(run, before)
+    run.send("TERM")
+    run.end(3)
+
+
+def lingering():
+    """A connection whose last close(2) waits until its other end, the second, has read all of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ours = socket.create_connection(listener.getsockname())
+    theirs, _ = listener.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(bytes(65536))
+    except BlockingIOError:
+        return ours, theirs
+
+
+def test_unwanted_descriptor_that_lingers_keeps_nobody_waiting():
+    run, pipe = begin()
+    channel = pipe.attach()
+    ours, theirs = lingering()
+    with ours:
+        pipe.say("status x", fds=[ours.fileno()])
+    equal(channel.ask("status y"), "ok", "the answer to somebody else")
+    theirs.close()
+    run.send("TERM")
+    run.end(3)
+
+
 @cases(0, 1, 2, 3, 5, 10)
 def test_submission_with_another_number_of_descriptors_is_refused(count):
     run, pipe = begin()
@@ -860,6 +911,7 @@ def test_channel_of_an_ended_run_speaks_for_nobody():
     until(lambda: children(run.pid) not in ([], [pid]), "it runs again")
     check(channel.ask("shield a").startswith("error "), "it shields the next run")
     check(channel.ask("error it broke").startswith("error "), "it accuses the next run")
+    check(channel.ask("status I am first").startswith("error "), "it speaks for the next run")
     run.send("TERM")
     run.end(0)
 

@@ -59,6 +59,8 @@ def test_echo_server_says_what_it_does():
     server = stand_in.start(SERVER)
     port = port_of(server)
     equal(stand_in.line(), "ready", "what it says once it listens")
+    stand_in.say("reload")
+    server.line("Asked to read the configuration again")
     with connected(port) as client:
         equal(stand_in.line(), "shield conversation 20", "what it says of a client")
         stand_in.say("shutdown request 28")
@@ -253,8 +255,11 @@ def test_worker_in_c_says_what_it_does():
     lines = [stand_in.line() for _ in range(4)]
     equal(lines, ["ready", "shield item 20", "status item 1", "unshield item"], "what it says")
     run.line("item 2 begun")
+    stand_in.say("reload")
+    run.line("asked to read the configuration again")
+    run.line("item 3 begun")
     stand_in.say("shutdown request 5")
-    run.line(r"item 2 finished")
+    run.line(r"item 3 finished")
     run.line(r"asked to stop \(request\), 5 s left")
     run.end(0)
 

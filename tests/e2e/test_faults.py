@@ -4,8 +4,14 @@ The n-th call of a kind fails, for n = 1, 2, ... until none is hit.  Of calls th
 hundred, since they look at every process of a busy machine, the later ones are sampled.  Calls of
 the dynamic linker, before the program's own first instruction, are left out.
 """
+import fcntl
 import itertools
+import json
+import re
+import shlex
 import socket
+import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -63,12 +69,12 @@ def numbers(before, count):
     yield from itertools.count(before + many + 1, max(1, count // many))
 
 
-def each_failure(call, error, script, act, statuses, **how):
+def each_failure(call, error, script, act, statuses, options=("--timeout", "2s", "--"), **how):
     """Run with the n-th call failing, for every n; `script` is a victim's, or a command."""
     if MODE == "sanitized" and call in ("mmap", "rt_sigaction", "prlimit64"):
         raise Skip("the sanitizer makes this call for itself, and does not survive its failure")
     command = victim(script) if isinstance(script, str) else script
-    options = ("--timeout", "2s", "--", *command)
+    options = (*options, *command)
     run = strace("plain", *options, **how)
     act(run)
     run.end(*statuses)
@@ -135,3 +141,105 @@ def test_a_failing_call_while_the_run_speaks(call, error):
             pass
     each_failure(call, error, ["/bin/sh", "-c", text], hear, (5,),
                  env={"AIORUN": BINARY, "NOTIFY_SOCKET": str(Path("notify").absolute())})
+
+
+FLEET = [  # what a file's workers need beside their processes
+    ("socket", "EMFILE"), ("bind", "EADDRINUSE"), ("listen", "EADDRINUSE"), ("pipe2", "EMFILE"),
+    ("socketpair", "EMFILE"), ("openat", "EMFILE"), ("openat", "ENOMEM"), ("mmap", "ENOMEM"),
+    ("fcntl", "EMFILE"), ("epoll_ctl", "ENOMEM"), ("accept4", "EMFILE"),
+    ("accept4", "ECONNABORTED"), ("recvmsg", "ENOMEM"), ("recvmsg", "EINTR"),
+    ("sendto", "EAGAIN"), ("sendto", "ENOMEM"), ("getsockopt", "ENOMEM"), ("read", "EINTR"),
+    ("read", "EAGAIN"), ("pwritev2", "EAGAIN"), ("pwritev2", "EINTR"), ("pwritev2", "EOPNOTSUPP"),
+    ("vfork", "EAGAIN"), ("unlink", "EPERM"), ("connect", "EAGAIN"), ("getdents64", "EIO"),
+]
+
+WORKERS = """[aiorun]
+timeout = 5s
+control = {place}/admin.sock
+[worker:said]
+command = {said}
+restart-delay = 10ms..10ms
+output = prefix
+listen = unix:{place}/said.sock
+[worker:logged]
+command = {logged}
+restart-delay = 10ms..10ms
+output = pipe:cat
+ready = {ready}
+"""
+
+
+def answered(*words):
+    """The output of a verb; None when it was not obeyed."""
+    try:
+        done = subprocess.run([BINARY, words[0], "--control", "admin.sock", *words[1:]],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5,
+                              check=False)
+    except subprocess.TimeoutExpired:
+        # A change of what is watched needs no memory, and libev does not expect it to fail.
+        check("EPOLL_CTL_MOD" in "".join(re.findall(".*INJECTED", Path("trace").read_text())),
+              f"{words} has got no answer")
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@needs("strace")
+@deadline(400)
+@cases(**{f"{call}-{error}": (call, error) for call, error in FLEET})
+def test_a_failing_call_in_a_fleet(call, error):
+    """It is refused as a whole, or all of it comes up; so it is with a new file."""
+    said, logged = (shlex.join(victim(f"on TERM [ exit 0 ] say {word} pause"))
+                    for word in ("mine", "theirs"))
+    how = {"said": said, "logged": logged, "place": Path.cwd()}
+    old = WORKERS.format(ready="exec", **how)
+    new = WORKERS.format(ready="exec:true", **how).replace("said.sock", "new.sock")
+    Path("fleet.ini").write_text(old)
+
+    def all_ready():
+        text = answered("status", "--json")
+        return text and all(w["state"] == "ready" for w in json.loads(text)["workers"])
+
+    def come_and_go(run):
+        def until_it(condition, what):
+            def met():
+                run.pump(time.monotonic() + 0.01, run.pidfd)
+                return run.ended() or condition()
+            until(met, what)
+        def all_up(times):
+            until_it(all_ready, "all are ready")
+            until_it(lambda: run.out.count("| mine\n") >= times and
+                     run.out.count("theirs\n") >= times, "all output has come")
+        all_up(1)
+        Path("fleet.ini").write_text(new)
+        until_it(lambda: answered("reload") is not None, "the file is read anew")
+        all_up(2)
+        Path("fleet.ini").write_text(old)  # for the next one
+        if not run.ended():
+            run.send("TERM")
+    each_failure(call, error, [], come_and_go, (0,), options=("--config", "fleet.ini"))
+
+
+@needs("strace")
+@deadline(240)
+@cases(**{f"{call}-{error}": (call, error) for call, error in [
+    ("epoll_ctl", "ENOMEM"), ("pwritev2", "EINTR"), ("pwritev2", "EAGAIN"), ("read", "EINTR"),
+    ("read", "EAGAIN"), ("pipe2", "EMFILE")]})
+def test_a_failing_call_while_output_waits(call, error):
+    """Whoever reads ours is slow, and gets all of it."""
+    lines = 20000
+    Path("fleet.ini").write_text("[worker:web]\noutput = prefix\nrestart-delay = 10ms..10ms\n"
+                                 f"command = sh -c 'yes | head -n {lines}; exec sleep 1000'\n")
+
+    def read_late(run):
+        def full():
+            waiting = fcntl.ioctl(run.streams["out"].fd, termios.FIONREAD, bytes(4))
+            return run.ended() or int.from_bytes(waiting, "little") > 60000
+
+        def all_there():
+            run.pump(time.monotonic() + 0.01, run.pidfd)
+            return run.ended() or run.out.count("| y\n") >= lines
+        until(full, "it has to wait")
+        until(all_there, "all of it has come")
+        if not run.ended():
+            run.send("TERM")
+    each_failure(call, error, [], read_late, (0,), options=("--config", "fleet.ini"))

@@ -3,14 +3,15 @@ they are given, and the exit status of it all."""
 import json
 import os
 import re
+import resource
 import signal
-import socket
 from pathlib import Path
 
-from harness import (BINARY, aiorun, cases, check, children, equal, kill, needs, pause, pid1,
-                     state, stat, status_field, until)
+from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
+                     launch, needs, pause, pid1, stat, state, status_field, until, victim)
+from speaker import join, pipe_of, submit
 from terminal import Terminal
-from test_admin_fleet import ask, pids, verb, workers
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_output import ENDS, fleet, python, worker
 
 QUICK = "restart-delay = 10ms..10ms"
@@ -36,17 +37,6 @@ def states():
 def all_up(run, count):
     for _ in range(count):
         run.line("^up$")
-
-
-def is_up(run):
-    """Wait until the admin socket answers; returns its path."""
-    path = f"aiorun/{run.pid}.sock"
-
-    def answers():
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(path) == 0
-    until(answers, "the admin socket answers")
-    return path
 
 
 class Events:
@@ -123,7 +113,7 @@ def test_restarts_are_limited_and_the_others_run_on():
                 + worker("db", "say db pause"))
     run.log("web exited with status 3, and has used up its restarts")
     equal(run.out.count("web"), 3, "starts")
-    equal(states(), {"web": "down", "db": "ready"}, "states")
+    equal(states(), {"web": "given-up", "db": "ready"}, "states")
     end(run, 3)
 
 
@@ -143,6 +133,46 @@ def test_restart_delay_doubles_up_to_its_maximum():
     end_between(run)
 
 
+def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
+    """Each attempt is over at once, and while it lasts the next one falls due."""
+    lost = "command = /nowhere/at/all\ninstances = 200\nrestart-delay = 0\n"
+    run = fleet(worker("web", "say up pause") + f"[worker:lost]\n{lost}", "-qqqq")
+    run.line("up")
+    end(run)
+
+
+# ---- what the log says of it ----
+
+def test_log_tells_each_start_and_each_readiness():
+    """Unasked, a line each; who is ready as soon as he runs was just started."""
+    run = fleet("[worker:db]\nready = control\n"
+                "command = sh -c 'until test -e g; do sleep 0.02; done; echo ready >&9; exec sleep 99'\n"
+                + worker("web", "on USR1 [ exit 3 ] pause", "after = db", SLOW))
+    pid = int(run.log(r"^aiorun: started db \(pid (\d+)\)$").group(1))
+    equal(pids()["db"], pid, "the pid that the log names")
+    check("started web" not in run.err and "is ready" not in run.err, run.err)
+    Path("g").touch()
+    run.log("^aiorun: db is ready$")
+    check("started web" not in run.err[:run.err.index("db is ready")], run.err)
+    web = int(run.log(r"^aiorun: started web \(pid (\d+)\)$").group(1))
+    check("web is ready" not in run.err, run.err)
+    kill(web, "USR1")
+    run.log(r"^aiorun: web exited with status 3, and starts again in 0\.3 s$")
+    run.log(r"^aiorun: started web \(pid (\d+)\)$")
+    end(run)
+
+
+def test_log_of_a_quiet_fleet_and_of_a_launcher_tells_no_start():
+    quiet = fleet(worker("web", "say up pause"), "-q")
+    quiet.line("up")
+    end(quiet)
+    run = launch("say up pause", "-v")
+    run.line("up")
+    run.send("TERM")
+    run.end("TERM")
+    check("started" not in quiet.err + run.err, quiet.err + run.err)
+
+
 # ---- errors, and the exit status ----
 
 def test_unhandled_error_ends_everything_with_the_status_of_the_first():
@@ -160,10 +190,11 @@ def test_handled_error_ends_nothing():
 
 def test_on_error_is_told_who_has_failed():
     script = Path("told.sh").absolute()
-    script.write_text('echo "told $AIORUN_ERROR_WORKER $AIORUN_ERROR_STATUS"\n')
+    script.write_text('echo "told $AIORUN_ERROR_WORKER $AIORUN_ERROR_STATUS'
+                      ' ${AIORUN_ERROR_TEXT-it said nothing}"\n')
     run = fleet(f"[aiorun]\non-error = sh {script}\n"
                 + worker("bad", "exit 4", "restart = never") + worker("good", "pause"))
-    equal(run.line("told.*").group(), "told bad 4", "what the command knows")
+    equal(run.line("told.*").group(), "told bad 4 it said nothing", "what the command knows")
     end(run, 4)
 
 
@@ -199,7 +230,7 @@ def test_needs_is_stopped_with_what_it_needs_and_comes_back_with_it():
     events = Events()
     before = pids()
     ask("stop", "db")
-    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    until(lambda: states() == {"db": "stopped", "web": "held", "job": "ready"}, "web is down, too")
     ask("start", "db")
     until(lambda: set(states().values()) == {"ready"}, "all are back")
     equal(pids()["job"], before["job"], "who only stands after it")
@@ -221,24 +252,83 @@ def test_needs_is_left_alone_by_a_restart():
 
 
 def test_needs_is_stopped_when_what_it_needs_is_given_up():
-    run = fleet(worker("db", "say db on USR1 [ exit 7 ] pause", "restart = never")
+    run = fleet(worker("db", "on USR1 [ exit 7 ] say db pause", "restart = never")
                 + worker("web", "say web pause", "needs = db")
                 + worker("job", "say job pause", "after = db"))
     run.lines("db", "web", "job")
     os.kill(pids()["db"], signal.SIGUSR1)
-    until(lambda: states() == {"db": "down", "web": "down", "job": "ready"}, "web is down, too")
+    until(lambda: states() == {"db": "failed", "web": "held", "job": "ready"}, "web is down, too")
     end(run, 7)
 
 
+CHAIN = (worker("db", "say db pause") + worker("cache", "say cache pause", "needs = db")
+         + worker("web", "say web pause", "needs = cache"))
+
+
 @cases("start", "restart")
-def test_who_asks_for_what_is_held_is_told(word):
-    run = fleet(THREE)
-    run.lines("db", "web", "job")
+def test_who_is_started_brings_what_it_needs(word):
+    run = fleet(CHAIN + worker("other", "say other pause", "after = db"))
+    run.lines("db", "cache", "web", "other")
+    before = pids()
     ask("stop", "db")
-    refused = ask(word, "web", status=1)
-    check("web is held: 'db', which it needs, is stopped" in refused.err, refused.err)
-    ask("start", "web", "db")
+    until(lambda: states() == {"db": "stopped", "cache": "held", "web": "held", "other": "ready"},
+          "who needs it is held")
+    ask("stop", "cache")
+    ask(word, "web")
     equal(set(states().values()), {"ready"}, "states")
+    equal(pids()["other"], before["other"], "who was not meant")
+    end(run)
+
+
+def test_who_asks_for_what_is_held_is_told():
+    run = fleet(worker("db", "say db exit 3", "autostart = no", "restart = never",
+                       "ready = control")
+                + worker("cache", "say cache pause", "needs = db", "autostart = no")
+                + worker("web", "say web pause", "needs = cache") + worker("job", "say job pause"))
+    run.line("job")
+    refused = ask("start", "web", status=1)
+    check("web is held: it needs db, which is failed" in refused.err, refused.err)
+    equal(states(), {"db": "failed", "cache": "held", "web": "held", "job": "ready"}, "states")
+    end(run, 3)
+
+
+# ---- why one is not up ----
+
+def why(name):
+    found = workers(name)[name]
+    return found["state"], found["reason"]
+
+
+@cases(fails=("exit 3", "restart-limit = 1/1m", "given-up", "its restarts are used up"),
+       succeeds=("exit 0", "restart = always\nrestart-limit = 1/1m", "given-up",
+                 "its restarts are used up"),
+       never=("exit 3", "restart = never", "failed", None),
+       finished=("exit 0", "restart = on-failure", "finished", None),
+       missing=("exit 0", "autostart = no", "stopped", "it was never started"),
+       waiting=("exit 3", "restart-delay = 1h..1h", "waiting", None),
+       before=("exit 0", f"before-start = {VICTIM} pause", "starting", "its before-start runs"),
+       after=("exit 0", f"after-stop = {VICTIM} pause", "stopping", "its after-stop runs"))
+def test_why_it_is_not_up_is_shown(script, key, state, reason):
+    run = fleet(worker("web", script, QUICK if "delay" not in key else "", key)
+                + worker("db", "say db pause"), "--timeout", "1s")
+    run.line("db")
+    until(lambda: why("web") == (state, reason), f"{state}: {reason}")
+    row = next(row for row in ask("status").out.splitlines() if row.startswith("web"))
+    check(f" {state} " in row and (reason or "") in row, row)
+    run.send("TERM")
+    run.wait()
+
+
+def test_who_holds_and_who_is_waited_for_is_shown():
+    run = fleet(worker("db", "say db exit 3", "autostart = no")
+                + worker("cache", "say cache pause", "needs = db")
+                + worker("web", "say web pause", "needs = cache")
+                + worker("slow", "say slow pause", "ready = control")
+                + worker("late", "say late pause", "after = slow"))
+    run.line("slow")
+    equal(why("cache"), ("held", "needs db, which is stopped"), "cache")
+    equal(why("web"), ("held", "needs db, which is stopped"), "web")
+    equal(why("late"), ("waiting", "comes after slow, which is not ready"), "late")
     end(run)
 
 
@@ -254,7 +344,7 @@ def test_who_waits_for_a_restart_that_is_cut_short_is_told():
     ask("stop", "web:0")
     restart.end(1)
     run.log("the restart of web has stopped")
-    equal(states(), {"web:0": "down", "web:1": "ready"}, "states")
+    equal(states(), {"web:0": "stopped", "web:1": "ready"}, "states")
     Path("never").unlink()
     end(run)
 
@@ -276,7 +366,7 @@ def test_start_order_goes_by_readiness_not_by_the_file():
 
 def test_missed_ready_timeout_is_a_failure():
     run = fleet(ENDS + worker("web", "on TERM [ say asked exit 0 ] say up pause",
-                              "ready = control", "ready-timeout = 100ms", "restart-limit = 1/1m",
+                              "ready = control", "ready-timeout = 500ms", "restart-limit = 1/1m",
                               QUICK))
     for word in "up", "asked", "up", "asked":
         run.line(word)
@@ -304,10 +394,10 @@ time.sleep(1000)
 def test_watchdog(how):
     Path("alive.py").write_text(ALIVE)
     run = fleet(f"[worker:web]\ncommand = python3 {Path('alive.py').absolute()} {how}\n"
-                f"watchdog = 500ms\n{QUICK}\n")
-    equal(run.line("up (.*)").group(1), "500000", "WATCHDOG_USEC")
+                f"watchdog = 2s\n{QUICK}\n")
+    equal(run.line("up (.*)").group(1), "2000000", "WATCHDOG_USEC")
     first = pids()["web"]
-    pause(1)
+    pause(2.5)
     equal(pids()["web"], first, "who says that it is alive")
     Path("sleep").touch()
     run.log("web has missed its watchdog")
@@ -352,7 +442,7 @@ def test_health_that_comes_back_in_time_is_no_failure():
 
 
 def test_health_that_hangs_is_a_failure():
-    run = fleet(health("every 50ms timeout 100ms retries 1"))
+    run = fleet(health("every 50ms timeout 500ms retries 1"))
     run.line("up")
     Path("hang").touch()
     run.log("web has failed its health checks")
@@ -431,7 +521,7 @@ def test_what_is_not_started_by_itself_is_started_when_it_is_asked_for():
     run = fleet(worker("web", "say web pause") + worker("extra", "say extra pause",
                                                         "autostart = no"))
     run.line("web")
-    equal(states(), {"web": "ready", "extra": "down"}, "states")
+    equal(states(), {"web": "ready", "extra": "stopped"}, "states")
     ask("start", "extra")
     run.line("extra")
     end(run)
@@ -454,6 +544,67 @@ def test_may_stop(lines, may):
         return
     run.log("web.*may not|may not.*web|may-stop")
     equal(states(), {"web": "ready"}, "states")
+    end(run)
+
+
+def test_channel_of_an_ended_job_has_not_the_rights_of_the_next():
+    run = fleet("[worker:may]\ncommand = sleep 1000\nmay-stop = yes\n"
+                "[worker:not]\ncommand = sleep 1001\nmay-stop = no\n")
+    is_up(run)
+
+    def begin_job(worker, seconds):
+        ask("submit", "--as", worker, "--", "sleep", seconds)
+        return until(lambda: [pid for pid in children(run.pid)
+                              if command_line(pid) == f"sleep {seconds}"], "the job runs")[0]
+    first = begin_job("not", "1002")
+    channel = pipe_of(run, first).attach()
+    kill(first)
+    until(lambda: first not in children(run.pid), "it is over")
+    second = begin_job("may", "1003")  # takes the place of the first
+    check(channel.ask("shutdown 6").startswith("error "), "it ends everything")
+    check(channel.ask("error it broke").startswith("error "), "it accuses the next")
+    check(channel.ask("status I am the first").startswith("error "), "it speaks for the next")
+    check(pipe_of(run, second).attach().ask("shutdown 7") == "ok", "a job of who may")
+    kill(second)
+    run.end(7)
+
+
+def test_jobs_that_wait_leave_descriptors_for_runs():
+    run = fleet("[aiorun]\ntimeout = 1s\nexecutor-workers = 1\n" + worker("web", "say up pause")
+                + worker("other", "on USR1 [ exit 1 ] say up pause", QUICK),
+                before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+    all_up(run, 2)
+    channel = pipe_of(run, pids()["web"]).attach()
+    answers = [submit(channel, ["sleep", "1000"]) for _ in range(40)]
+    check(answers[0] == "ok" and answers[-1].startswith("error "), f"the answers: {answers}")
+    check("descriptors are left" in answers[-1], answers[-1])
+    os.kill(pids()["other"], signal.SIGUSR1)
+    run.line("up")
+    run.send("TERM")
+    run.wait()
+    check("Too many open files" not in run.err, run.err)
+
+
+def test_what_a_job_has_left_is_not_the_next_ones():
+    run = fleet("[worker:one]\ncommand = sleep 1000\n[worker:two]\ncommand = sleep 1001\n")
+    is_up(run)
+    until(lambda: set(states().values()) == {"ready"}, "both are up")
+
+    def begin_job(worker, script):
+        before = children(run.pid)
+        ask("submit", "--as", worker, "--", *victim(script))
+        return until(lambda: set(children(run.pid)) - set(before), "the job runs").pop()
+    first = begin_job("one", "spawn [ setsid spawn [ pause ] pause ] pause")
+    shielded = until(lambda: children(first), "it has a child")[0]
+    theirs = until(lambda: children(shielded), "and a grandchild")[0]
+    equal(join(pipe_of(run, first).attach(), shielded), "ok", "job")
+    kill(first)
+    until(lambda: first not in children(run.pid), "it is over")
+    second = begin_job("two", "pause")  # takes the place of the first
+    answer = join(pipe_of(run, second).attach(), theirs)
+    check(answer.startswith("error "), f"it is accepted: {answer}")
+    for pid in second, theirs, shielded:
+        kill(pid)
     end(run)
 
 
@@ -578,7 +729,7 @@ def test_control_pipe_stands_at_the_descriptor_that_is_chosen():
 def test_fleet_as_pid_1():
     Path("fleet.ini").write_text(
         worker("db", "orphan 3 [ setsid exit 0 ] orphan 1 [ setsid pause ] say db pause")
-        + worker("web", "say web on USR1 [ exit 3 ] pause", "needs = db", QUICK))
+        + worker("web", "on USR1 [ exit 3 ] say web pause", "needs = db", QUICK))
     run = pid1("--config", "fleet.ini")
     run.lines("db", "web")
     supervisor = run.subject

@@ -1,10 +1,12 @@
-"""Idle means idle: not one system call while nothing happens."""
+"""Idle means idle: not one system call while nothing happens.  And small: what a launcher takes."""
 import os
+import re
+import resource
 import time
 from pathlib import Path
 
-from harness import (LONG, cases, check, deadline, equal, needs, put_down, state, strace, until,
-                     victim)
+from harness import (BINARY, LONG, ROOT, Run, Skip, cases, check, deadline, equal, needs,
+                     put_down, state, strace, until, victim)
 
 WINDOW = 130 if LONG else 5  # libev's own timer, where there is one, wakes after 59.7 s
 
@@ -69,3 +71,67 @@ def test_no_system_call_while_idle_without_a_command():
     silent(run, "trace")
     run.send("TERM")
     run.end(0)
+
+
+# ---- small ----
+
+PAGE = resource.getpagesize() // 1024  # KiB
+
+
+def writable(pid):
+    """KiB of a process's own memory: of its stack, and of everything else.  Where the stack begins
+    in its first page is up to chance, and the loader may need a page of it more or less."""
+    sizes = {True: 0, False: 0}
+    for head, body in re.findall(r"^([0-9a-f]+-[0-9a-f]+ .*)\n((?:[A-Z].*\n)+)",
+                                 Path(f"/proc/{pid}/smaps").read_text(), re.M):
+        sizes[head.endswith("[stack]")] += int(re.search(r"^Anonymous: +(\d+) kB", body, re.M)[1])
+    return sizes[True], sizes[False]
+
+
+def static():
+    path = ROOT / "build" / "static" / "aiorun"
+    if not path.exists():
+        raise Skip("needs build/static/aiorun: make static")
+    return str(path)
+
+
+def footprint(program, *options):
+    """(stack, rest) once it waits for its command, which is ready."""
+    run = Run([program, *options, "--", *victim("say ready pause")],
+              only_env={"PATH": "/usr/bin:/bin"})
+    run.line("ready")
+    until(lambda: state(run.pid) == "S", "aiorun waits")
+    found = writable(run.pid)
+    run.send("TERM")
+    run.end("TERM")
+    return found
+
+
+@needs("plain")
+@cases(control=((), 4), no_control=(("--no-control",), 3))
+def test_launcher_has_few_pages_of_its_own(options, pages):
+    """Beside the 18 that the loader and the C library make theirs in the least program."""
+    stack, rest = footprint(BINARY, *options)
+    check(stack <= 4 * PAGE, f"{stack} KiB of stack")
+    check(rest <= (18 + pages) * PAGE, f"{rest} KiB")
+
+
+@needs("plain")
+@cases(control=(), no_control=("--no-control",))
+def test_static_launcher_has_few_pages_and_a_stack(*options):
+    stack, rest = footprint(static(), *options)
+    check(stack <= 4 * PAGE, f"{stack} KiB of stack")
+    check(rest <= 4 * PAGE, f"{rest} KiB")
+
+
+@needs("strace", "plain")
+@cases(control=((), 23), no_control=(("--no-control",), 17))
+def test_start_takes_few_system_calls(options, most):
+    """From the first of our own to the command's program; none of them asks for memory."""
+    run = strace("trace", *options, "--", *victim("exit 0"))
+    run.end(0)
+    calls = Path("trace").read_text().splitlines()
+    names = [line.split("(")[0] for line in calls]
+    ours = names[names.index("rt_sigprocmask"):names.index("vfork")]
+    check(len(ours) <= most, f"{len(ours)}: {ours}")
+    equal([name for name in ours if name in ("brk", "mmap")], [], "calls for memory")

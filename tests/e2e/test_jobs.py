@@ -337,6 +337,23 @@ def test_submitted_job_has_nothing_else_open():
     run.end(3)
 
 
+def test_descriptors_that_are_given_up_leave_a_gap_below_our_own():
+    """What was inherited is closed after the command's start, and a job's start closes no more."""
+    open_already = {int(fd) for fd in os.listdir("/proc/self/fd")}
+    for fd in set(range(3, 70)) - open_already:
+        os.dup2(0, fd)
+    run = launch("on TERM [ exit 3 ] say ready pause", fds=tuple(range(3, 70)))
+    run.line("ready")
+    until(lambda: len(descriptors(run.pid)) == 3, "what was inherited is closed")
+    equal([fd for fd in descriptors(run.pid) if fd < 70], [2], "the low ones")
+    channel = pipe_of(run).attach()
+    for _ in range(2):
+        equal(submit(channel, victim("exit 7"), wait=True), "ok", "submit")
+        equal(channel.line(), "ended exited 7", "its end")
+    run.send("TERM")
+    run.end(3)
+
+
 @cases(exited=("exit 7", "exited 7"), killed=("kill self KILL", "killed 9"))
 def test_end_of_a_submitted_job_is_told(script, wanted):
     run, pipe = begin()

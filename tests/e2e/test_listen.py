@@ -6,7 +6,7 @@ import socket
 import stat
 from pathlib import Path
 
-from harness import Skip, cases, check, children, equal, free_port, kill, needs, until
+from harness import Skip, cases, check, children, equal, free_port, kill, needs, strace, until
 from test_output import ENDS, fleet, python, worker
 
 # Says what it was given, and answers each connection with its pid.
@@ -114,6 +114,18 @@ def test_stale_socket_is_replaced():
     equal(ask(path), run.command, "who answers")
     run.send("TERM")
     run.end(0)
+
+
+@needs("strace")
+def test_socket_that_cannot_be_asked_is_not_said_to_be_somebodys():
+    path = Path("it.sock").absolute()
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+    Path("fleet.ini").write_text(worker("web", "pause", f"listen = unix:{path}"))
+    run = strace("trace", "--config", "fleet.ini",
+                 options=("-e", "inject=socket:error=EMFILE:when=1"))
+    run.end(125)
+    check("Too many open files" in run.err and "somebody" not in run.err, run.err)
 
 
 def test_file_of_a_socket_that_is_somebody_elses_by_now_is_not_removed():

@@ -1,8 +1,8 @@
 """Processes whose parent died: adopted, and dealt with at the end as --orphans says."""
 import re
 
-from harness import (aiorun, alive, check, children, equal, launch, needs, pid1, put_down, shell,
-                     state, until, victim)
+from harness import (aiorun, alive, check, children, deadline, equal, launch, needs, pid1, put_down,
+                     shell, state, until, victim)
 
 
 def test_auto_asks_what_main_leaves_in_its_session():
@@ -186,3 +186,15 @@ def test_all_is_gone_when_a_pipe_keeps_the_output_open():
     run = launch("orphan 5 [ pause ] spawn [ setsid ignore TERM pause ] exit 3", "--timeout", "1s")
     run.end(3)
     run.eof()
+
+
+@needs("plain")
+@deadline(120)
+def test_thousands_that_are_long_gone_are_not_said_to_be_left():
+    run = launch("orphan 600 [ pause ] say again exit 1", "--restart", "always", "--restart-delay",
+                 "0..0")
+    for _ in range(16):  # 9600 that were asked, one after the other
+        run.line("again", 60)
+    run.send("TERM")
+    run.wait(60)
+    check("are left over" not in run.err, run.err)

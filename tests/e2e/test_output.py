@@ -6,8 +6,8 @@ import re
 import signal
 from pathlib import Path
 
-from harness import (alive, aiorun, cases, check, children, deadline, descendants, equal,
-                     fill_pipe, kill, needs, pause, put_down, pty, state, until, victim)
+from harness import (BINARY, Run, aiorun, cases, check, children, deadline, equal, fill_pipe, kill,
+                     needs, put_down, pty, until, victim)
 import shlex
 
 
@@ -226,6 +226,31 @@ def test_file_is_opened_anew_at_each_start():
     os.kill(first, signal.SIGUSR1)
     until(lambda: Path("out").exists() and Path("out").read_text() == "up\n", "it is up again")
     equal(Path("out.1").read_text(), "up\n", "the old file")
+    run.send("TERM")
+    run.end(0)
+
+
+def test_file_is_rotated_by_a_rename_and_a_restart():
+    """Each instance begins the new file when its turn comes, and the others write on meanwhile."""
+    run = fleet(worker("web", "on TERM [ say end exit 0 ] say up pause", "output = file:out",
+                       "instances = 2"))
+    until(lambda: Path("out").exists() and Path("out").read_text() == "up\nup\n", "all are up")
+    Path("out").rename("out.1")
+    verb = Run([BINARY, "restart", "web"])
+    verb.end(0)
+    until(lambda: Path("out").read_text().count("up") == 2, "all are up again")
+    equal(Path("out.1").read_text(), "up\nup\nend\nend\n", "the old file")
+    equal(Path("out").read_text(), "up\nup\n", "the new file")
+    run.send("TERM")
+    run.end(0)
+
+
+def test_file_is_rotated_by_copytruncate():
+    run = fleet(worker("web", "on USR1 [ say more ] say up pause", "output = file:out"))
+    until(lambda: Path("out").exists() and Path("out").read_text() == "up\n", "it is up")
+    os.truncate("out", 0)
+    kill(run.command, "USR1")
+    until(lambda: Path("out").read_bytes() == b"more\n", "it goes on at the beginning")
     run.send("TERM")
     run.end(0)
 

@@ -308,7 +308,8 @@ def test_notification_of_another_user_is_refused():
     child = os.fork()
     if child == 0:
         os.setuid(nobody)
-        below.tell("READY=1")
+        for _ in range(100):
+            below.tell("READY=1")
         os._exit(0)
     os.waitpid(child, 0)
     run.log(f"user {nobody}")
@@ -316,6 +317,7 @@ def test_notification_of_another_user_is_refused():
     below.tell("READY=1")
     manager.told("READY", "1")
     finish(run, manager)
+    equal(run.err.count(f"user {nobody}"), 1, "how often the log says so")
 
 
 @needs("root")

@@ -1,15 +1,18 @@
 """A file that is read anew: who is touched by that, and who is not."""
 import json
 import os
+import select
 import shlex
 import socket
 import stat
 import time
 from pathlib import Path
 
-from harness import (BINARY, MODE, VICTIM, Run, aiorun, alive, cases, check, deadline, equal, free_port,
-                     kill, pause, status_field, until, victim)
-from test_admin_fleet import ask, pids, verb, workers
+from harness import (BINARY, MODE, PATIENCE, VICTIM, Run, aiorun, alive, cases, check, children,
+                     deadline, equal, fill_pipe, free_port, kill, pause, status_field, until,
+                     victim)
+from speaker import Speaker, pipe_of, take_descriptor
+from test_admin_fleet import ask, is_up, pids, verb, workers
 from test_cgroup import grouped
 from test_listen import SERVER
 from test_listen import ask as ask_socket
@@ -33,14 +36,15 @@ def write(*parts):
 def start(*parts, **how):
     write(*parts)
     run = aiorun("--config", "fleet.ini", **how)
-    until(lambda: os.path.exists(f"aiorun/{run.pid}.sock"), "it is up")
+    is_up(run)
     return run
 
 
 def begin(*parts, **how):
     """A fleet of these workers, all of them ready."""
     run = start(*parts, **how)
-    until(lambda: all(w["state"] in ("ready", "down") for w in workers().values()), "all are ready")
+    until(lambda: all(w["state"] in ("ready", "stopped", "finished", "failed")
+                      for w in workers().values()), "all are ready")
     return run
 
 
@@ -97,7 +101,7 @@ def test_who_is_new_starts_and_who_is_gone_stops():
     change(worker("new"), worker("c"), worker("late", QUIET, "autostart = no"), worker("a"))
     until(lambda: state("new") == "ready", "it is up")
     equal({name: w["state"] for name, w in workers().items()},
-          {"new": "ready", "c": "ready", "late": "down", "a": "ready"}, "states")
+          {"new": "ready", "c": "ready", "late": "stopped", "a": "ready"}, "states")
     check(not alive(before["b"]), "who is gone runs on")
     equal([pids()["a"], pids()["c"]], [before["a"], before["c"]], "who stays")
     ask("start", "late")
@@ -155,6 +159,7 @@ def test_by_signal():
 def test_the_last_word_counts():
     """A signal that comes while a reload waits: the file is read once more."""
     run = begin(worker("slow", "on TERM [ say asked sleep 1s exit 0 ] say ready pause"))
+    run.line("ready")
     write(worker("slow"))
     run.send("HUP")
     run.line("asked")
@@ -172,7 +177,7 @@ def test_who_is_stopped_stays_stopped():
     ask("stop", "a")
     change(worker("new"), worker("b"), worker("a"))
     until(lambda: state("new") == "ready", "it is up")
-    equal(state("a"), "down", "who was stopped")
+    equal(state("a"), "stopped", "who was stopped")
     end(run)
 
 
@@ -237,6 +242,32 @@ def test_a_socket_that_cannot_be_opened_changes_nothing():
         end(run)
 
 
+def test_an_address_takes_the_place_of_one_that_overlaps():
+    port = free_port()
+    run = begin(server("web", f"listen = tcp:127.0.0.1:{port}"), worker("stays"))
+    stays = pids()["stays"]
+    for listen, address in ("*", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"):
+        change(server("web", f"listen = tcp:{listen}:{port}"), worker("stays"))
+        until(lambda: state("web") == "ready", "it is up")
+        equal(ask_socket((address, port)), pids()["web"], "who answers")
+    equal(pids()["stays"], stays, "who has not changed")
+    end(run)
+
+
+def test_an_address_that_cannot_take_the_place_gives_it_back():
+    port = free_port()
+    with socket.create_server(("127.0.0.2", port)):
+        run = begin(server("web", f"listen = tcp:127.0.0.1:{port}"), worker("stays"))
+        stays = pids()["stays"]
+        refused = change(server("web", f"listen = tcp:*:{port}"), worker("stays"), status=1)
+        check("not everything that it needs can be opened" in refused.err, refused.err)
+        run.log(rf"cannot listen at 'tcp:\*:{port}': Address already in use")
+        until(lambda: state("web") == "ready", "the old one is up again")
+        equal(ask_socket(("127.0.0.1", port)), pids()["web"], "who answers")
+        equal(pids()["stays"], stays, "who has not changed")
+        end(run)
+
+
 def test_no_file_changes_nothing():
     run = begin(worker("a"))
     before = pids()
@@ -244,6 +275,31 @@ def test_no_file_changes_nothing():
     refused = ask("reload", status=1)
     check("cannot be opened" in refused.err, refused.err)
     equal(pids(), before, "who runs")
+    end(run)
+
+
+def test_a_pipe_is_not_read_anew():
+    """A shell's <(...), which has no writer any more."""
+    os.mkfifo("fleet.ini")
+    run = aiorun("--config", "fleet.ini")
+    Path("fleet.ini").write_text(worker("a"))
+    is_up(run)
+    until(lambda: state("a") == "ready", "it is ready")
+    before = pids()
+    refused = ask("reload", status=1)
+    check("fleet.ini: it is a pipe" in refused.err, refused.err)
+    equal(pids(), before, "who runs")
+    end(run)
+
+
+def test_a_pipe_of_variables_is_not_read_anew():
+    Path("variables").write_text("A=1\n")
+    sections = worker("a", QUIET, "env-file = variables"), worker("b")
+    run = begin(*sections)
+    os.unlink("variables")
+    os.mkfifo("variables")
+    refused = change(*sections, status=1)
+    check("'variables' is a pipe" in refused.err, refused.err)
     end(run)
 
 
@@ -395,6 +451,24 @@ def test_output_goes_on_under_the_right_name():
         end(run)
 
 
+def test_output_that_nobody_reads_holds_up_a_reload_once_and_not_for_each_who_goes():
+    _, full, _ = fill_pipe()
+    floods = [shell(f"web{n}", "while :; do echo line; done", "output = prefix") for n in range(5)]
+
+    def held_up():
+        return all("pipe" in Path(f"/proc/{pid}/wchan").read_text() for pid in pids().values())
+    run = begin(floods[0], stdout=full)
+    until(held_up, "it has to wait")
+    change(*floods)
+    until(held_up, "they have to wait")
+    start = time.monotonic()
+    change(floods[0])
+    seconds = time.monotonic() - start
+    check(seconds < 5 * PATIENCE, f"it took {seconds:.1f} s")
+    run.log("what a worker wrote last is lost")
+    end(run)
+
+
 def test_a_logger_keeps_its_pipe():
     logs = "output = pipe:sh -c 'cat >>log'"
     talks = shell("talks", 'while read word; do echo "$word"; done <say', logs)
@@ -446,6 +520,7 @@ def test_a_roll_of_who_goes_ends():
 
 def test_a_start_cannot_hold_a_reload_up():
     run = begin(worker("a"), worker("web", "on TERM [ say asked sleep 500ms exit 0 ] say up pause"))
+    run.line("up")
     write(worker("a"))
     reload = verb("reload")
     run.line("asked")
@@ -458,6 +533,7 @@ def test_a_start_cannot_hold_a_reload_up():
 
 def test_a_shutdown_ends_a_reload():
     run = begin(worker("a"), worker("web", "on TERM [ say asked sleep 1s exit 0 ] say up pause"))
+    run.line("up")
     write(worker("a"), worker("new"))
     reload = verb("reload")
     run.line("asked")
@@ -476,7 +552,7 @@ def test_new_workers_start_in_their_order():
            worker("web", QUIET, "after = cache"))
     until(lambda: state("cache") == "up", "it is up")
     pause(0.2)
-    equal(state("web"), "down", "it does not wait")
+    equal(state("web"), "waiting", "it waits for its turn")
     Path("go").write_text("on\n")
     until(lambda: state("web") == "ready", "it is up")
     end(run)
@@ -594,6 +670,55 @@ def test_two_hundred_reloads_leave_nothing_behind():
     check(late[1] <= early[1] + 2, f"descriptors: {early[1]}, then {late[1]}")
     if MODE == "plain":  # a sanitizer keeps what is freed for a while
         check(late[0] <= early[0] + 300, f"kilobytes: {early[0]}, then {late[0]}")
+    end(run)
+
+
+# ---- their own configuration ----
+
+def test_who_stays_is_told_to_read_its_own_configuration():
+    run = begin(worker("db"), worker("web"))
+    db = pipe_of(run, pids()["db"])
+    change(worker("db"), worker("web", QUIET, "env.COLOUR = blue"))
+    equal(db.line(), "reload", "what is said to who stays")
+    until(lambda: state("web") == "ready", "it is up")
+    web = pipe_of(run, pids()["web"])
+    check(not select.select([web.sock], [], [], 0)[0], "who is new has read it just now")
+    ask("reload")
+    ask("reload")
+    for name, pipe in ("db", db), ("web", web):
+        equal(pipe.line(), "reload", f"what is said to {name}")
+        ask("stop", name)
+        check(pipe.line().startswith("shutdown stop "), f"{name} is told twice what it had not read")
+    end(run)
+
+
+def test_a_file_that_is_refused_is_nobodys_business():
+    run = begin(worker("db"))
+    db = pipe_of(run, pids()["db"])
+    change(worker("db"), "[worker:web]", status=1)
+    ask("stop", "db")
+    check(db.line().startswith("shutdown stop "), "what is said is no stop request")
+    end(run)
+
+
+def test_reload_reaches_the_command_of_an_inner_one():
+    run = start(f"[worker:inner]\ncommand = {BINARY} -- {shlex.join(victim(QUIET))}\n")
+    run.line("ready")
+    command = children(pids()["inner"])[0]
+    pipe = Speaker(socket.socket(fileno=take_descriptor(command, 9)))
+    ask("reload")
+    equal(pipe.line(), "reload", "what is said to it")
+    end(run)
+
+
+def test_reload_reaches_an_inner_fleet():
+    Path("inner.ini").write_text(worker("one"))
+    run = start(f"[worker:inner]\ncommand = {BINARY} --no-forever --config inner.ini\n")
+    run.line("ready")
+    Path("inner.ini").write_text(worker("one") + worker("two"))
+    run.send("HUP")
+    run.log("Reloaded: 1 worker, 0 changed")
+    run.log("Reloaded: 2 workers, 1 changed")
     end(run)
 
 

@@ -3,12 +3,14 @@ import fcntl
 import json
 import os
 import re
+import signal
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
-from harness import (aiorun, alive, cases, check, deadline, equal, launch, needs, pause, pid1, shell,
+from harness import (BINARY, VICTIM, aiorun, alive, cases, check, deadline, equal, launch, needs, pause, pid1, shell,
                      until, victim)
+from speaker import pipe_of
 
 PHASES = ["entered", "drain", "cancel", "orphans", "closed"]
 SEED = ["Stopping the loop", "Entering shutdown phase", "Cancelling pending tasks",
@@ -292,6 +294,104 @@ def test_more_than_the_ring_holds():
     check(main["started_ms"] < 0 <= main["asked_ms"] <= main["ended_ms"], f"its times: {main}")
 
 
+# ---- shields ----
+
+def shielded(*options, report="report.json"):
+    """A run that holds three shields when it is asked to stop, and its pipe."""
+    run = launch("on TERM [ exit 0 ] say ready pause", "--report", report, *options)
+    run.line("ready")
+    pipe = pipe_of(run)
+    pipe.say("shield upload", "shield nested 30", "shield nested", "shield brief 0.2")
+    pipe.seen()
+    pause(0.1)  # a time to have held them
+    run.send("TERM")
+    check(pipe.line().startswith("shutdown signal "), "the stop request")
+    return run, pipe
+
+
+def fates(told):
+    return {shield["name"]: shield["fate"] for shield in told["shields"]}
+
+
+def test_shields_are_told_with_their_times_and_ends():
+    run, pipe = shielded("--timeout", "20s")
+    command = run.command
+    pipe.say("shield late 10", "unshield nested", "unshield nested", "unshield late")
+    pipe.seen()
+    pause(0.3)  # the brief one is over
+    pipe.say("unshield brief", "unshield upload")
+    run.end(0)
+    told = load()
+    equal(fates(told), {"upload": "released", "nested": "released", "brief": "expired",
+                        "late": "released"}, "how they ended")
+    equal({(shield["worker"], shield["pid"]) for shield in told["shields"]}, {("main", command)},
+          "whose they are")
+    of = {shield["name"]: shield for shield in told["shields"]}
+    for name in "upload", "nested", "brief":
+        check(of[name]["from_ms"] <= -100, f"it was held before: {of[name]}")
+    check(19900 <= of["upload"]["until_ms"] == of["nested"]["until_ms"] <= 20000, "the cap's time")
+    equal(of["brief"]["until_ms"], of["brief"]["ended_ms"], "the end of its time")
+    check(0 <= of["late"]["from_ms"] <= of["late"]["ended_ms"], f"times of {of['late']}")
+    check(of["upload"]["ended_ms"] >= of["nested"]["ended_ms"] + 300, "the last one")
+
+
+def test_shield_timeout_is_the_time_of_a_shield_without_one():
+    run, pipe = shielded("--timeout", "20s", "--shield-timeout", "300ms")
+    pipe.say("unshield nested", "unshield nested")
+    run.end(0)
+    upload = next(one for one in load()["shields"] if one["name"] == "upload")
+    check(300 <= upload["until_ms"] < 5000 and upload["fate"] == "expired", upload)
+
+
+def test_shields_end_with_their_holder_and_with_a_forced_shutdown():
+    run, pipe = shielded("--timeout", "20s")
+    os.kill(run.command, signal.SIGKILL)
+    run.end("KILL")
+    equal(fates(load())["upload"], "holder-ended", "how it ended")
+    run, pipe = shielded("--timeout", "20s", "--repeat-signal", "escalate")
+    pause(1.1)  # before that a repetition has no effect
+    run.send("TERM")
+    run.end(0)
+    equal(fates(load())["upload"], "overruled", "how it ended")
+
+
+def test_shielded_job_is_a_shield():
+    run = launch(f"exec {BINARY} shield --name backup --deadline 10s -- {VICTIM} say job"
+                 " sleep 500ms", "--report", "report.json")
+    run.line("job")
+    run.send("TERM")
+    run.wait()
+    [shield] = load()["shields"]
+    equal((shield["name"], shield["fate"]), ("backup", "holder-ended"), "the shield")
+    check(shield["from_ms"] < 0 and 5000 < shield["until_ms"] <= 10000, f"its times: {shield}")
+
+
+@cases("report.html", "report.trace", "report.txt")
+def test_shields_are_in_every_form(path):
+    run, pipe = shielded(report=path)
+    command = run.command
+    pipe.say("unshield brief", "unshield nested", "unshield nested", "unshield upload")
+    run.end(0)
+    text = Path(path).read_text()
+    if path == "report.txt":
+        check(re.search(rf"^shield upload of main {command}: from -0\.\d+ to 0\.\d+ s, released; "
+                        r"its time was until (60\.0|59\.9)\d\d s$", text, re.M), text)
+    elif path == "report.trace":
+        events = json.loads(text)["traceEvents"]
+        span = next(one for one in events if one.get("cat") == "shield" and one["name"] == "upload")
+        equal((span["args"]["worker"], span["args"]["fate"]), ("main", "released"), "its arguments")
+        names = {one["tid"]: one["args"]["name"] for one in events if one["name"] == "thread_name"}
+        equal(names[span["tid"]], f"shield upload of main {command}", "its track")
+    else:
+        cells = [cell.text for row in ElementTree.fromstring(text.partition("\n")[2]).iter("tr")
+                 for cell in row]
+        place = cells.index("upload")
+        equal(cells[place + 1:place + 3], ["main", str(command)], "whose it is")
+        check(59.9 <= float(cells[place + 4]) <= 60, f"its time: {cells[place + 4]}")
+        equal(cells[place + 6], "released", "its end")
+        equal(text.count('class="held"'), 4, "lines in the picture, and one that explains them")
+
+
 # ---- forms ----
 
 class Page(HTMLParser):
@@ -367,7 +467,7 @@ def test_text_is_what_all_other_names_ask_for(path):
     text = Path(path).read_text()
     bar = re.search(rf"^main {command} +([ =#|K-]{{48}})  (\d+\.\d+)$", text, re.M)
     check(bar, "main has no bar")
-    check(re.fullmatch(r"-?=+#*K", bar.group(1)), f"its bar: {bar.group(1)!r}")
+    check(re.fullmatch(r"-?=+#*K {0,8}", bar.group(1)), f"its bar: {bar.group(1)!r}")
     check(1 <= float(bar.group(2)) < 6, "its end")
     check(re.search(r"^ +0\.\d+  SIGTERM from process \d+ arrived$", text, re.M), "no trigger")
     check(re.search(rf"^ +1\.\d+  main \(pid {command}\): killed, because", text, re.M), "no kill")

@@ -309,6 +309,36 @@ def test_a_command_that_cannot_run(command, status, told):
     check(told in run.err and run.err.count("\n") == 1, run.err)
 
 
+@cases("./script", "script")
+def test_a_script_without_a_first_line_is_no_program(name):
+    """Nobody guesses a shell: neither for a shield's command nor for aiorun's own."""
+    Path("script").write_text("echo run by a shell\n")
+    Path("script").chmod(0o755)
+    env = {"PATH": f"/no/such:{os.getcwd()}:{os.environ['PATH']}"}
+    stand_in = StandIn()
+    run = stand_in.start([BINARY, "shield", "--", name], env=env)
+    grant(stand_in)
+    for run in run, Run([BINARY, "--", name], env=env):
+        run.end(126)
+        check("no script, which would begin with '#!'" in run.err and run.out == "",
+              run.err + run.out)
+
+
+@cases(first="first:second", second="none:second", here="none:", blocked="none:blocked:second")
+def test_a_command_is_looked_for_in_path(path):
+    for place in "first", "second", "blocked", ".":
+        os.makedirs(place, exist_ok=True)
+        script = Path(place, "tool")
+        script.write_text(f"#!/bin/sh\necho from {place}\n")
+        script.chmod(0o644 if place == "blocked" else 0o755)
+    stand_in = StandIn()
+    run = stand_in.start([BINARY, "shield", "--", "tool"], env={"PATH": path})
+    grant(stand_in)
+    run.end(0)
+    wanted = {"first:second": "first", "none:": "."}.get(path, "second")
+    equal(run.out, f"from {wanted}\n", "which one")
+
+
 def test_input_and_output_pass_through_a_shield():
     data = os.urandom(1 << 20)
     Path("data").write_bytes(data)

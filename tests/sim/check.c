@@ -112,9 +112,8 @@ static void check_waves(struct world *world, const struct record *record)
         broken(world, 10, "a worker is asked to stop too early");
     if (fact_is_busy(callback))
         broken(world, 10, "a worker is asked to stop before the callback is over");
-    bool hurried = world->forced || world->limit != NEVER ||
-                   (world->trigger == TRIGGER_SIGNAL && world->keyboard);
-    if (!hurried && world->now < world->drain_from + world->setting->config.drain_delay)
+    bool hurried = world->forced || (world->trigger == TRIGGER_SIGNAL && world->keyboard);
+    if (!hurried && world->now < fact_drain_end(world))
         broken(world, 10, "a worker is asked to stop before the drain delay is over");
     if (!fact_is_reached(world, record))
         broken(world, 10, "wave %u is asked before its turn", record->wave);
@@ -247,6 +246,8 @@ static void check_tree_kill(struct world *world, uint32_t slot)
     msec reserve = fact_tree_reserve(world, record);
     bool forced = world->forced && world->now - world->forced_at < msec_max(reserve, 1);
     bool exempt = record->life == UP && record->kind != CORE_WORKER;
+    /* Who gets less time all of a sudden cannot keep what was to come of it. */
+    exempt = exempt || (world->limited_at >= 0 && world->now - world->limited_at <= reserve);
     bool again = record->killed_at > 0;
     if (forced || exempt || again || reserve == 0 || world->setting->lazy ||
         !world_has_members(world, slot, record->generation))

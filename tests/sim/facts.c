@@ -21,8 +21,7 @@ msec fact_reserve(const struct world *world)
 {
     /* Of N waves, N - 1 are followed by another; then come the trees and the orphans. */
     msec shares = (msec)world->waves + 1;
-    msec cap = msec_min(cap_time(world), world->limited_reserve);
-    return msec_min(2 * SECOND, cap / 2 / shares);
+    return msec_min(2 * SECOND, world->length / 2 / shares);
 }
 
 static msec wave_limit(const struct world *world, uint32_t wave)
@@ -130,8 +129,20 @@ msec fact_hook_end(const struct world *world, const struct record *record)
     }
     if (record->owner != HOOK_CALLBACK)
         return msec_add(record->started_at, time);
-    msec end = msec_add(record->started_at, time != NEVER ? time / 4 : NEVER);
-    return msec_min(end, world->callback_until);
+    msec quarter = world->length / 4;
+    if (world->limited_at <= record->started_at)
+        return msec_add(record->started_at,
+                        time != NEVER || world->limited_at >= 0 ? quarter : time);
+    msec before = time != NEVER ? time / 4 : NEVER;
+    return msec_min(msec_add(record->started_at, before), world->entered_at + quarter);
+}
+
+msec fact_drain_end(const struct world *world)
+{
+    msec delay = world->setting->config.drain_delay, quarter = world->length / 4;
+    if (world->limited_at > world->drain_from)
+        return msec_min(world->drain_from + delay, world->entered_at + world->length / 2);
+    return world->drain_from + msec_min(delay, quarter);
 }
 
 bool fact_orphans_stay(const struct world *world)

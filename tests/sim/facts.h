@@ -38,6 +38,9 @@ msec fact_ladder_end(const struct world *world, const struct record *record);
 /* Until when a job is not touched, but for the cap. */
 msec fact_spared_until(const struct world *world, const struct record *record);
 
+/* When the drain delay is over. */
+msec fact_drain_end(const struct world *world);
+
 /* When a hook is out of time. */
 msec fact_hook_end(const struct world *world, const struct record *record);
 

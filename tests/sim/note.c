@@ -52,6 +52,15 @@ void note_failed(struct world *world, struct record *record, enum core_why why)
     record->why_untold = true;
 }
 
+void note_limited(struct world *world)
+{
+    if (world->limit >= world->cap)
+        return;
+    world->cap = msec_max(world->limit, world->now);
+    world->length = world->cap - world->entered_at;
+    world->limited_at = world->now;
+}
+
 void note_entered(struct world *world, enum core_trigger trigger, int cause)
 {
     if (world->entered)
@@ -61,9 +70,7 @@ void note_entered(struct world *world, enum core_trigger trigger, int cause)
     world->causes = trigger == TRIGGER_SIGNAL ? (uint64_t)1 << cause : 0;
     world->entered_at = world->effect_at = world->now;
     world->cap = msec_add(world->now, world->setting->config.timeout);
-    world->cap = msec_min(world->cap, world->limit);
-    if (world->limit != NEVER)
-        world->callback_until = world->now + msec_max(world->limit - world->now, 1) / 4;
+    note_limited(world);
     world->records[SLOT_HANDLER].about_to_start = false;
     world->records[SLOT_CALLBACK].about_to_start = world->setting->config.has_callback;
 }
@@ -115,6 +122,8 @@ static void note_worker_end(struct world *world, struct record *record, struct e
     msec next = NEVER;
     if (!world->entered && record->wanted)
         next = renewed ? world->now : plan_restart(world, record, success);
+    if (end.kind == ENDING_NOT_STARTED && !renewed)
+        next = msec_max(next, world->now + 1);
     if (next != NEVER) {
         record->restart_at = next;
         return;

@@ -7,6 +7,8 @@
 
 void note_error(struct world *world, struct record *record, struct ending end);
 void note_ready(struct world *world, struct record *record);
+/* The shutdown is over at the limit, if that comes before the cap. */
+void note_limited(struct world *world);
 void note_entered(struct world *world, enum core_trigger trigger, int cause);
 
 /* Wishes follow from wishes: one after the other, each from those before it. */

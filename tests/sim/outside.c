@@ -81,7 +81,7 @@ void world_signal(struct world *world, int cause, bool keyboard)
         .kind = EVENT_TRIGGER, .trigger = TRIGGER_SIGNAL, .cause = cause, .keyboard = keyboard};
     if (world->entered) {
         note_repeated(world, cause, keyboard);
-    } else if (world->setting->config.has_handler && world->limit == NEVER) {
+    } else if (world->setting->config.has_handler) {
         note_handler_asked(world, cause, keyboard);
     } else {
         world->keyboard = keyboard;
@@ -341,17 +341,15 @@ void world_drain(struct world *world, bool drained)
     world_record(world, &event);
 }
 
-void world_limit(struct world *world, msec left)
+void world_limit(struct world *world, msec until)
 {
-    const struct core_event event = {.kind = EVENT_LIMIT, .until = world->now + left};
-    world->limit = msec_min(world->limit, world->now + msec_max(left, 1));
-    left = world->limit - world->now;
-    world->limited_reserve = msec_min(world->limited_reserve, left);
-    if (world->entered) {
-        world->cap = msec_min(world->cap, world->limit);
-        world->callback_until = msec_min(world->callback_until, world->now + left / 4);
-    }
+    const struct core_event event = {.kind = EVENT_LIMIT, .until = until};
+    if (world->limit != NEVER)
+        return; /* once is enough, and easier to judge */
+    world->limit = until;
     world_record(world, &event);
+    if (world->entered)
+        note_limited(world);
 }
 
 /* ---- a reload ---- */

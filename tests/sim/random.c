@@ -284,15 +284,7 @@ static void hold(struct world *world)
 static void happen_to_fleet(struct world *world)
 {
     uint32_t worker = world_pick(world, world->setting->config.worker_count + 1);
-    switch (world_pick(world, 10)) {
-    case 7:
-        if (world_pick(world, 8) == 0) { /* it is once in a life */
-            bool begins = !world->entered;
-            world_limit(world, 100 * (msec)world_pick(world, 60));
-            if (begins)
-                send_signal(world);
-        }
-        break;
+    switch (world_pick(world, 9)) {
     case 0:
         world_ready(world, pick_instance(world));
         break;
@@ -318,8 +310,16 @@ static void happen_to_fleet(struct world *world)
     }
 }
 
+static void limit(struct world *world)
+{
+    bool late = world_pick(world, 8) == 0;
+    world_limit(world, late ? world->now - 1 : msec_add(world->now, world_pick(world, 15000)));
+}
+
 static void happen(struct world *world)
 {
+    if (world_pick(world, 60) == 0)
+        limit(world);
     switch (world_pick(world, 26)) {
     case 0:
     case 1:

@@ -168,7 +168,7 @@ void trace_event(const struct world *world, const struct core_event *event, bool
         printf(" %s", event->wanted ? "on" : "off");
         break;
     case EVENT_LIMIT:
-        printf(" until %lld", (long long)event->until);
+        print_span("until", event->until);
         break;
     }
     printf("%s\n", accepted ? "" : "  -- refused");

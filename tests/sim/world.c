@@ -516,9 +516,10 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     world->setting = setting;
     world->random = seed * 0x9e3779b97f4a7c15u + 0x123456789abcdefu;
     world->now = 1000;
-    world->cap = NEVER;
+    world->cap = world->limit = NEVER;
+    world->length = config->timeout;
+    world->limited_at = -1;
     world->forced_at = world->handler_forced_at = -1;
-    world->limit = world->limited_reserve = world->callback_until = NEVER;
     world->waves = 1;
     assert(core_size(config) > 0 && core_size(config) <= CORE_BYTES);
     memset(world->block, 0, core_size(config));

@@ -127,9 +127,8 @@ struct world {
     bool keyboard;
     int handler_cause; /* the signal that the handler was asked about */
     uint64_t causes;
-    msec limit, limited_reserve; /* EVENT_LIMIT; NEVER: none */
-    msec callback_until;
-    msec cap, entered_at, drain_from, forced_at, effect_at, handler_forced_at;
+    msec cap, length, limit, limited_at; /* limited_at: when the limit shortened it; -1: never */
+    msec entered_at, drain_from, forced_at, effect_at, handler_forced_at;
     bool force_expected;
     bool cancel; /* stop requests have begun */
 
@@ -201,7 +200,7 @@ void world_alive(struct world *world, uint32_t slot);
 void world_fail(struct world *world, uint32_t slot, enum core_why why);
 void world_restart(struct world *world, uint32_t worker);
 void world_drain(struct world *world, bool drained);
-void world_limit(struct world *world, msec left);
+void world_limit(struct world *world, msec until);
 
 /* A reload with the same configuration; one that is down is `changed`, 0: none. */
 void world_reload(struct world *world, uint32_t changed);

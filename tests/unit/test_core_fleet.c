@@ -63,7 +63,7 @@ static int end(void **state)
 static void note(const char *verb, uint32_t slot)
 {
     size_t length = strlen(told);
-    const struct core_slot *about = &core->slots[slot];
+    const struct core_slot *about = core_slot(core, slot);
     char name = about->kind == CORE_JOB ? 'j' : names[about->owner];
     snprintf(told + length, sizeof told - length, "%s%s %c", length ? ", " : "", verb, name);
 }
@@ -189,6 +189,60 @@ static void a_failed_start_is_waited_for_as_long_as_it_is_tried_again(void **sta
     assert_told("start a");
     crash(0); /* and is given up */
     assert_told("start b, all ready");
+}
+
+static enum core_rest rest_of(uint32_t worker)
+{
+    return core_rest(core, core_instance(core, worker, 0));
+}
+
+static void who_is_down_for_good_is_so_for_a_reason(void **state)
+{
+    (void)state;
+    workers[0].backoff.limit = 1;
+    workers[0].backoff.limit_window = 60 * SECOND;
+    workers[1].restart = RESTART_NEVER;
+    workers[3].autostart = false;
+    start(4);
+    crash(0);
+    wait_for(100);
+    crash(0);
+    crash(1);
+    post((struct core_event){.kind = EVENT_EXITED, .run = run_of(2), .end = {ENDING_EXITED, 0}});
+    assert_int_equal(rest_of(0), REST_GIVEN_UP);
+    assert_int_equal(rest_of(1), REST_FAILED);
+    assert_int_equal(rest_of(2), REST_FINISHED);
+    assert_int_equal(rest_of(3), REST_STOPPED);
+    /* Whoever has the last word is the reason. */
+    want(0, false);
+    assert_int_equal(rest_of(0), REST_STOPPED);
+    want(2, true);
+    want(2, false);
+    assert_int_equal(rest_of(2), REST_STOPPED);
+}
+
+static void what_cannot_start_is_tried_again_later(void **state)
+{
+    struct core_action action;
+    (void)state;
+    workers[0].backoff = (struct policy_backoff){0};
+    config.worker_count = 1;
+    core = core_init(calloc(1, core_size(&config)), &config, now);
+    core_step(core, now, &(struct core_event){.kind = EVENT_BEGIN});
+    for (int i = 0; i < 3; i++, now++) {
+        int starts = 0;
+        core_step(core, now, &(struct core_event){.kind = EVENT_TIME});
+        while (core_next(core, &action)) {
+            assert_int_equal(starts += action.kind == ACTION_START, 1);
+            if (action.kind != ACTION_START)
+                continue;
+            core_step(core, now,
+                      &(struct core_event){.kind = EVENT_NOT_STARTED,
+                                           .run = action.run,
+                                           .end = {ENDING_NOT_STARTED, 127}});
+        }
+        assert_int_equal(core_deadline(core), now + 1);
+    }
 }
 
 static void what_is_needed_stops_last_and_comes_back_first(void **state)
@@ -382,8 +436,8 @@ static void jobs_keep_their_order_in_a_reload(void **state)
     assert_told("start n");
     for (size_t i = 0; i < LENGTH(jobs); i++) {
         struct run_id job = {jobs[i].slot - old_first + core->first_job, jobs[i].generation};
-        assert_int_equal(core->slots[job.slot].life, CORE_UP);
-        assert_int_equal(core->slots[job.slot].owner, 1);
+        assert_int_equal(core_slot(core, job.slot)->life, CORE_UP);
+        assert_int_equal(core_slot(core, job.slot)->owner, 1);
         post((struct core_event){.kind = EVENT_EXITED, .run = job, .end = {ENDING_EXITED, 0}});
     }
     assert_told("start j, start j");
@@ -436,8 +490,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_starts_when_the_one_before_is_ready, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_down_for_good_is_so_for_a_reason, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_start_is_waited_for_as_long_as_it_is_tried_again,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_start_is_tried_again_later, begin, end),
         cmocka_unit_test_setup_teardown(what_is_needed_stops_last_and_comes_back_first, begin, end),
         cmocka_unit_test_setup_teardown(a_migration_that_has_ended_well_is_no_stop, begin, end),
         cmocka_unit_test_setup_teardown(a_long_chain_stops_from_its_end, begin, end),

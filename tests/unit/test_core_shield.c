@@ -14,6 +14,7 @@
 #include <string.h>
 
 static struct shield_table *table;
+static uint32_t room;
 static uint32_t mine, other;
 
 /* A fresh table for `capacity` shields, and two runs that hold none. */
@@ -22,7 +23,7 @@ static void begin(uint32_t capacity)
     free(table);
     table = calloc(1, shield_size(capacity));
     assert_non_null(table);
-    shield_init(table, capacity);
+    room = capacity;
     mine = other = SHIELD_NONE;
 }
 
@@ -44,7 +45,7 @@ static void a_shield_holds_until_it_is_released(void **state)
     (void)state;
     begin(2);
     assert_int_equal(until(mine), 0);
-    assert_true(shield_hold(table, &mine, "upload", 500));
+    assert_true(shield_hold(table, room, &mine, "upload", 500));
     assert_int_equal(until(mine), 500);
     assert_int_equal(until(other), 0);
     assert_true(shield_release(table, &mine, "upload"));
@@ -57,7 +58,7 @@ static void shields_nest_by_count(void **state)
     (void)state;
     begin(1);
     for (int i = 0; i < 3; i++)
-        assert_true(shield_hold(table, &mine, "a", NEVER));
+        assert_true(shield_hold(table, room, &mine, "a", NEVER));
     for (int i = 0; i < 3; i++) {
         assert_int_equal(until(mine), NEVER);
         assert_true(shield_release(table, &mine, "a"));
@@ -69,12 +70,12 @@ static void the_later_deadline_wins(void **state)
 {
     (void)state;
     begin(2);
-    assert_true(shield_hold(table, &mine, "a", 500));
-    assert_true(shield_hold(table, &mine, "a", 300));
+    assert_true(shield_hold(table, room, &mine, "a", 500));
+    assert_true(shield_hold(table, room, &mine, "a", 300));
     assert_int_equal(until(mine), 500);
-    assert_true(shield_hold(table, &mine, "a", 900));
+    assert_true(shield_hold(table, room, &mine, "a", 900));
     assert_int_equal(until(mine), 900);
-    assert_true(shield_hold(table, &mine, "b", 700));
+    assert_true(shield_hold(table, room, &mine, "b", 700));
     assert_int_equal(until(mine), 900);
 }
 
@@ -85,7 +86,7 @@ static void the_latest_shield_counts_in_any_order(void **state)
     for (int first = 0; first < 3; first++) {
         begin(3);
         for (int i = 0; i < 3; i++)
-            assert_true(shield_hold(table, &mine, names[i], 100 * (i + 1)));
+            assert_true(shield_hold(table, room, &mine, names[i], 100 * (i + 1)));
         assert_true(shield_release(table, &mine, names[first]));
         assert_int_equal(until(mine), first == 2 ? 200 : 300);
     }
@@ -95,10 +96,10 @@ static void a_shield_without_deadline_holds_as_long_as_is_said_later(void **stat
 {
     (void)state;
     begin(1);
-    assert_true(shield_hold(table, &mine, "a", SHIELD_UNDATED));
+    assert_true(shield_hold(table, room, &mine, "a", SHIELD_UNDATED));
     assert_int_equal(shield_until(table, mine, NEVER), NEVER);
     assert_int_equal(shield_until(table, mine, 800), 800);
-    assert_true(shield_hold(table, &mine, "a", 900));
+    assert_true(shield_hold(table, room, &mine, "a", 900));
     assert_int_equal(shield_until(table, mine, 800), 900);
     assert_int_equal(shield_until(table, mine, NEVER), NEVER);
 }
@@ -107,9 +108,9 @@ static void runs_do_not_see_each_others_shields(void **state)
 {
     (void)state;
     begin(4);
-    assert_true(shield_hold(table, &mine, "a", 100));
-    assert_true(shield_hold(table, &other, "a", 200));
-    assert_true(shield_hold(table, &mine, "b", 300));
+    assert_true(shield_hold(table, room, &mine, "a", 100));
+    assert_true(shield_hold(table, room, &other, "a", 200));
+    assert_true(shield_hold(table, room, &mine, "b", 300));
     assert_true(shield_release(table, &other, "a"));
     assert_false(shield_release(table, &other, "b"));
     assert_int_equal(until(mine), 300);
@@ -123,21 +124,21 @@ static void a_full_table_refuses_and_stays_as_it_was(void **state)
     (void)state;
     unsigned char before[1024];
     begin(2);
-    assert_true(shield_hold(table, &mine, "a", 100));
-    assert_true(shield_hold(table, &other, "b", 200));
+    assert_true(shield_hold(table, room, &mine, "a", 100));
+    assert_true(shield_hold(table, room, &other, "b", 200));
     assert_true(shield_size(2) <= sizeof before);
     memcpy(before, table, shield_size(2));
-    assert_false(shield_hold(table, &mine, "c", 300));
+    assert_false(shield_hold(table, room, &mine, "c", 300));
     assert_memory_equal(before, table, shield_size(2));
     assert_int_equal(until(mine), 100);
-    assert_true(shield_hold(table, &mine, "a", 300)); /* nesting needs no place */
+    assert_true(shield_hold(table, room, &mine, "a", 300)); /* nesting needs no place */
 }
 
 static void a_table_for_none_refuses_all(void **state)
 {
     (void)state;
     begin(0);
-    assert_false(shield_hold(table, &mine, "a", 100));
+    assert_false(shield_hold(table, room, &mine, "a", 100));
     assert_int_equal(mine, SHIELD_NONE);
 }
 
@@ -148,8 +149,8 @@ static void every_place_is_used_again(void **state)
     begin(3);
     for (int round = 0; round < 10; round++) {
         for (int i = 0; i < 3; i++)
-            assert_true(shield_hold(table, &mine, names[i], 100));
-        assert_false(shield_hold(table, &other, "d", 100));
+            assert_true(shield_hold(table, room, &mine, names[i], 100));
+        assert_false(shield_hold(table, room, &other, "d", 100));
         if (round % 2) {
             shield_drop(table, &mine);
             continue;
@@ -163,9 +164,9 @@ static void only_what_is_over_expires(void **state)
 {
     (void)state;
     begin(3);
-    assert_true(shield_hold(table, &mine, "over", 100));
-    assert_true(shield_hold(table, &mine, "held", 101));
-    assert_true(shield_hold(table, &mine, "undated", SHIELD_UNDATED));
+    assert_true(shield_hold(table, room, &mine, "over", 100));
+    assert_true(shield_hold(table, room, &mine, "held", 101));
+    assert_true(shield_hold(table, room, &mine, "undated", SHIELD_UNDATED));
     assert_false(shield_expire(table, &mine, NEVER, 99));
     assert_true(shield_expire(table, &mine, NEVER, 100));
     assert_false(shield_release(table, &mine, "over"));
@@ -182,13 +183,13 @@ static void names_have_1_to_63_bytes(void **state)
     begin(2);
     memset(name, 'n', sizeof name);
     name[SHIELD_NAME_MAX + 1] = '\0';
-    assert_false(shield_hold(table, &mine, "", 100));
-    assert_false(shield_hold(table, &mine, name, 100));
+    assert_false(shield_hold(table, room, &mine, "", 100));
+    assert_false(shield_hold(table, room, &mine, name, 100));
     name[SHIELD_NAME_MAX] = '\0';
-    assert_true(shield_hold(table, &mine, name, 100));
+    assert_true(shield_hold(table, room, &mine, name, 100));
     name[SHIELD_NAME_MAX - 1] = 'm';
     assert_false(shield_release(table, &mine, name));
-    assert_true(shield_hold(table, &mine, name, 200));
+    assert_true(shield_hold(table, room, &mine, name, 200));
     assert_true(shield_release(table, &mine, name));
     assert_int_equal(until(mine), 100);
 }

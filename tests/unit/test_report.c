@@ -42,7 +42,7 @@ static bool keep(const char *bytes, size_t count)
 /* An empty report that began at 1,000 ms. */
 static void begin(uint32_t capacity)
 {
-    const struct report_settings settings = {"aiorun 1", 10 * SECOND, signal_name};
+    const struct report_settings settings = {"aiorun 1", signal_name};
     free(report);
     void *memory = malloc(report_size(capacity));
     assert_non_null(memory);
@@ -117,8 +117,10 @@ static void tell_story(void)
 
 static bool write_at(enum report_format format, msec now)
 {
-    const struct report_facts facts = {
-        .now = now, .wall = 951782400123 + (now - 2000), .end = {ENDING_EXITED, 3}};
+    const struct report_facts facts = {.now = now,
+                                       .wall = 951782400123 + (now - 2000),
+                                       .timeout = 10 * SECOND,
+                                       .end = {ENDING_EXITED, 3}};
     length = pieces = longest = 0;
     whole_lines = true;
     written[0] = '\0';
@@ -261,12 +263,61 @@ static void who_is_not_listed_any_more_is_gone(void **state)
     assert_lacks(write_all(REPORT_FORMAT_JSON), "\"gone_by_ms\":300");
 }
 
+/* ---- shields ---- */
+
+static void add_shield(const char *name, enum report_kind kind, msec at, msec until)
+{
+    struct report_record record = about_main(kind, at);
+    record.since = 1900;
+    record.until = until;
+    report_copy(record.command, sizeof record.command, name);
+    add(record);
+}
+
+static void a_shield_has_its_end_and_why(void **state)
+{
+    (void)state;
+    begin(100);
+    add_phase(2000, PHASE_ENTERED);
+    add_shield("twice", REPORT_SHIELD, 2000, NEVER);
+    add_shield("late", REPORT_SHIELD, 2000, 9000);
+    add_shield("over", REPORT_SHIELD, 2000, 2200);
+    add_shield("twice", REPORT_UNSHIELD, 2100, 0);
+    add_shield("late", REPORT_SHIELD, 2150, 2400); /* its time is another now */
+    add_shield("over", REPORT_UNSHIELD, 2300, 0);
+    add_shield("twice", REPORT_SHIELD, 2300, NEVER);
+    add_end(2350, ENDING_EXITED, 0);
+    add_phase(2500, PHASE_CLOSED);
+    const char *json = write_all(REPORT_FORMAT_JSON);
+    assert_has(json, "{\"name\":\"twice\",\"worker\":\"main\",\"pid\":42,\"from_ms\":-100,"
+                     "\"until_ms\":null,\"ended_ms\":100,\"fate\":\"released\"}");
+    assert_has(json, "\"until_ms\":400,\"ended_ms\":350,\"fate\":\"holder-ended\"}");
+    assert_has(json, "\"until_ms\":200,\"ended_ms\":200,\"fate\":\"expired\"}");
+    assert_has(json, "\"until_ms\":null,\"ended_ms\":350,\"fate\":\"holder-ended\"}");
+}
+
+static void more_shields_than_there_is_room_for_are_counted(void **state)
+{
+    (void)state;
+    begin(100);
+    add_phase(2000, PHASE_ENTERED);
+    for (int i = 0; i < 70; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", i);
+        add_shield(name, REPORT_SHIELD, 2000, NEVER);
+    }
+    add_phase(2500, PHASE_CLOSED);
+    assert_has(write_all(REPORT_FORMAT_JSON), "\"shields_dropped\":6,");
+    assert_has(written, "\"ended_ms\":null,\"fate\":\"held\"}");
+    assert_has(write_all(REPORT_FORMAT_TEXT), "and 6 more shields");
+}
+
 /* ---- the ring ---- */
 
 static void nothing_of_the_ring_is_touched_before_it_is_used(void **state)
 {
     (void)state;
-    const struct report_settings settings = {"aiorun 1", NEVER, signal_name};
+    const struct report_settings settings = {"aiorun 1", signal_name};
     size_t head = report_size(0), size = report_size(100);
     unsigned char *memory = malloc(size);
     assert_non_null(memory);
@@ -516,6 +567,8 @@ int main(void)
         cmocka_unit_test_teardown(a_sink_that_fails_is_left_alone, end),
         cmocka_unit_test_teardown(dates_are_right, end),
         cmocka_unit_test_teardown(quick_and_peaceful_is_not_notable, end),
+        cmocka_unit_test_teardown(a_shield_has_its_end_and_why, end),
+        cmocka_unit_test_teardown(more_shields_than_there_is_room_for_are_counted, end),
         cmocka_unit_test_teardown(a_kill_is_notable, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

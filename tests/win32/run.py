@@ -4,8 +4,10 @@
 What wine has no console for (it sends no Ctrl-Break) is done by stand-ins: event.h, console.c.
 """
 import argparse
+import concurrent.futures
 import fcntl
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -22,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build/win32"
-DEADLINE = 60
+DEADLINE = 120
 PREFIX = ROOT / "build/wine"
 CTRL_BREAK, CTRL_CLOSE, CTRL_LOGOFF, CTRL_SHUTDOWN = 1, 2, 5, 6
 CONTROL_C_EXIT = 0xC000013A
@@ -152,6 +154,11 @@ def test_exit_codes_have_32_bits():
     for code in ("0x12345678", "0xC0000005", "4294967295", "0x80000000"):
         status, text = run(VICTIM, "status-of", "--", AIORUN, "--", VICTIM, "exit", code)
         expect(text == f"status {int(code, 0)}", f"{code}: {text}")
+
+
+def test_crash_is_told_as_windows_tells_it():
+    status, text = aiorun("-vv", "--", VICTIM, "exit", "0xC0000005")
+    expect("main exited with status 0xC0000005" in text, text)
 
 
 def test_death_by_ctrl_c_is_passed_on():
@@ -356,8 +363,9 @@ def test_ladder_ends_in_termination_with_grandchildren():
 
 
 def leaving(*options, child):
+    mark = f"up-{os.getpid()}"
     return Program(CONSOLE, AIORUN, "-vv", *options, "--", VICTIM, "child", "on-event", *child, "pid",
-                   "set", "up", "sleep", ",", "await", "up", "exit", "4")
+                   "set", mark, "sleep", ",", "await", mark, "exit", "4")
 
 
 def test_what_a_command_leaves_is_ended():
@@ -639,11 +647,12 @@ def unix_command(pid):
 
 def test_idle_wakes_nobody():
     """What the loop's thread has used, over two seconds of nothing."""
-    program = Program(CONSOLE, AIORUN, "--", VICTIM, "ready", "sleep")
+    mark = f"MARK={os.getpid()}"
+    program = Program(CONSOLE, AIORUN, "--env", mark, "--", VICTIM, "ready", "sleep")
     pid = program.wait_for(r"aiorun is (\d+)")
     program.wait_for("^ready")
     unix = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and
-            unix_command(pid).startswith(AIORUN.encode())]
+            unix_command(pid).startswith(AIORUN.encode()) and mark.encode() in unix_command(pid)]
     expect(len(unix) == 1, f"which of {unix}?")
 
     def switches():
@@ -667,7 +676,9 @@ def kill_programs():
     PROGRAMS.clear()
 
 
-def run_one(name, function):
+def run_one(name):
+    """In a process of its own: its name, and what is wrong, if anything is."""
+    function = tests[name]
     directory = tempfile.mkdtemp(prefix="aiorun-win32-")
     before = os.getcwd()
     os.chdir(directory)
@@ -688,18 +699,23 @@ def run_one(name, function):
         kill_programs()
         os.chdir(before)
         shutil.rmtree(directory, ignore_errors=True)
-    return verdict
+    return name, verdict
+
+
+tests = {}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-j", type=int, default=2, metavar="N", help="tests at a time")
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests that match this")
     parser.add_argument("-v", action="store_true", help="print every test")
     options = parser.parse_args()
     import test_pipe  # which imports what is above from here
-    tests = [(name[5:], function)
-             for name, function in {**globals(), **vars(test_pipe)}.items()
-             if name.startswith("test_") and re.search(options.k, name[5:])]
+    tests.update((name[5:], function)
+                 for name, function in {**globals(), **vars(test_pipe)}.items()
+                 if name.startswith("test_") and callable(function) and
+                 re.search(options.k, name[5:]))
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
     try:
@@ -709,8 +725,9 @@ def main():
         subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
         subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for name, function in tests:
-            verdict = run_one(name, function)
+        pool = concurrent.futures.ProcessPoolExecutor(
+            options.j, multiprocessing.get_context("fork"))
+        for name, verdict in pool.map(run_one, tests):
             passed += verdict is None
             failed += verdict is not None
             if verdict is not None or options.v:
@@ -718,7 +735,6 @@ def main():
             if verdict is not None:
                 print("    " + verdict.replace("\n", "\n    "), flush=True)
     finally:
-        kill_programs()
         subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

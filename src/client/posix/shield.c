@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,6 +70,34 @@ static void leave_terminal(int link)
     close(null);
 }
 
+/* As aiorun itself starts commands: in PATH as execvp(3) does, but without its fallback to a shell.
+ * Returns with errno. */
+static void execute(char **command)
+{
+    char place[PATH_MAX];
+    const char *path = getenv("PATH");
+    int error = ENOENT;
+    if (command[0][0] == '\0' || strchr(command[0], '/') != NULL) {
+        execv(command[0], command);
+        return;
+    }
+    if (path == NULL)
+        path = "/usr/local/bin:/usr/bin:/bin";
+    for (size_t length; path != NULL; path = path[length] == ':' ? path + length + 1 : NULL) {
+        length = strcspn(path, ":"); /* an empty entry is the current directory */
+        int size = snprintf(place, sizeof place, "%.*s%s%s", (int)length, path,
+                            length > 0 ? "/" : "", command[0]);
+        errno = ENOENT;
+        if (size < (int)sizeof place)
+            execv(place, command);
+        if (errno == EACCES)
+            error = EACCES;
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            return;
+    }
+    errno = error;
+}
+
 _Noreturn static void become_job(int link, char **command)
 {
     char go;
@@ -76,7 +106,7 @@ _Noreturn static void become_job(int link, char **command)
     if (receive(link, &go, sizeof go, 0) != sizeof go)
         _exit(STATUS_OWN_FAILURE); /* refused, or the wrapper is gone */
     held_give_back();
-    execvp(command[0], command);
+    execute(command);
     give_up(link, errno);
 }
 
@@ -210,8 +240,11 @@ static int fail_to_run(const struct verb *verb, const struct job *job)
     if (job->error < 0)
         return fail(verb, "cannot open /dev/null as standard input for '%s': %s", program,
                     strerror(-job->error));
-    fail(verb, "cannot run '%s': %s", program,
-         in_path ? "no such command in PATH" : strerror(job->error));
+    const char *why = in_path                 ? "no such command in PATH"
+                      : job->error == ENOEXEC ? "it is no program for this system, and no script, "
+                                                "which would begin with '#!'"
+                                              : strerror(job->error);
+    fail(verb, "cannot run '%s': %s", program, why);
     return job->error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
 }
 

@@ -1,0 +1,132 @@
+/* The state of one instance, in a word that people know from elsewhere, and why it is not up. */
+#include "admin.h"
+
+#include <stdio.h>
+
+bool admin_is_delayed(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct core *core = supervisor->core;
+    const struct core_slot *slot = core_slot(core, index);
+    return slot->life == CORE_DOWN && slot->wanted && core->phase == PHASE_RUNNING &&
+           slot->start_at > core->now;
+}
+
+bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot)
+{
+    return core_slot(supervisor->core, slot)->kind == CORE_JOB &&
+           supervisor->jobs[slot - supervisor->core->first_job].queued;
+}
+
+/* ---- what holds it ---- */
+
+static uint32_t missing_need(const struct supervisor *supervisor, uint32_t worker)
+{
+    const struct plan_worker *plan = &supervisor->plan->workers[worker];
+    for (uint32_t i = 0; i < plan->after_count; i++)
+        if (plan->after[i].needs && !core_stands(supervisor->core, plan->after[i].worker))
+            return plan->after[i].worker;
+    return CORE_NONE;
+}
+
+static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
+{
+    uint32_t first = core_instance(supervisor->core, worker, 0);
+    for (uint32_t n = 0; n < supervisor->workers[worker].instances; n++)
+        if (core_slot(supervisor->core, first + n)->wanted)
+            return true;
+    return false;
+}
+
+uint32_t admin_holder(const struct supervisor *supervisor, uint32_t worker)
+{
+    uint32_t holder = missing_need(supervisor, worker);
+    while (holder != CORE_NONE && is_wanted(supervisor, holder))
+        holder = missing_need(supervisor, holder);
+    return holder;
+}
+
+/* ---- words ---- */
+
+static const char *rest_name(enum core_rest rest)
+{
+    switch (rest) {
+    case REST_STOPPED:
+        break;
+    case REST_FINISHED:
+        return "finished";
+    case REST_FAILED:
+        return "failed";
+    case REST_GIVEN_UP:
+        return "given-up";
+    }
+    return "stopped";
+}
+
+static const char *down_name(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct core *core = supervisor->core;
+    if (core_beside(core, index) == COMPANION_AFTER_STOP)
+        return "stopping";
+    if (!core_slot(core, index)->wanted)
+        return rest_name(core_rest(core, index));
+    if (core->phase != PHASE_RUNNING)
+        return "stopped"; /* it would have been started */
+    if (core_is_held(core, index))
+        return "held";
+    bool waits = admin_is_delayed(supervisor, index) || core_blocker(core, index) != CORE_NONE;
+    return waits ? "waiting" : "starting";
+}
+
+const char *admin_state_name(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    bool is_worker = slot->kind == CORE_WORKER;
+    switch (slot->life) {
+    case CORE_DOWN:
+        return is_worker ? down_name(supervisor, index) : "queued";
+    case CORE_STARTING:
+        return "starting";
+    case CORE_TREE:
+        return "leftovers";
+    case CORE_UP:
+        break;
+    }
+    if (slot->requested || slot->rungs_sent > 0 || slot->killed || (is_worker && !slot->wanted))
+        return "stopping";
+    return is_worker && slot->ready ? "ready" : "up";
+}
+
+const char *admin_state_reason(const struct supervisor *supervisor, uint32_t index, char *buffer)
+{
+    const struct core *core = supervisor->core;
+    const struct core_slot *slot = core_slot(core, index);
+    const struct plan_worker *workers = supervisor->plan->workers;
+    const struct admin_life *life = &supervisor->admin->lives[index];
+    if (slot->kind != CORE_WORKER || slot->life != CORE_DOWN)
+        return NULL;
+    uint32_t holder = admin_holder(supervisor, slot->owner);
+    uint32_t blocker = core_blocker(core, index);
+    enum core_companion beside = core_beside(core, index);
+    const char *reason = NULL;
+    if (beside == COMPANION_AFTER_STOP)
+        reason = "its after-stop runs";
+    else if (!slot->wanted && core_rest(core, index) == REST_GIVEN_UP)
+        reason = "its restarts are used up";
+    else if (!slot->wanted && life->starts == 0 && !life->ended)
+        reason = "it was never started";
+    else if (!slot->wanted || core->phase != PHASE_RUNNING)
+        return NULL;
+    else if (beside == COMPANION_BEFORE_START)
+        reason = "its before-start runs";
+    if (reason != NULL)
+        snprintf(buffer, ADMIN_REASON_MAX, "%s", reason);
+    else if (core_is_held(core, index) && holder != CORE_NONE)
+        snprintf(buffer, ADMIN_REASON_MAX, "needs %s, which is %s", workers[holder].name,
+                 admin_state_name(supervisor, core_instance(core, holder, 0)));
+    else if (blocker != CORE_NONE)
+        snprintf(buffer, ADMIN_REASON_MAX, "comes after %s, which is not ready",
+                 workers[blocker].name);
+    else
+        return NULL;
+    return buffer;
+}
