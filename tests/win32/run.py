@@ -6,6 +6,7 @@ What wine has no console for (it sends no Ctrl-Break) is done by stand-ins: even
 import argparse
 import concurrent.futures
 import fcntl
+import itertools
 import json
 import multiprocessing
 import os
@@ -725,9 +726,15 @@ def main():
         subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
         subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        pool = concurrent.futures.ProcessPoolExecutor(
-            options.j, multiprocessing.get_context("fork"))
-        for name, verdict in pool.map(run_one, tests):
+        # A test that looks for whatever runs has nobody beside it.
+        alone = [name for name, function in tests.items() if hasattr(function, "alone")]
+        together = [name for name in tests if name not in alone]
+        fork = multiprocessing.get_context("fork")
+        pool = concurrent.futures.ProcessPoolExecutor(options.j, fork)
+        last = concurrent.futures.ProcessPoolExecutor(1, fork)
+        for name, verdict in itertools.chain(
+                pool.map(run_one, together),
+                (last.submit(run_one, name).result() for name in alone)):
             passed += verdict is None
             failed += verdict is not None
             if verdict is not None or options.v:

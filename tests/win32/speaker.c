@@ -3,7 +3,7 @@
  * With libaiorun, each saying its result, and errno in words when that is -1:
  *     available, lib-ready, lib-status TEXT, lib-shield NAME SECONDS, lib-unshield NAME,
  *     lib-extend SECONDS, lib-shutdown STATUS, lib-error TEXT, lib-watchdog
- *     lib-await           waits for the next order by aiorun_fd(), and says it
+ *     lib-await           waits for orders by aiorun_fd(), and says each, until it is to stop
  *     lib-fill            sends until it is told to wait, and says whether that came to pass
  * By hand, over a connection to the control pipe:
  *     open [NAME]         opens another connection, which is the current one from then on; `-`:
@@ -67,7 +67,7 @@ static void say_result(const char *verb, int result)
     say(words);
 }
 
-static void await_order(void)
+static bool await_order(void)
 {
     struct aiorun_order order;
     char words[128];
@@ -81,6 +81,7 @@ static void await_order(void)
     else
         snprintf(words, sizeof words, "order none, errno %s", errno == EPIPE ? "EPIPE" : "?");
     say(words);
+    return got == 1 && order.kind == AIORUN_RELOAD;
 }
 
 static void fill(void)
@@ -116,7 +117,8 @@ static bool speak(char **word)
     else if (strcmp(verb, "lib-shutdown") == 0)
         say_result(verb, aiorun_shutdown(atoi(first)));
     else if (strcmp(verb, "lib-await") == 0)
-        await_order();
+        while (await_order())
+            ;
     else if (strcmp(verb, "lib-fill") == 0)
         fill();
     else

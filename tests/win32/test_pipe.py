@@ -397,12 +397,16 @@ stop-timeout = 5s
 """
 
 
+MEANT = {}  # which supervisor: other tests have theirs
+
+
 def fleet(*options):
     write("fleet.ini", FLEET.replace("SPEAKER", SPEAKER))
     program = Program(CONSOLE, AIORUN, "-vv", *options, "--config", "fleet.ini")
     pid = program.wait_for(r"aiorun is (\d+)")
     program.wait_for("db is ready")
     program.wait_for("^web", 2)
+    MEANT["AIORUN_OPT_CONTROL"] = f"aiorun-{pid}"
     return program, pid
 
 
@@ -412,7 +416,7 @@ def test_streams_are_the_submitters():
     Path("in.txt").write_text("some words")
     for verb in ("submit --wait", "submit --wait --as web"):
         write("pipe.bat", f'@"{AIORUN}" {verb} -- "{SPEAKER}" in <in.txt >out.txt\n')
-        status, text = run("cmd", "/c", "pipe.bat")
+        status, text = run("cmd", "/c", "pipe.bat", env=MEANT)
         expect(status == 0 and Path("out.txt").read_text() == "in: some words\n",
                f"{verb}: {status}, {text}, {Path('out.txt').read_text()}")
     expect("some words" not in program.text(), program.text())
@@ -420,8 +424,8 @@ def test_streams_are_the_submitters():
     program.end()
 
 
-def ask(*words, status=0):
-    got, text = aiorun(*words)
+def ask(*words, status=0, env=None):
+    got, text = aiorun(*words, env=MEANT if env is None else env)
     expect(got == status, f"{words}: status {got}: {text}")
     return text
 
@@ -443,7 +447,7 @@ def test_people_see_what_runs():
 def test_people_stop_start_and_restart():
     program, _ = fleet()
     ask("stop", "db")
-    expect(re.search(r"^db +down", ask("status"), re.M), "db is not down")
+    expect(re.search(r"^db +stopped", ask("status"), re.M), ask("status"))
     ask("start", "db")
     program.wait_for("db is ready", 2)
     ask("restart", "web")
@@ -459,7 +463,7 @@ def test_people_submit_drain_and_wait():
                status=6)
     said(text, "db")
     ask("submit", "--", SPEAKER, "wait-for", windows_path(Path.cwd() / "go"))
-    waiting = Program(AIORUN, "wait-idle")
+    waiting = Program(AIORUN, "wait-idle", env=MEANT)
     ask("drain")
     expect("the supervisor is drained" in ask("submit", "--", SPEAKER, status=125), "not drained")
     ask("drain", "off")
@@ -494,7 +498,7 @@ command = '{SPEAKER}' last-words bye sleep
 command = '{SPEAKER}' start '{AIORUN}' shield --name up -- '{SPEAKER}' wait-for go say done! , lib-status before say up wait-for reloaded lib-status after lib-await say told exit 0
 """)
     program = Program(CONSOLE, AIORUN, "-vv", "--config", "fleet.ini")
-    program.wait_for(r"aiorun is (\d+)")
+    MEANT["AIORUN_OPT_CONTROL"] = "aiorun-" + program.wait_for(r"aiorun is (\d+)")
     program.wait_for("^up")
     program.wait_for("job up .* is shielded")
     text = Path("fleet.ini").read_text()
@@ -505,6 +509,7 @@ instances = 20
     ask("reload")
     write("reloaded", "")
     program.wait_for("db: after")
+    expect("done!" not in program.text(), program.text())
     expect(re.search(r"^up +", ask("status"), re.M), "the job is not shown")
     ask("shutdown", "--no-wait")
     program.wait_for("^told")
@@ -512,7 +517,7 @@ instances = 20
     expect("done!" not in program.text(), program.text())
     write("go", "")
     expect(program.end() == 0, program.text())
-    said(program.text(), "order 1 request later", "told", "done!")
+    said(program.text(), "order 2  now", "order 1 request later", "told", "done!")
 
 
 def test_who_says_nothing_is_let_go():
@@ -526,7 +531,7 @@ def test_who_says_nothing_is_let_go():
 
 def test_people_follow_events():
     program, _ = fleet()
-    follower = Program(AIORUN, "events", "--json")
+    follower = Program(AIORUN, "events", "--json", env=MEANT)
     # It is heard of when something happens: until it is, things do.
     for _ in range(20):
         ask("drain")
@@ -573,21 +578,28 @@ def test_requests_that_are_none_are_refused():
 
 
 def test_no_supervisor_is_found():
-    text = ask("status", status=125)
+    text = ask("status", status=125, env={})
     expect("no supervisor with an admin pipe is found" in text, text)
-    text = ask("shutdown", status=125)
+    text = ask("shutdown", status=125, env={})
     expect("there is no aiorun above, and" in text, text)
 
 
-def test_several_supervisors_are_told_apart():
+test_no_supervisor_is_found.alone = True
+
+
+def test_supervisors_are_found_and_told_apart():
     first, one = fleet()
+    expect(f"pid {one}," in ask("status", env={}), "the only one is not found")
     second = Program(CONSOLE, AIORUN, "-v", "--config", "fleet.ini")
     two = second.wait_for(r"aiorun is (\d+)")
     second.wait_for("^db")
-    text = ask("status", status=125)
+    text = ask("status", status=125, env={})
     expect("several supervisors run" in text and f"aiorun-{one}" in text and f"aiorun-{two}" in text,
            text)
-    ask("shutdown", "--control", f"aiorun-{one}")
+    ask("shutdown", "--control", f"aiorun-{one}", env={})
     first.end()
-    ask("shutdown")
+    ask("shutdown", env={})
     second.end()
+
+
+test_supervisors_are_found_and_told_apart.alone = True
