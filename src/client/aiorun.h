@@ -21,8 +21,8 @@
  *     EPIPE      the supervisor is gone
  *
  * On Windows there is a named pipe instead of a descriptor: the first call connects to it, and that
- * connection is kept, which is the only state.  It may take a second where many connect at once, and
- * is the one wait; all threads may use it.
+ * connection is kept, which is the only state.  It may take a second where many connect at once,
+ * and is the one wait; all threads may use it.
  *
  * A name is 1 to 63 of A-Z a-z 0-9 . _ -, and a text is UTF-8 without control characters.  Times
  * are seconds, counted to the millisecond; HUGE_VAL (math.h) stands for `infinity`.
@@ -81,8 +81,8 @@ struct aiorun_order {
 };
 
 /* The descriptor of the control pipe, for poll(2) with POLLIN; -1 when there is none, which poll
- * passes over.  Windows: the value of an event's handle, to be made one by way of intptr_t, which is
- * set while there is something to receive: WaitForSingleObject(). */
+ * passes over.  Windows: the value of an event's handle, to be made one by way of intptr_t, which
+ * is set while there is something to receive: WaitForSingleObject(). */
 int aiorun_fd(void);
 
 /* Takes the next message, and nothing else, from the pipe.  1: it is in *order.  0: there is none
