@@ -19,7 +19,8 @@ bool admin_open(struct supervisor *supervisor, uint32_t slots)
     if (supervisor->admin == NULL)
         return false;
     supervisor->admin->opened_at = platform_now();
-    supervisor->admin->lives = platform_allocate(slots * sizeof *supervisor->admin->lives);
+    supervisor->admin->slots = slots;
+    supervisor->admin->lives = platform_allocate(admin_lives_size(slots));
     return supervisor->admin->lives != NULL;
 }
 
@@ -53,10 +54,10 @@ void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text
 {
     if (supervisor->admin == NULL)
         return;
-    struct admin_life *life = &supervisor->admin->lives[slot];
-    size_t length = wire_clean(life->status, STATUS_SHOWN - 1, text, strlen(text));
-    life->status[length] = '\0';
-    life->has_status = length > 0;
+    char *status = admin_status_of(supervisor, slot);
+    size_t length = wire_clean(status, STATUS_SHOWN - 1, text, strlen(text));
+    status[length] = '\0';
+    supervisor->admin->lives[slot].has_status = length > 0;
 }
 
 /* ---- verdicts ---- */
@@ -531,11 +532,19 @@ void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
                   const uint32_t *old_slot_of, uint32_t old_first_job)
 {
     struct admin *admin = supervisor->admin;
-    for (uint32_t slot = 0; slot < supervisor->core->slot_limit; slot++)
-        if (old_slot_of[slot] != CORE_NONE)
-            lives[slot] = admin->lives[old_slot_of[slot]];
+    uint32_t slots = supervisor->core->slot_limit;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        uint32_t was = old_slot_of[slot];
+        if (was == CORE_NONE)
+            continue;
+        lives[slot] = admin->lives[was];
+        if (lives[slot].has_status)
+            memcpy(admin_status_in(lives, slots, slot),
+                   admin_status_in(admin->lives, admin->slots, was), STATUS_SHOWN);
+    }
     platform_free(admin->lives);
     admin->lives = lives;
+    admin->slots = slots;
     for (uint32_t i = 0; i < PLATFORM_ADMIN_CLIENTS; i++)
         move_session(supervisor, &admin->sessions[i], old_slot_of, old_first_job);
 }

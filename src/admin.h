@@ -66,8 +66,20 @@ struct admin_life {
     bool ended, has_status;
     struct ending end;             /* of the last run, when `ended` */
     uint64_t started_at, ended_at; /* of the last run, by admin.clock */
-    char status[STATUS_SHOWN];
 };
+
+/* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
+ * never written are never there. */
+static inline size_t admin_lives_size(uint32_t slots)
+{
+    return slots * (sizeof(struct admin_life) + STATUS_SHOWN);
+}
+
+/* Of the life with this index among so many; good where it has one. */
+static inline char *admin_status_in(struct admin_life *lives, uint32_t slots, uint32_t slot)
+{
+    return (char *)(lives + slots) + (size_t)slot * STATUS_SHOWN;
+}
 
 /* ---- requests ---- */
 
@@ -111,17 +123,24 @@ struct admin {
     uint64_t clock;   /* counts starts and ends: finer than any time */
     uint32_t waiting; /* sessions in STAGE_PENDING */
     bool looking, look_again;
-    struct admin_life *lives; /* by slot */
-    uint64_t events;          /* so many were recorded */
+    struct admin_life *lives; /* by slot, so many; admin_lives_size() */
+    uint32_t slots;
+    uint64_t events; /* so many were recorded */
     struct admin_event ring[EVENTS_KEPT];
     struct admin_session sessions[PLATFORM_ADMIN_CLIENTS];
 };
 
+/* What the slot says of itself; good where its life has a status. */
+static inline char *admin_status_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    return admin_status_in(supervisor->admin->lives, supervisor->admin->slots, slot);
+}
+
 /* Allocates, when there is to be an admin socket; false without memory. */
 bool admin_open(struct supervisor *supervisor, uint32_t slots);
 
-/* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with room
- * for all slots, is the admin socket's from now on. */
+/* There is a new plan and its core, with whose slots requests go on.  `lives`, zeroed, with
+ * room for all slots, is the admin socket's from now on. */
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
                   const uint32_t *old_slot_of, uint32_t old_first_job);
 

@@ -43,7 +43,7 @@ void admin_record(struct supervisor *supervisor, enum admin_fact fact, uint32_t 
     bool has_name = fact != FACT_PHASE && fact != FACT_FORCED;
     event->at = wall_clock();
     event->fact = fact;
-    event->pid = has_name ? supervisor->notes[slot].pid : 0;
+    event->pid = has_name ? notes_of(supervisor, slot)->pid : 0;
     event->number = number;
     event->companion = COMPANION_NONE;
     if (has_name && narrate_kind(supervisor, slot) == CORE_COMPANION)

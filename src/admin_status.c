@@ -158,7 +158,7 @@ static void add_remarks(const struct supervisor *supervisor, uint32_t index, str
     const char *between = "";
     char words[64], why[ADMIN_REASON_MAX];
     if (is_there(slot) && life->has_status) {
-        text_add(text, "%s", life->status);
+        text_add(text, "%s", admin_status_of(supervisor, index));
         between = "; ";
     }
     const char *reason = admin_state_reason(supervisor, index, why);
@@ -191,7 +191,7 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
     char pid[24] = "-", age[24] = "-", count[24] = "-";
     size_t start = text->length;
     if (is_there(slot)) {
-        snprintf(pid, sizeof pid, "%ld", supervisor->notes[index].pid);
+        snprintf(pid, sizeof pid, "%ld", notes_of(supervisor, index)->pid);
         add_age(age, sizeof age, msec_max(platform_now() - slot->up_since, 0));
     }
     if (slot->kind == CORE_WORKER)
@@ -214,7 +214,7 @@ static void add_common_json(const struct supervisor *supervisor, uint32_t index,
         text_add(text, "null,\"uptime\":null");
         return;
     }
-    text_add(text, "%ld,\"uptime\":", supervisor->notes[index].pid);
+    text_add(text, "%ld,\"uptime\":", notes_of(supervisor, index)->pid);
     admin_add_seconds(text, msec_max(platform_now() - slot->up_since, 0));
 }
 
@@ -251,7 +251,8 @@ static void add_instance_json(const struct supervisor *supervisor, uint32_t inde
         admin_add_end(text, life->end);
     else
         text_add(text, "null");
-    add_words_json(text, "status", is_there(slot) && life->has_status ? life->status : NULL);
+    bool speaks = is_there(slot) && life->has_status;
+    add_words_json(text, "status", speaks ? admin_status_of(supervisor, index) : NULL);
     text_add(text, "}");
 }
 

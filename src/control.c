@@ -41,7 +41,7 @@ static struct job_notes *job_of(const struct supervisor *supervisor, struct run_
 void supervisor_bad_line(struct supervisor *supervisor, struct run_id run,
                          struct channel_id channel, const char *fault)
 {
-    struct run_notes *notes = &supervisor->notes[run.slot];
+    struct run_notes *notes = notes_of(supervisor, run.slot);
     const char *name = narrate_name(supervisor, run.slot);
     answer(channel, &(struct control_reply){.answer = ANSWER_ERROR, .text = fault});
     log_about(notes->scolded ? LEVEL_DEBUG : LEVEL_WARNING, name, notes->pid,
@@ -231,7 +231,7 @@ void supervisor_outer_reload(struct supervisor *supervisor)
 static void note_job(struct supervisor *supervisor, struct run_id job, const char *name)
 {
     struct job_notes *notes = job_of(supervisor, job);
-    memset(&supervisor->notes[job.slot], 0, sizeof *supervisor->notes);
+    memset(notes_of(supervisor, job.slot), 0, sizeof(struct run_notes));
     memset(notes, 0, sizeof *notes);
     snprintf(notes->name, sizeof notes->name, "%s", name);
 }
@@ -244,7 +244,7 @@ static msec deadline_of(const struct control_message *message)
 static void refuse_shield(struct supervisor *supervisor, struct run_id run,
                           struct channel_id channel, const char *name, const char *fault)
 {
-    struct run_notes *notes = &supervisor->notes[run.slot];
+    struct run_notes *notes = notes_of(supervisor, run.slot);
     const char *who = narrate_name(supervisor, run.slot);
     answer(channel, &(struct control_reply){.answer = ANSWER_ERROR, .text = fault});
     log_about(notes->refused ? LEVEL_DEBUG : LEVEL_WARNING, who, notes->pid,
@@ -266,7 +266,7 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     struct run_id job = core_submitted(supervisor->core);
     note_job(supervisor, job, message->name);
     platform_join(job);
-    supervisor->notes[job.slot].pid = platform_pid(job);
+    notes_of(supervisor, job.slot)->pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
     if (supervisor->report != NULL)
         timeline_shielded(supervisor, job.slot, message->name);
@@ -345,7 +345,7 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
                       "there are too many shields, or its time for one is over");
         return;
     }
-    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), supervisor->notes[run.slot].pid,
+    log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), notes_of(supervisor, run.slot)->pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
     if (supervisor->report != NULL)
@@ -421,7 +421,7 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
             supervisor_bad_line(supervisor, run, channel, "its run is over");
             break;
         }
-        log_about(LEVEL_DEBUG, name, supervisor->notes[run.slot].pid, "%s: %s", name,
+        log_about(LEVEL_DEBUG, name, notes_of(supervisor, run.slot)->pid, "%s: %s", name,
                   message->text);
         tell_status(supervisor, run, message->text);
         accept(channel);
@@ -447,7 +447,7 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         event.trigger = TRIGGER_REQUEST;
         event.status_given = message->has_status;
         event.status = message->status;
-        log_about(LEVEL_DEBUG, name, supervisor->notes[run.slot].pid, "%s asks for a shutdown",
+        log_about(LEVEL_DEBUG, name, notes_of(supervisor, run.slot)->pid, "%s asks for a shutdown",
                   name);
         obey(supervisor, channel, &event, "everything is over already");
         break;
@@ -457,7 +457,7 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
             supervisor_bad_line(supervisor, run, channel, "this worker's errors are its own");
             break;
         }
-        log_about(LEVEL_ERROR, name, supervisor->notes[run.slot].pid, "%s reports an error: %s",
+        log_about(LEVEL_ERROR, name, notes_of(supervisor, run.slot)->pid, "%s reports an error: %s",
                   name, message->text);
         supervisor->error_slot = run.slot; /* --on-error is called before this is over */
         supervisor->error_text = message->text;

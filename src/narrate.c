@@ -141,12 +141,12 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
         news += !list[i].killed;
     if (count > 0 && news == 0) /* they die of an earlier KILL, which was reported */
         return;
-    msec asked_at = supervisor->notes[run.slot].asked_at;
+    msec asked_at = notes_of(supervisor, run.slot)->asked_at;
     char span[32];
     narrate_span(supervisor->core->now - asked_at, span, sizeof span);
     if (slot->kind == CORE_HOOK)
         log_about(LEVEL_WARNING, narrate_name(supervisor, run.slot),
-                  supervisor->notes[run.slot].pid, "%s is out of time and is killed",
+                  notes_of(supervisor, run.slot)->pid, "%s is out of time and is killed",
                   narrate_name(supervisor, run.slot));
     else if (asked_at == 0)
         log_line(LEVEL_WARNING, "These processes were not asked before they are killed:");
@@ -182,7 +182,7 @@ static enum log_level progress_level(const struct supervisor *supervisor, uint32
 void narrate_start(const struct supervisor *supervisor, uint32_t slot)
 {
     const char *name = narrate_name(supervisor, slot);
-    long pid = supervisor->notes[slot].pid;
+    long pid = notes_of(supervisor, slot)->pid;
     log_about(progress_level(supervisor, slot), name, pid, "started %s%s (pid %ld)",
               narrate_role(supervisor, slot), name, pid);
 }
@@ -193,13 +193,13 @@ void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
     const char *name = narrate_name(supervisor, slot);
     bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].ready_told;
     log_about(told ? progress_level(supervisor, slot) : LEVEL_DEBUG, name,
-              supervisor->notes[slot].pid, "%s is ready", name);
+              notes_of(supervisor, slot)->pid, "%s is ready", name);
 }
 
 void narrate_retry(const struct supervisor *supervisor, const struct core_action *action)
 {
     const char *name = narrate_name(supervisor, action->run.slot);
-    const struct run_notes *notes = &supervisor->notes[action->run.slot];
+    const struct run_notes *notes = notes_of(supervisor, action->run.slot);
     char span[32], text[64];
     narrate_span(action->until - supervisor->core->now, span, sizeof span);
     if (notes->ended)
@@ -225,7 +225,7 @@ void narrate_end(const struct supervisor *supervisor, struct run_id run, struct 
 {
     char text[64];
     const char *name = narrate_name(supervisor, run.slot);
-    long pid = supervisor->notes[run.slot].pid;
+    long pid = notes_of(supervisor, run.slot)->pid;
     enum log_level level = end_level(supervisor, run.slot, end);
     if (!log_enabled(level))
         return;
@@ -280,7 +280,7 @@ void narrate_waiting(const struct supervisor *supervisor)
             narrate_span(msec_max(kill_at - core->now, 0), left, sizeof left);
             snprintf(rest, sizeof rest, "%s s left", left);
         }
-        msec asked_at = supervisor->notes[slot].asked_at;
+        msec asked_at = notes_of(supervisor, slot)->asked_at;
         narrate_span(core->now - asked_at, passed, sizeof passed);
         const char *spared =
             core_slot(core, slot)->kind == CORE_JOB ? "a shielded job" : "not asked yet";
@@ -314,7 +314,7 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
                    action->phase == PHASE_RUNNING;
     bool lives = slot->life == CORE_UP; /* an `error` line, which was logged in its own words */
     if (action->end.kind != ENDING_NOT_STARTED && !lives && log_enabled(level))
-        log_about(level, name, supervisor->notes[action->run.slot].pid, "%s %s%s%s", name,
+        log_about(level, name, notes_of(supervisor, action->run.slot)->pid, "%s %s%s%s", name,
                   narrate_ending(action->end, text, sizeof text),
                   gave_up ? ", and has used up its restarts" : "",
                   action->first ? "" : "; an earlier error is the exit status");
@@ -334,8 +334,8 @@ void narrate_failed(const struct supervisor *supervisor, const struct core_actio
         [WHY_RESTART] = "is to start anew",
     };
     const char *name = narrate_name(supervisor, action->run.slot);
-    log_about(LEVEL_ERROR, name, supervisor->notes[action->run.slot].pid, "%s %s, and is stopped",
-              name, reasons[action->why]);
+    log_about(LEVEL_ERROR, name, notes_of(supervisor, action->run.slot)->pid,
+              "%s %s, and is stopped", name, reasons[action->why]);
 }
 
 void narrate_rolled(const struct supervisor *supervisor, const struct core_action *action)

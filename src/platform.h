@@ -45,6 +45,17 @@ void *platform_allocate(size_t size);
 void *platform_reserve(size_t size);
 void platform_free(void *memory);
 
+/* A zeroed table with `size` bytes for each of `count` slots.  Those that every supervisor uses
+ * come first, and share pages with what else it uses; the others are in reserve.  False without
+ * memory; platform_free_slots() comes after it in any case. */
+struct platform_slots {
+    size_t size;
+    char *first, *others;
+};
+bool platform_allocate_slots(struct platform_slots *table, uint32_t count, size_t size);
+void *platform_slot(const struct platform_slots *table, uint32_t slot);
+void platform_free_slots(struct platform_slots *table);
+
 /* Opens the loop.  `slots`: run_id.slot is below this.  0, or -1 with errno and a sentence logged.
  * Windows: a completion port. */
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);

@@ -24,7 +24,7 @@ struct reload {
 
     /* what takes the place of the supervisor's own */
     void *core;
-    struct run_notes *notes;
+    struct platform_slots notes;
     struct admin_life *lives;
     char (*names)[INSTANCE_NAME_MAX];
 };
@@ -156,7 +156,7 @@ static void free_reload(struct reload *reload)
     free(reload->goes);
     free(reload->stopped);
     free(reload->core);
-    free(reload->notes);
+    platform_free_slots(&reload->notes);
     free(reload->lives);
     free(reload);
 }
@@ -174,11 +174,10 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->goes = calloc(old_slots, sizeof *reload->goes);
     reload->stopped = calloc(old_slots, sizeof *reload->stopped);
     reload->core = calloc(1, core_size(&reload->config));
-    reload->notes = calloc(slots, sizeof *reload->notes);
-    reload->lives = calloc(slots, sizeof *reload->lives);
+    bool noted = platform_allocate_slots(&reload->notes, slots, sizeof(struct run_notes));
+    reload->lives = calloc(1, admin_lives_size(slots));
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
-           reload->stopped != NULL && reload->core != NULL && reload->notes != NULL &&
-           reload->lives != NULL;
+           reload->stopped != NULL && reload->core != NULL && noted && reload->lives != NULL;
 }
 
 /* Reads the file, and looks up and opens what it asks for.  False with the reason said. */
@@ -369,10 +368,11 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     struct plan *plan = first ? NULL : (struct plan *)(uintptr_t)supervisor->plan;
     for (uint32_t slot = 0; slot < core->slot_limit; slot++)
         if (reload->old_slot_of[slot] != CORE_NONE)
-            reload->notes[slot] = supervisor->notes[reload->old_slot_of[slot]];
+            memcpy(platform_slot(&reload->notes, slot),
+                   notes_of(supervisor, reload->old_slot_of[slot]), sizeof(struct run_notes));
     supervisor->plan = reload->plan;
     supervisor->core = core;
-    platform_free(supervisor->notes);
+    platform_free_slots(&supervisor->notes);
     platform_free(supervisor->names);
     platform_free(supervisor->workers);
     supervisor->notes = reload->notes;
@@ -387,7 +387,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     platform_free(old);
     reload->plan = plan;
     reload->core = NULL;
-    reload->notes = NULL;
+    reload->notes = (struct platform_slots){0};
     reload->names = NULL;
     reload->workers = NULL;
 }

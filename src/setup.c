@@ -21,14 +21,14 @@ static struct core_worker *allocate_workers(const struct plan *plan)
     size_t links = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         links += plan->workers[i].after_count;
-    return platform_allocate((plan->worker_count + 1) * sizeof(struct core_worker) +
+    return platform_allocate(plan->worker_count * sizeof(struct core_worker) +
                              links * (sizeof(uint32_t) + sizeof(bool)));
 }
 
 /* Whom each worker comes after: all of that first, and then whether it needs them. */
 static void convert_orders(const struct plan *plan, struct core_worker *workers)
 {
-    uint32_t *after = (uint32_t *)(workers + plan->worker_count + 1);
+    uint32_t *after = (uint32_t *)(workers + plan->worker_count);
     size_t links = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         links += plan->workers[i].after_count;
@@ -237,11 +237,10 @@ struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
     }
     uint32_t slots = core_slots(&config);
     assert(slots > 0);
-    supervisor.notes = platform_allocate(slots * sizeof *supervisor.notes);
+    bool noted = platform_allocate_slots(&supervisor.notes, slots, sizeof(struct run_notes));
     supervisor.jobs = platform_reserve((config.job_capacity + 1) * sizeof *supervisor.jobs);
-    if (supervisor.notes != NULL && supervisor.jobs != NULL &&
-        setup_names(plan, &supervisor.names) && timeline_open(&supervisor) &&
-        admin_open(&supervisor, slots))
+    if (noted && supervisor.jobs != NULL && setup_names(plan, &supervisor.names) &&
+        timeline_open(&supervisor) && admin_open(&supervisor, slots))
         end = run_until_over(&supervisor, &config);
     else
         log_line(LEVEL_CRITICAL,

@@ -36,7 +36,7 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
     if (sent == 0)
         return;
     if (sent != SIGKILL)
-        supervisor->notes[run.slot].sent |= signal_bit(sent);
+        notes_of(supervisor, run.slot)->sent |= signal_bit(sent);
     admin_tell(supervisor, FACT_SIGNALLED, run.slot, sent, NULL);
     if (supervisor->report != NULL)
         timeline_sent(supervisor, run, sent);
@@ -81,7 +81,7 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
     }
     if (inherited && (supervisor->delivered & signal_bit(signal))) {
         /* The keyboard was faster: one Ctrl-C is one SIGINT. */
-        supervisor->notes[action->run.slot].sent |= signal_bit(signal);
+        notes_of(supervisor, action->run.slot)->sent |= signal_bit(signal);
         return;
     }
     send_rewritten(supervisor, action->run, signal, NULL, true);
@@ -149,7 +149,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
 {
     uint32_t slot = action->run.slot;
     uint32_t about = core_slot(supervisor->core, slot)->about;
-    struct run_notes *notes = &supervisor->notes[slot];
+    struct run_notes *notes = notes_of(supervisor, slot);
     struct platform_program program = {.what = what_of(supervisor, slot)};
     struct platform_started started;
     struct core_event event = {.kind = EVENT_STARTED, .run = action->run};
@@ -159,7 +159,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     program.error.end = action->end;
     if (core_slot(supervisor->core, slot)->kind == CORE_HOOK && about != 0) {
         program.error.worker = narrate_name(supervisor, about);
-        program.error.pid = supervisor->notes[about].pid;
+        program.error.pid = notes_of(supervisor, about)->pid;
         program.error.text = about == supervisor->error_slot ? supervisor->error_text : NULL;
     }
     platform_start(action->run, &program, &started);
@@ -187,7 +187,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
 
 static void stop_tree(struct supervisor *supervisor, const struct core_action *action)
 {
-    struct run_notes *notes = &supervisor->notes[action->run.slot];
+    struct run_notes *notes = notes_of(supervisor, action->run.slot);
     if (notes->asked_at == 0)
         notes->asked_at = supervisor->core->now;
     if (log_enabled(LEVEL_DEBUG)) {
@@ -217,7 +217,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
 {
     uint32_t slot = action->run.slot;
     const char *name = narrate_name(supervisor, slot);
-    long pid = supervisor->notes[slot].pid;
+    long pid = notes_of(supervisor, slot)->pid;
     if (supervisor->report != NULL)
         timeline_action(supervisor, action);
     switch (action->kind) {
@@ -225,7 +225,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         start_run(supervisor, action);
         break;
     case ACTION_REQUEST:
-        supervisor->notes[slot].asked_at = supervisor->core->now;
+        notes_of(supervisor, slot)->asked_at = supervisor->core->now;
         log_about(LEVEL_DEBUG, name, pid, "Cancelling task: %s (pid %ld)", name, pid);
         admin_tell(supervisor, FACT_ASKED, slot, 0, NULL);
         control_asked(supervisor, action);
@@ -262,7 +262,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_RETRY:
         narrate_retry(supervisor, action);
-        supervisor->notes[slot].ended = false;
+        notes_of(supervisor, slot)->ended = false;
         admin_tell(supervisor, FACT_PLANNED, slot, action->until - supervisor->core->now, NULL);
         break;
     case ACTION_ERROR:
@@ -506,7 +506,7 @@ static bool was_requested(const struct supervisor *supervisor, struct run_id run
     if (end.kind == ENDING_EXITED)
         signal = end.value > STATUS_SIGNAL_BASE ? end.value - STATUS_SIGNAL_BASE : 0;
     return signal >= 1 && signal <= PLAN_SIGNAL_MAX &&
-           (supervisor->notes[run.slot].sent & signal_bit((int)signal));
+           (notes_of(supervisor, run.slot)->sent & signal_bit((int)signal));
 }
 
 void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct ending end,
@@ -514,7 +514,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
 {
     struct core_event event = {.kind = EVENT_EXITED, .run = run, .end = end, .left = left};
     event.requested = was_requested(supervisor, run, end);
-    supervisor->notes[run.slot].ended = true;
+    notes_of(supervisor, run.slot)->ended = true;
     narrate_end(supervisor, run, end);
     admin_ended(supervisor, run.slot, end);
     if (narrate_kind(supervisor, run.slot) == CORE_JOB)

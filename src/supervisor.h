@@ -24,7 +24,8 @@ struct ending supervisor_run(const struct plan *plan, supervisor_load *load);
 /* A signal has arrived; every one but SIGCHLD. */
 void supervisor_signal(struct supervisor *supervisor, const struct platform_signal *arrived);
 
-/* We shall be ended at `until` (monotonic ms), whatever we do: what is to be done is done before. */
+/* We shall be ended at `until` (monotonic ms), whatever we do: what is to be done is done before.
+ */
 void supervisor_limit(struct supervisor *supervisor, msec until);
 
 /* The run's process ended; `left`: something of its tree did not. */

@@ -44,7 +44,7 @@ struct supervisor {
     char reload_fault[FAULT_TEXT_MAX]; /* of the last; empty: it was done */
     struct core *core;
     struct core_worker *workers;      /* by index in the plan */
-    struct run_notes *notes;          /* by slot */
+    struct platform_slots notes;      /* struct run_notes, by slot */
     struct job_notes *jobs;           /* by slot, from core->first_job on */
     char (*names)[INSTANCE_NAME_MAX]; /* by slot, from core->first_instance on; NULL: each
                                          worker has one instance, and its name */
@@ -67,6 +67,11 @@ struct supervisor {
     struct ending end;
     struct report *report; /* NULL: nobody wants one */
 };
+
+static inline struct run_notes *notes_of(const struct supervisor *supervisor, uint32_t slot)
+{
+    return platform_slot(&supervisor->notes, slot);
+}
 
 static inline bool supervisor_is_launcher(const struct supervisor *supervisor)
 {

@@ -72,7 +72,7 @@ static struct report_record make_run_record(const struct supervisor *supervisor,
 {
     struct report_record record = make_record(kind);
     record.run = run;
-    record.pid = run.slot == 0 ? 0 : supervisor->notes[run.slot].pid;
+    record.pid = run.slot == 0 ? 0 : notes_of(supervisor, run.slot)->pid;
     record.since = run.slot == 0 ? 0 : core_slot(supervisor->core, run.slot)->up_since;
     report_copy(record.name, sizeof record.name, narrate_name(supervisor, run.slot));
     copy_command(supervisor, run.slot, record.command, sizeof record.command);

@@ -151,7 +151,7 @@ struct core *core_init(void *memory, const struct core_config *config, msec now)
     memcpy(core, &layout, sizeof layout);
     core->config = *config;
     core->now = core->effect_at = now;
-    core->cap = core->drained_at = core->notice_at = core->limit = NEVER;
+    core->cap = core->cap_seen = core->drained_at = core->notice_at = core->limit = NEVER;
     core->length = config->timeout;
     core->reserve = policy_reserve(config->timeout, core->wave_count);
     core->wave_open = core->wave_count;

@@ -44,7 +44,8 @@
  *  P6  At the cap everything left is killed.  A limit brings the cap nearer, never farther.
  *  P7  The exit comes the moment that nothing is left, and not before: never a fixed wait.  What
  *      was killed and abandoned is not waited for, nor orphans that are to stay.
- *  P8  Nothing hangs: the exit comes at most ABANDON_AFTER after the cap.
+ *  P8  Nothing hangs: the exit comes at most ABANDON_AFTER after the cap, or after the first event
+ *      behind it.
  *  P9  The exit status is the first error's, as policy_outcome() says.
  *  P10 The first stop wave is asked when the callback and the drain delay are over, each other
  *      when the waves before it are gone or out of time; all at once when forced.
@@ -420,9 +421,10 @@ struct core {
     int cause;
     uint64_t causes; /* the signals seen during the shutdown, as bits */
     msec entered_at, cap;
-    msec length;     /* from the one to the other: the timeout, or what the limit leaves of it */
-    msec limit;      /* somebody else's end for it; NEVER: there is none */
-    msec reserve;    /* what whoever is asked late still gets */
+    msec cap_seen; /* when it was reached, as far as we know: we may have been kept from running */
+    msec length;   /* from the one to the other: the timeout, or what the limit leaves of it */
+    msec limit;    /* somebody else's end for it; NEVER: there is none */
+    msec reserve;  /* what whoever is asked late still gets */
     msec drained_at; /* when the drain delay is over */
     msec notice_at;  /* when to say who is waited for; NEVER: said */
     msec effect_at;  /* when a shutdown signal last had an effect */

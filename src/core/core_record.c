@@ -513,6 +513,8 @@ static bool record(struct core *core, const struct core_event *event)
 bool core_step(struct core *core, msec now, const struct core_event *event)
 {
     core->now = msec_max(core->now, now);
+    if (core->now >= core->cap)
+        core->cap_seen = msec_min(core->cap_seen, core->now);
     record_time(core);
     if (core->phase == PHASE_CLOSED || !record(core, event))
         return false;

@@ -179,7 +179,7 @@ msec core_tree_time(const struct core *core, const struct core_slot *slot)
 
 msec core_abandon_time(const struct core *core, const struct core_slot *slot)
 {
-    return msec_add(msec_min(slot->killed_at, core->cap), ABANDON_AFTER);
+    return msec_add(msec_min(slot->killed_at, core->cap_seen), ABANDON_AFTER);
 }
 
 msec core_spared_until(const struct core *core, const struct core_slot *slot)

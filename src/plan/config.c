@@ -20,6 +20,7 @@ struct loader {
     struct faults *faults;
     enum { IN_NOTHING, IN_AIORUN, IN_WORKER } where;
     struct plan_worker *worker; /* IN_WORKER; NULL where the section is a second one of that name */
+    struct plan_key *next_key;  /* where the next key of a worker goes */
 };
 
 static void refuse(struct loader *loader, uint32_t line, const char *sentence, const char *word)
@@ -170,7 +171,8 @@ static void take_value(struct loader *loader, const struct option *option,
         plan = loader->spare;
         worker = &loader->spare->worker;
     } else if (option->scope == SCOPE_WORKER) {
-        worker->lines[row] = entry->line;
+        *loader->next_key++ = (struct plan_key){.row = (uint32_t)row, .line = entry->line};
+        worker->key_count++;
     } else {
         plan->source[row] = SOURCE_FILE;
         plan->lines[row] = entry->line;
@@ -211,11 +213,11 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     bool copied = plan_worker_copy(worker, &loader->plan->worker);
     worker->name = name;
     worker->line = entry->line;
-    worker->lines = calloc(option_count, sizeof *worker->lines);
+    worker->keys = loader->next_key;
     loader->plan->fleet_size++;
     loader->worker = worker;
     loader->where = IN_WORKER;
-    if (copied && worker->lines != NULL)
+    if (copied)
         return;
     refuse_memory(loader);
     loader->where = IN_NOTHING;
@@ -238,13 +240,11 @@ static void begin_section(struct loader *loader, const struct ini_entry *entry)
 
 static void end_worker(struct loader *loader, struct plan_worker *worker)
 {
-    if (worker->lines == NULL)
-        return;
-    size_t row = (size_t)(option_find("command", strlen("command")) - option_table);
+    const struct option *command = option_find("command", strlen("command"));
     if (worker->command != NULL) {
         if (!parse_command(worker->command, &worker->argv))
             refuse_memory(loader); /* it was read before */
-    } else if (worker->lines[row] == 0) {
+    } else if (!option_is_in_file(command, worker)) {
         refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
     }
 }
@@ -271,8 +271,10 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
         workers += file->entries[i].key == NULL;
     plan->lines = calloc(option_count, sizeof *plan->lines);
     plan->fleet = calloc(workers + 1, sizeof *plan->fleet);
+    plan->keys = calloc(file->count - workers + 1, sizeof *plan->keys);
+    loader->next_key = plan->keys;
     loader->spare = malloc(sizeof *loader->spare);
-    if (plan->lines == NULL || plan->fleet == NULL || loader->spare == NULL) {
+    if (plan->lines == NULL || plan->keys == NULL || plan->fleet == NULL || loader->spare == NULL) {
         refuse_memory(loader);
         free(loader->spare);
         return;

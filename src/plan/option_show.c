@@ -121,7 +121,7 @@ static bool add_one(const struct option *option, const void *home, size_t n, str
     const void *field = (const char *)home + option->field;
     const struct plan_worker *worker = home; /* where the row is one of a worker's */
     const struct plan_strings *strings = field;
-    const struct plan_limit_value *limit = field;
+    const struct plan_limit_value *const *limits = field;
     switch (option->type) {
     case TYPE_ACTION:
         return false;
@@ -186,9 +186,9 @@ static bool add_one(const struct option *option, const void *home, size_t n, str
     case TYPE_ENV:
         return n < strings->count && add_string(strings->items[n], text);
     case TYPE_LIMIT:
-        if (!limit->set)
+        if (*limits == NULL || !(*limits)[option->limit].set)
             return false;
-        text_add_limit(text, limit);
+        text_add_limit(text, &(*limits)[option->limit]);
         return true;
     }
     return false;

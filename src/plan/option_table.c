@@ -58,7 +58,7 @@ static const struct option_choice log_choices[] = {{"auto", LOG_AUTO},
 #define LIMIT(resource, index, text)                                                               \
     {                                                                                              \
         .name = "limit-" resource, .scope = SCOPE_WORKER, .type = TYPE_LIMIT,                      \
-        .field = ATTRIBUTE(limits[index]), .argument = "SOFT[:HARD]", .group = COMMAND,            \
+        .field = ATTRIBUTE(limits), .limit = (index), .argument = "SOFT[:HARD]", .group = COMMAND, \
         .help = text                                                                               \
     }
 
@@ -427,11 +427,26 @@ bool option_in_force(const struct option *option, const struct plan *plan,
     return option->type != TYPE_SWITCH || *(const bool *)((const char *)home + option->field);
 }
 
+/* 0: it is not in the worker's section. */
+static uint32_t line_of(const struct option *option, const struct plan_worker *worker)
+{
+    uint32_t row = (uint32_t)(option - option_table), line = 0;
+    for (uint32_t i = 0; i < worker->key_count; i++) /* of variables the last one counts */
+        if (worker->keys[i].row == row)
+            line = worker->keys[i].line;
+    return line;
+}
+
+bool option_is_in_file(const struct option *option, const struct plan_worker *worker)
+{
+    return line_of(option, worker) > 0;
+}
+
 enum plan_source option_source(const struct option *option, const struct plan *plan,
                                const struct plan_worker *worker)
 {
     size_t row = (size_t)(option - option_table);
-    if (option->scope == SCOPE_WORKER && worker->lines != NULL && worker->lines[row] > 0)
+    if (option->scope == SCOPE_WORKER && line_of(option, worker) > 0)
         return SOURCE_FILE;
     return (enum plan_source)plan->source[row];
 }
@@ -486,10 +501,11 @@ const char *option_place_in(const struct option *option, const struct plan *plan
     enum plan_source source = option_source(option, plan, worker);
     if (source != SOURCE_FILE)
         return option_place(option, source, buffer);
-    const uint32_t *lines = option->scope == SCOPE_WORKER ? worker->lines : plan->lines;
+    uint32_t line = option->scope == SCOPE_WORKER ? line_of(option, worker)
+                                                  : plan->lines[option - option_table];
     struct text text = {.buffer = buffer, .size = OPTION_PLACE_MAX};
     char place[PLAN_PLACE_MAX];
-    text_add(&text, "%s: ", plan_place(plan, lines[option - option_table], place));
+    text_add(&text, "%s: ", plan_place(plan, line, place));
     option_add_key(option, &text);
     return buffer;
 }

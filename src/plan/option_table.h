@@ -36,7 +36,7 @@ enum option_type {
     TYPE_COMMAND,     /* const char *: shell quoting that parses, not empty */
     TYPE_STRINGS,     /* plan_strings, repeatable */
     TYPE_ENV,         /* plan_strings of NAME=VALUE, repeatable */
-    TYPE_LIMIT,       /* plan_limit_value: SOFT[:HARD] */
+    TYPE_LIMIT,       /* one of an array of plan_limit_value: SOFT[:HARD] */
     TYPE_READY,       /* plan_ready */
     TYPE_NAMES,       /* const char *: names of workers */
     TYPE_AMOUNT,      /* uint64_t in min..max, K M G T; PLAN_UNLIMITED where infinity is allowed */
@@ -64,6 +64,7 @@ struct option {
     int step;                            /* counts */
     const struct option_choice *choices; /* ends in a NULL name */
     int choice_value;                    /* actions: the mode */
+    enum plan_limit limit;               /* limits: which one */
     bool file_only;          /* a key of the file that is no option of the command line */
     const char *excludes[2]; /* options that contradict this one; said on one side only */
     const char *initial;     /* default in the option's own words; NULL: none */
@@ -98,6 +99,9 @@ bool option_in_force(const struct option *option, const struct plan *plan,
 /* Where the option's value is from. */
 enum plan_source option_source(const struct option *option, const struct plan *plan,
                                const struct plan_worker *worker);
+
+/* Is it, an option of a worker, in the worker's section? */
+bool option_is_in_file(const struct option *option, const struct plan_worker *worker);
 
 /* Has something stronger than `source` given this option, or one that contradicts it? */
 bool option_is_overridden(const struct option *option, const struct plan *plan,

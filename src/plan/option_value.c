@@ -216,6 +216,20 @@ static bool set_health(struct plan_health *field, const char *text)
     return true;
 }
 
+/* Nearly everybody has none. */
+static bool set_limit(const struct option *option, struct plan_limit_value **field,
+                      const char *text)
+{
+    struct plan_limit_value value;
+    if (!parse_limit(text, &value))
+        return false;
+    if (*field == NULL)
+        *field = calloc(LIMIT_COUNT, sizeof **field);
+    if (*field != NULL)
+        (*field)[option->limit] = value;
+    return *field != NULL;
+}
+
 static bool append(struct plan_strings *field, const char *text)
 {
     const char **items = realloc(field->items, (field->count + 1) * sizeof *items);
@@ -285,7 +299,7 @@ static bool set_value(const struct option *option, void *home, const char *text)
     case TYPE_ENV:
         return is_item(option, text); /* option_set() has kept it */
     case TYPE_LIMIT:
-        return parse_limit(text, field);
+        return set_limit(option, field, text);
     case TYPE_READY:
         return parse_ready(text, field);
     case TYPE_NAMES:

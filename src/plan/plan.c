@@ -41,13 +41,28 @@ static bool copy_strings(struct plan_strings *copy, const struct plan_strings *l
     return true;
 }
 
+static bool copy_limits(struct plan_attributes *copy, const struct plan_limit_value *limits)
+{
+    copy->limits = NULL;
+    if (limits == NULL)
+        return true;
+    copy->limits = malloc(LIMIT_COUNT * sizeof *copy->limits);
+    if (copy->limits == NULL)
+        return false;
+    memcpy(copy->limits, limits, LIMIT_COUNT * sizeof *copy->limits);
+    return true;
+}
+
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern)
 {
+    struct plan_attributes *copy = &worker->attributes;
     *worker = *pattern;
     worker->argv = NULL;
-    worker->lines = NULL;
-    bool copied = copy_strings(&worker->attributes.env, &pattern->attributes.env);
-    return copy_strings(&worker->attributes.env_files, &pattern->attributes.env_files) && copied;
+    worker->keys = NULL;
+    worker->key_count = 0;
+    bool copied = copy_strings(&copy->env, &pattern->attributes.env);
+    copied = copy_strings(&copy->env_files, &pattern->attributes.env_files) && copied;
+    return copy_limits(copy, pattern->attributes.limits) && copied;
 }
 
 static void free_worker(struct plan_worker *worker)
@@ -55,16 +70,18 @@ static void free_worker(struct plan_worker *worker)
     struct plan_attributes *attributes = &worker->attributes;
     free(attributes->env.items);
     free(attributes->env_files.items);
+    free(attributes->limits);
     attributes->env = (struct plan_strings){0};
     attributes->env_files = (struct plan_strings){0};
+    attributes->limits = NULL;
     parse_free_listen(&worker->listen);
     parse_free_health(&worker->health);
     free(worker->after);
-    free(worker->lines);
     free(worker->own_name);
     worker->own_name = NULL;
     worker->after = NULL;
-    worker->lines = NULL;
+    worker->keys = NULL;
+    worker->key_count = 0;
 }
 
 void plan_free(struct plan *plan)
@@ -75,11 +92,13 @@ void plan_free(struct plan *plan)
     }
     free(plan->fleet);
     free(plan->lines);
+    free(plan->keys);
     free(plan->text);
     free_worker(&plan->worker);
     plan->fleet = NULL;
     plan->fleet_size = 0;
     plan->lines = NULL;
+    plan->keys = NULL;
     plan->text = NULL;
     plan->workers = NULL;
     plan->worker_count = 0;

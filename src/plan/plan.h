@@ -89,7 +89,7 @@ struct plan_attributes {
     struct plan_strings env;       /* NAME=VALUE */
     bool nice_set, oom_score_adjust_set;
     int nice, oom_score_adjust;
-    struct plan_limit_value limits[LIMIT_COUNT];
+    struct plan_limit_value *limits; /* LIMIT_COUNT of them; NULL: none is set */
     bool no_new_privileges;
 };
 
@@ -164,6 +164,12 @@ struct plan_dependency {
     bool needs;      /* it is also stopped when that one is stopped or given up */
 };
 
+/* A key of the file. */
+struct plan_key {
+    uint32_t row; /* of its option in the table */
+    uint32_t line;
+};
+
 struct plan_worker {
     const char *name;
     char **argv; /* ends in NULL; NULL itself: no command */
@@ -210,8 +216,9 @@ struct plan_worker {
     uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     char *own_name;  /* of a logger: what `name` points to */
 
-    uint32_t line;   /* of its section in the file; 0: it is in none */
-    uint32_t *lines; /* of its options, by their row in the table; 0: not in the file */
+    uint32_t line;               /* of its section in the file; 0: it is in none */
+    const struct plan_key *keys; /* of its section that count; NULL: none */
+    uint32_t key_count;
 };
 
 enum plan_mode {
@@ -267,9 +274,10 @@ struct plan {
     const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
 
-    const char *config; /* the file; NULL: none, so it is a launcher */
-    char *text;         /* what is in it: values point into it */
-    uint32_t *lines;    /* of the options in [aiorun], by their row in the table; 0: not there */
+    const char *config;    /* the file; NULL: none, so it is a launcher */
+    char *text;            /* what is in it: values point into it */
+    uint32_t *lines;       /* of the options in [aiorun], by their row in the table; 0: not there */
+    struct plan_key *keys; /* of all workers, by their place in it */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
 
@@ -317,7 +325,7 @@ void plan_init(struct plan *plan);
 void plan_free(struct plan *plan);
 
 /* Makes `worker` what the command line and the environment make of the defaults, `pattern`, with
- * lists of its own, and neither a command nor lines of a file.  False without memory; plan_free()
+ * lists of its own, and neither a command nor keys of a file.  False without memory; plan_free()
  * frees it in any case, as one of plan->fleet. */
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
 

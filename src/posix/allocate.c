@@ -59,9 +59,9 @@ void platform_free(void *memory)
 
 /* ---- tables by slot ---- */
 
-#define FIRST_SLOTS 8 /* a launcher's hooks, and its command */
+#define FIRST_SLOTS 4 /* a launcher's hooks, and its command */
 
-bool slots_allocate(struct slots *table, uint32_t count, size_t size)
+bool platform_allocate_slots(struct platform_slots *table, uint32_t count, size_t size)
 {
     uint32_t first = count < FIRST_SLOTS ? count : FIRST_SLOTS;
     table->size = size;
@@ -70,17 +70,17 @@ bool slots_allocate(struct slots *table, uint32_t count, size_t size)
     return table->first != NULL && (count == first || table->others != NULL);
 }
 
-void *slots_at(const struct slots *table, uint32_t slot)
+void *platform_slot(const struct platform_slots *table, uint32_t slot)
 {
     return slot < FIRST_SLOTS ? table->first + slot * table->size
                               : table->others + (slot - FIRST_SLOTS) * table->size;
 }
 
-void slots_free(struct slots *table)
+void platform_free_slots(struct platform_slots *table)
 {
     platform_free(table->first);
     platform_free(table->others);
-    *table = (struct slots){0};
+    *table = (struct platform_slots){0};
 }
 
 /* ---- for libev, which aborts the program when it gets none ---- */

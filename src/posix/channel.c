@@ -45,7 +45,7 @@ struct backlog {
 };
 
 struct table {
-    struct slots runs; /* their own */
+    struct platform_slots runs; /* their own */
     struct channel *others;
     struct backlog *backlogs; /* of all */
     uint32_t own, count;      /* the runs' own; all */
@@ -66,7 +66,8 @@ static struct {
 
 static struct channel *place(const struct table *table, uint32_t index)
 {
-    return index < table->own ? slots_at(&table->runs, index) : &table->others[index - table->own];
+    return index < table->own ? platform_slot(&table->runs, index)
+                              : &table->others[index - table->own];
 }
 
 static struct channel *at(uint32_t index)
@@ -239,13 +240,13 @@ static bool make_table(struct table *made, uint32_t slots)
     made->count = slots + PRIVATE_MAX;
     made->others = platform_reserve(PRIVATE_MAX * sizeof *made->others);
     made->backlogs = platform_reserve(made->count * sizeof *made->backlogs);
-    bool allocated = slots_allocate(&made->runs, slots, sizeof(struct channel));
+    bool allocated = platform_allocate_slots(&made->runs, slots, sizeof(struct channel));
     return allocated && made->others != NULL && made->backlogs != NULL;
 }
 
 static void free_table(struct table *table)
 {
-    slots_free(&table->runs);
+    platform_free_slots(&table->runs);
     platform_free(table->others);
     platform_free(table->backlogs);
     *table = (struct table){0};

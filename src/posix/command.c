@@ -15,8 +15,8 @@
 
 extern char **environ;
 
-#define VARIABLES_SIZE 1024 /* bytes of the variables that are added at a start, */
-#define PID_ROOM       16   /* each with so many for the NUL, and a pid in front of it (spawn.c) */
+#define VARIABLES_SIZE 640 /* bytes of the variables that are added at a start, */
+#define PID_ROOM       16  /* each with so many for the NUL, and a pid in front of it (spawn.c) */
 
 /* ---- memory ---- */
 

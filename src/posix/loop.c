@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -106,6 +107,16 @@ static void raise_files(void)
         limit.rlim_cur != inherited.files.rlim_cur && setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* Tables have room for what mostly never is.  Memory that was used before is zeroed, and there;
+ * what is fresh is neither.  So large ones are the kernel's to give and to take, at each reload
+ * anew. */
+static void keep_tables_fresh(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, 32768);
+#endif
+}
+
 /* Where we were started without one of these, a descriptor of our own would take its place, and
  * what is written there would go astray.  Close-on-exec: to commands it is as it was. */
 static void fill_standard(void)
@@ -120,6 +131,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan)) {
+        keep_tables_fresh();
         fill_standard();
         raise_files();
         spawn_open_fleet();
@@ -441,13 +453,17 @@ static void report_stopped(void)
     supervisor_stopped(driver.supervisor, (struct run_id){slot, run->generation}, signal);
 }
 
-/* Until none is left: one SIGCHLD may stand for many (signal(7)). */
-static void reap(void)
+/* Until none is left: one SIGCHLD may stand for many (signal(7)).  `child` is the one that it named
+ * (0: none): the kernel finds that one at once, and looks through all the others for any. */
+static void reap(pid_t child)
 {
+    const int options = WNOHANG | WUNTRACED | WCONTINUED | __WALL;
     int status;
-    pid_t pid;
+    pid_t pid = child > 0 ? waitpid(child, &status, options) : 0;
+    if (pid > 0)
+        take_status(pid, status);
     do {
-        pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL);
+        pid = waitpid(-1, &status, options);
         if (pid > 0)
             take_status(pid, status);
     } while (pid > 0 || (pid < 0 && errno == EINTR));
@@ -509,7 +525,7 @@ static void take_signals(void)
             supervisor_signal(driver.supervisor, &records[i]);
     }
     if (news.child_ended)
-        reap();
+        reap(news.child);
     if (news.descriptor_ready && !driver.finished)
         channel_wake();
 }
@@ -574,7 +590,7 @@ static void watch_signals(void)
 void platform_loop(void)
 {
     /* Children that exec gave us may have ended before we could hear of it. */
-    reap();
+    reap(0);
     driver.waits = true;
     while (!driver.finished) {
         /* With nothing but signals to wait for, read(2) does it sooner than libev. */

@@ -69,6 +69,7 @@ bool signals_waiting(int fd);
 /* What is no record. */
 struct signals_news {
     bool child_ended;      /* SIGCHLD */
+    pid_t child;           /* whose; it may stand for others, too.  0: unknown */
     bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
     bool more;             /* there are more */
 };
@@ -127,17 +128,6 @@ struct reload {
 
 /* realloc(3) as ev_set_allocator(3) wants it. */
 void *allocate_for_libev(void *old, long size);
-
-/* A table with `size` bytes a slot.  The slots that each supervisor uses come first, and share
- * pages with what else it uses; the others are in reserve. */
-struct slots {
-    size_t size;
-    char *first, *others;
-};
-
-bool slots_allocate(struct slots *table, uint32_t count, size_t size); /* false without memory */
-void *slots_at(const struct slots *table, uint32_t slot);
-void slots_free(struct slots *table);
 
 /* ---- command.c ---- */
 

@@ -5,7 +5,7 @@
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
 struct table {
-    struct slots runs;
+    struct platform_slots runs;
     uint32_t *index; /* slot + 1; 0: empty */
     uint32_t size, count, mask, alive;
 };
@@ -17,7 +17,7 @@ static bool make_table(struct table *made, uint32_t slots)
     uint32_t size = 4;
     while (size < 2 * slots)
         size *= 2;
-    bool allocated = slots_allocate(&made->runs, slots, sizeof(struct run));
+    bool allocated = platform_allocate_slots(&made->runs, slots, sizeof(struct run));
     made->index = platform_allocate(size * sizeof *made->index);
     made->size = slots;
     made->count = 1;
@@ -43,7 +43,7 @@ uint32_t runs_alive(void)
 
 struct run *runs_at(uint32_t slot)
 {
-    return slots_at(&table.runs, slot);
+    return platform_slot(&table.runs, slot);
 }
 
 struct run *runs_named(struct run_id run)
@@ -107,7 +107,7 @@ bool runs_prepare(uint32_t slots)
 
 void runs_drop(void)
 {
-    slots_free(&next_table.runs);
+    platform_free_slots(&next_table.runs);
     platform_free(next_table.index);
     next_table = (struct table){0};
 }
@@ -122,7 +122,7 @@ void runs_reload(const struct reload *reload)
         if (was == NO_SLOT || was >= old.size)
             continue;
         struct run *run = runs_at(slot);
-        *run = *(const struct run *)slots_at(&old.runs, was);
+        *run = *(const struct run *)platform_slot(&old.runs, was);
         if (run->worker < reload->old_workers)
             run->worker = reload->new_worker_of[run->worker];
         if (run->pid != 0)

@@ -113,12 +113,14 @@ size_t signals_read(int fd, struct platform_signal *records, struct signals_news
     ssize_t length = read(fd, info, sizeof info);
     size_t count = length > 0 ? (size_t)length / sizeof info[0] : 0;
     for (size_t i = 0; i < count; i++) {
-        if (info[i].ssi_signo == SIGCHLD)
+        if (info[i].ssi_signo == SIGCHLD) {
             news->child_ended = true;
-        else if (is_descriptor_ready(&info[i]))
+            news->child = (pid_t)info[i].ssi_pid;
+        } else if (is_descriptor_ready(&info[i])) {
             news->descriptor_ready = true;
-        else if (!is_own_pipe(&info[i]))
+        } else if (!is_own_pipe(&info[i])) {
             convert(&info[i], &records[filled++]);
+        }
     }
     news->more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
     return filled;

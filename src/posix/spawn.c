@@ -116,6 +116,8 @@ static void forget_what_was_for_us(void)
         ;
 }
 
+static int null_input = -1; /* /dev/null, opened once for many runs; -1: each opens it */
+
 static void take_place(const struct spawn *spawn, struct report *report)
 {
     switch (spawn->place) {
@@ -135,7 +137,10 @@ static void take_place(const struct spawn *spawn, struct report *report)
     /* SIGTTOU is blocked, as all signals are: a background process may do this. */
     if (spawn->terminal >= 0 && tcsetpgrp(spawn->terminal, getpid()) < 0)
         fail(report, SPAWN_FOREGROUND, 0);
-    if (spawn->null_stdin) {
+    if (spawn->null_stdin && null_input >= 0) {
+        if (dup2(null_input, STDIN_FILENO) < 0)
+            fail(report, SPAWN_STDIN, 0);
+    } else if (spawn->null_stdin) {
         int null = open("/dev/null", O_RDONLY);
         if (null < 0 || (null != STDIN_FILENO && dup2(null, STDIN_FILENO) < 0))
             fail(report, SPAWN_STDIN, 0);
@@ -173,7 +178,7 @@ void spawn_pass(struct spawn *spawn, int from, int to)
 
 static void set_limits(const struct plan_attributes *attributes, struct report *report)
 {
-    for (int i = 0; i < LIMIT_COUNT; i++) {
+    for (int i = 0; attributes->limits != NULL && i < LIMIT_COUNT; i++) {
         const struct plan_limit_value *value = &attributes->limits[i];
         struct rlimit limit = {
             .rlim_cur = value->soft == PLAN_UNLIMITED ? RLIM_INFINITY : value->soft,
@@ -379,6 +384,8 @@ static void find_top(long fd)
 void spawn_open_fleet(void)
 {
     inherited_top = -1;
+    if (null_input < 0)
+        null_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (ONE_STACK || syscall(SYS_close_range, ~0u, ~0u, CLOSE_RANGE_UNSHARE) < 0)
         return;
     inherited_top = STDERR_FILENO;
@@ -398,7 +405,7 @@ int spawn_keep_high(int fd)
 static int run_sharing_child(void *context)
 {
     const struct split *both = context;
-    int top = inherited_top;
+    int top = inherited_top > null_input ? inherited_top : null_input;
     for (size_t i = 0; i < both->spawn->pass_count; i++)
         top = both->spawn->passes[i].from > top ? both->spawn->passes[i].from : top;
     top = both->spawn->cgroup > top ? both->spawn->cgroup : top;

@@ -15,21 +15,28 @@ struct companions {
     struct command before_start, after_stop, health;
 };
 
+/* Those of the whole. */
+struct hooks {
+    struct command handler, callback, on_error;
+};
+
 /* What a plan's commands need. */
 struct prepared {
     const struct plan *plan;
     struct command *commands;      /* by worker */
     struct companions *companions; /* by worker; NULL: it is no file's */
-    struct command handler, callback, on_error;
+    struct hooks *hooks;           /* NULL: it has none */
     struct command_memory memory;
 };
 
 static struct {
     struct prepared now, next; /* of the plan in force, and of the one that is to come */
-    struct command job;        /* the one that is being started */
     uint32_t main_slot;        /* of the launcher's command */
+    uid_t user;                /* ours, which is a run's unless it is given another */
     kernel_sigset early;       /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
+
+static struct command job UNTOUCHED("start_job"); /* the one that is being started */
 
 /* ---- before the first start ---- */
 
@@ -143,17 +150,30 @@ static void prepare_workers(const struct plan *plan, struct faults *faults)
         prepare_worker(plan, i, faults);
 }
 
+static void prepare_hooks(const struct plan *plan, struct faults *faults)
+{
+    if (!plan->shutdown_handler && !plan->shutdown_callback && !plan->on_error)
+        return;
+    struct hooks *hooks = command_allocate(sizeof *hooks);
+    starts.next.hooks = hooks;
+    if (hooks == NULL) {
+        fault_add(faults, NULL, "out of memory for the commands");
+        return;
+    }
+    command_prepare_hook(&hooks->handler, plan->shutdown_handler, "option --shutdown-handler",
+                         faults);
+    command_prepare_hook(&hooks->callback, plan->shutdown_callback, "option --shutdown-callback",
+                         faults);
+    command_prepare_hook(&hooks->on_error, plan->on_error, "option --on-error", faults);
+}
+
 void start_prepare(const struct plan *plan, struct faults *faults)
 {
-    struct prepared *next = &starts.next;
-    next->plan = plan;
-    command_collect(&next->memory);
+    starts.user = geteuid();
+    starts.next.plan = plan;
+    command_collect(&starts.next.memory);
     prepare_workers(plan, faults);
-    command_prepare_hook(&next->handler, plan->shutdown_handler, "option --shutdown-handler",
-                         faults);
-    command_prepare_hook(&next->callback, plan->shutdown_callback, "option --shutdown-callback",
-                         faults);
-    command_prepare_hook(&next->on_error, plan->on_error, "option --on-error", faults);
+    prepare_hooks(plan, faults);
 }
 
 void start_switch(void)
@@ -202,10 +222,10 @@ static void tell_error(struct command *command, const struct platform_error *err
  * has taken away has none, and is refused. */
 static struct command *job_command(uint32_t worker)
 {
-    starts.job = worker != NO_WORKER ? starts.now.commands[worker] : (struct command){0};
-    starts.job.argv = NULL;
-    starts.job.paths = NULL;
-    return &starts.job;
+    job = worker != NO_WORKER ? starts.now.commands[worker] : (struct command){0};
+    job.argv = NULL;
+    job.paths = NULL;
+    return &job;
 }
 
 static struct command *choose_command(const struct platform_program *program)
@@ -222,13 +242,13 @@ static struct command *choose_command(const struct platform_program *program)
     case PLATFORM_HEALTH:
         return &starts.now.companions[program->worker].health;
     case PLATFORM_HANDLER:
-        return &starts.now.handler;
+        return &starts.now.hooks->handler;
     case PLATFORM_CALLBACK:
-        return &starts.now.callback;
+        return &starts.now.hooks->callback;
     case PLATFORM_ON_ERROR:
         break;
     }
-    return &starts.now.on_error;
+    return &starts.now.hooks->on_error;
 }
 
 static void tell_whose(struct command *command, const struct platform_program *program)
@@ -387,7 +407,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     memset(run, 0, sizeof *run);
     run->generation = run_id.generation;
     run->worker = NO_WORKER;
-    run->user = geteuid();
+    run->user = starts.user;
     if (open_program(run_id, program, command, &spawn, &peer, started)) {
         kernel_sigset early;
         pid = spawn_process(&spawn, &early, &failure);
@@ -418,5 +438,5 @@ uid_t command_user(struct run_id run)
 
 bool platform_is_our_user(struct run_id run)
 {
-    return command_user(run) == geteuid();
+    return command_user(run) == starts.user;
 }

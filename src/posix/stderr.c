@@ -40,10 +40,10 @@ static bool write_pipe(const char *line, size_t length)
 
 bool platform_write_log(const char *line, size_t length)
 {
-    struct stat status;
+    static struct stat status; /* it stays what it was */
     if (sink_comes_first())
         return sink_append(line, length);
-    if (fstat(STDERR_FILENO, &status) < 0)
+    if (status.st_mode == 0 && fstat(STDERR_FILENO, &status) < 0)
         return false;
     if (S_ISFIFO(status.st_mode))
         return write_pipe(line, length);

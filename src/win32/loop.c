@@ -77,23 +77,6 @@ signal_mask platform_ignored(signal_mask among)
     return 0;
 }
 
-/* ---- memory ---- */
-
-void *platform_allocate(size_t size)
-{
-    return HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, size);
-}
-
-void *platform_reserve(size_t size)
-{
-    return platform_allocate(size);
-}
-
-void platform_free(void *memory)
-{
-    HeapFree(GetProcessHeap(), 0, memory);
-}
-
 /* ---- starting ---- */
 
 void platform_prepare(const struct plan *plan, struct faults *faults)

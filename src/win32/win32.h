@@ -3,6 +3,7 @@
  *   main.c      argv and the environment, in UTF-8
  *   c11.c       what the C library lacks
  *   inih.c      what the INI reader asks of inih
+ *   allocate.c  memory
  *   loop.c      the completion port, waiting for processes, and most of platform.h
  *   console.c   Ctrl-C and its like, in both directions
  *   environment.c  what a command finds in its environment

@@ -147,7 +147,7 @@ def test_log_tells_each_start_and_each_readiness():
     """Unasked, a line each; who is ready as soon as he runs was just started."""
     run = fleet("[worker:db]\nready = control\n"
                 "command = sh -c 'until test -e g; do sleep 0.02; done; echo ready >&9; exec sleep 99'\n"
-                + worker("web", "on USR1 [ exit 3 ] pause", "after = db", SLOW))
+                + worker("web", "on USR1 [ exit 3 ] say up pause", "after = db", SLOW))
     pid = int(run.log(r"^aiorun: started db \(pid (\d+)\)$").group(1))
     equal(pids()["db"], pid, "the pid that the log names")
     check("started web" not in run.err and "is ready" not in run.err, run.err)
@@ -156,6 +156,7 @@ def test_log_tells_each_start_and_each_readiness():
     check("started web" not in run.err[:run.err.index("db is ready")], run.err)
     web = int(run.log(r"^aiorun: started web \(pid (\d+)\)$").group(1))
     check("web is ready" not in run.err, run.err)
+    run.line("^up$")
     kill(web, "USR1")
     run.log(r"^aiorun: web exited with status 3, and starts again in 0\.3 s$")
     run.log(r"^aiorun: started web \(pid (\d+)\)$")

@@ -3,19 +3,44 @@
 Few are compared with many: what grows with the square is noticed with a thousand already.  Processor
 time is what is compared; the machine's load changes how long things take, but hardly that."""
 import os
+import re
 from pathlib import Path
 
-from harness import VICTIM, aiorun, check, children, deadline, equal, needs, pause, until
+from harness import (VICTIM, aiorun, cases, check, children, deadline, equal, needs, pause, strace,
+                     until)
 
 FEW, MANY = 200, 800
+AGAIN = ("[worker:again]\ncommand = /bin/sh -c 'echo >>starts'\nrestart = always\n"
+         "restart-delay = 0\n")
 
 
-def fleet(count, command, *options, more=""):
-    sections = [f"[worker:w{i:04}]\ncommand = {command}\n" for i in range(count)]
-    Path("fleet.ini").write_text("".join(sections) + more)
-    run = aiorun("--config", "fleet.ini", "-q", *options)
+def sections(count, command):
+    return "".join(f"[worker:w{i:04}]\ncommand = {command}\n" for i in range(count))
+
+
+def instances(count, command):
+    return f"[worker:w]\ncommand = {command}\ninstances = {count}\n"
+
+
+def write(text):
+    Path("fleet.ini").write_text(text)
+    return "--config", "fleet.ini", "-q"
+
+
+def fleet(count, command, *options, more="", kind=sections):
+    run = aiorun(*write(kind(count, command) + more), *options)
     until(lambda: len(children(run.pid)) >= count, f"{count} workers run", 30)
     return run
+
+
+def traced(count, more=""):
+    """A fleet below strace, and a function that returns the supervisor's own system calls so far."""
+    run = strace("trace", *write(sections(count, f"{VICTIM} pause") + more))
+    until(lambda: any(len(children(pid)) >= count for pid in children(run.pid)), "all run", 40)
+
+    def calls():
+        return re.findall(r"^(\w+)\(", Path("trace").read_text(), re.M)
+    return run, calls
 
 
 def processor_time(run):
@@ -49,7 +74,7 @@ def test_five_hundred_come_and_go():
     run = fleet(500, f"{VICTIM} pause")
     equal(len(children(run.pid)), 500, "workers")
     pipes = len(os.listdir(f"/proc/{run.pid}/fd"))
-    check(pipes < 520, f"{pipes} descriptors for 500 workers")
+    check(pipes <= 512, f"{pipes} descriptors for 500 workers")
     run.send("TERM")
     run.end(0)
 
@@ -84,12 +109,9 @@ def test_a_refusal_to_end_costs_the_same_among_many():
 @deadline(60)
 def test_a_restart_costs_nearly_the_same_among_many():
     """Nearly: the kernel looks through all children for one that has ended."""
-    again = ("[worker:again]\ncommand = /bin/sh -c 'echo >>starts'\nrestart = always\n"
-             "restart-delay = 0\n")
-
     def cost(count):
         Path("starts").write_text("")
-        run = fleet(count, f"{VICTIM} pause", more=again)
+        run = fleet(count, f"{VICTIM} pause", more=AGAIN)
         until(lambda: os.path.getsize("starts") > 20, "the start is over")
         starts, spent = os.path.getsize("starts"), processor_time(run)
         pause(1)
@@ -100,3 +122,54 @@ def test_a_restart_costs_nearly_the_same_among_many():
         return spent / starts
     few, many = cost(10), cost(MANY)
     check(many <= 4 * few, f"a restart costs {few * 1e6:.0f} us, and {many * 1e6:.0f} among {MANY}")
+
+
+# ---- what a worker takes; counted, so that it does not depend on the machine ----
+
+@needs("plain")
+@deadline(60)
+@cases(section=(sections, 1.8), instance=(instances, 0.6))
+def test_memory_of_one_more(kind, most):
+    """KiB, each page divided by those who share it (proc(5), Pss)."""
+    def memory(count):
+        run = fleet(count, f"{VICTIM} pause", kind=kind)
+        text = Path(f"/proc/{run.pid}/smaps_rollup").read_text()
+        run.send("TERM")
+        run.end(0)
+        return int(re.search(r"^Pss: +(\d+)", text, re.M)[1])
+    each = (memory(MANY) - memory(FEW)) / (MANY - FEW)
+    check(each <= most, f"{each:.2f} KiB for one more")
+
+
+@needs("strace")
+@deadline(90)
+def test_system_calls_of_a_start_and_of_a_stop():
+    def cost(count):
+        run, calls = traced(count)
+        until(lambda: calls().count("clone") + calls().count("vfork") >= count, "all are started")
+        started = len(calls())
+        run.send("TERM")
+        run.end(0)
+        return started, len(calls()) - started
+    few, many = cost(50), cost(250)
+    for what, one, other, most in zip(("start", "stop"), few, many, (10, 9)):
+        each = (other - one) / 200
+        check(each <= most, f"{each:.1f} system calls for one more {what}")
+
+
+@needs("strace")
+@deadline(90)
+def test_system_calls_of_a_restart():
+    """The same beside many, to the last one: what has ended is found without looking at others."""
+    def cost(count):
+        Path("starts").write_text("")
+        run, calls = traced(count, AGAIN)
+        until(lambda: os.path.getsize("starts") > 60, "it is restarted", 40)
+        made = calls()
+        run.send("TERM")
+        run.end(0)
+        starts = [n for n, call in enumerate(made) if call == "socketpair"][-40:]
+        return (starts[-1] - starts[0]) / (len(starts) - 1)
+    few, many = cost(5), cost(200)
+    check(few <= 20, f"{few:.1f} system calls for a restart")
+    check(many <= few + 2, f"{few:.1f} system calls for a restart, {many:.1f} beside 200")

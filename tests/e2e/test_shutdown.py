@@ -687,3 +687,16 @@ def test_stop_in_the_moment_the_command_ends():
         except ProcessLookupError:
             pass
         run.end(7, "TERM")
+
+
+def test_supervisor_that_was_stopped_itself_still_waits_for_who_it_kills():
+    """It is late with the KILL, by more than it would wait after one."""
+    run = launch("ignore TERM report USR1 say ready pause", "--timeout", "1s", "-v")
+    run.line("ready")
+    run.send("TERM")
+    run.log("Running pending tasks")
+    run.send("STOP")
+    pause(7)
+    run.send("CONT")
+    run.end("KILL")
+    check("left behind" not in run.err, run.err)

@@ -280,7 +280,7 @@ static void check_abandon(struct world *world, struct run_id run)
 {
     const struct record *record = &world->records[run.slot];
     check_current(world, run);
-    msec since = msec_min(record->killed_at, world->cap);
+    msec since = msec_min(record->killed_at, world->cap_seen);
     if (!world->entered || !record->killed || world->now < since + ABANDON_AFTER)
         broken(world, 7, "run %u.%u is abandoned too early", run.slot, run.generation);
 }
@@ -482,7 +482,8 @@ void check_action(struct world *world, const struct core_action *action)
 void check_time(struct world *world, msec next)
 {
     msec slack = world->setting->lazy ? 4 * SECOND : 0;
-    if (world->entered && next > msec_add(world->cap, ABANDON_AFTER + slack))
+    msec cap = world->cap_seen != NEVER ? world->cap_seen : world->cap;
+    if (world->entered && next > msec_add(cap, ABANDON_AFTER + slack))
         broken(world, 8, "the exit does not come in time");
 }
 

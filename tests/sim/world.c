@@ -434,6 +434,8 @@ bool world_record(struct world *world, const struct core_event *event)
 {
     world->actions = 0;
     world->told_at = world->now;
+    if (world->entered && world->now >= world->cap)
+        world->cap_seen = msec_min(world->cap_seen, world->now);
     bool accepted = core_step(world_core(world), world->now, event);
     if (world->trace)
         trace_event(world, event, accepted);
@@ -516,7 +518,7 @@ void world_init(struct world *world, const struct setting *setting, uint64_t see
     world->setting = setting;
     world->random = seed * 0x9e3779b97f4a7c15u + 0x123456789abcdefu;
     world->now = 1000;
-    world->cap = world->limit = NEVER;
+    world->cap = world->cap_seen = world->limit = NEVER;
     world->length = config->timeout;
     world->limited_at = -1;
     world->forced_at = world->handler_forced_at = -1;

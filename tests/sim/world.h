@@ -127,6 +127,7 @@ struct world {
     bool keyboard;
     int handler_cause; /* the signal that the handler was asked about */
     uint64_t causes;
+    msec cap_seen;                       /* the first event behind the cap; NEVER: none yet */
     msec cap, length, limit, limited_at; /* limited_at: when the limit shortened it; -1: never */
     msec entered_at, drain_from, forced_at, effect_at, handler_forced_at;
     bool force_expected;

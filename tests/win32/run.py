@@ -6,7 +6,6 @@ What wine has no console for (it sends no Ctrl-Break) is done by stand-ins: even
 import argparse
 import concurrent.futures
 import fcntl
-import itertools
 import json
 import multiprocessing
 import os
@@ -581,6 +580,7 @@ def test_handler_decides_whether_to_shut_down():
     program = Program(CONSOLE, AIORUN, "-vv", "--shutdown-handler", f"'{VICTIM}' say asked exit 1",
                       "--forever")
     pid = program.wait_for(r"aiorun is (\d+)")
+    program.wait_for(r"Entering run\(\)")
     event(CTRL_BREAK, pid)
     program.wait_for("^asked")
     program.wait_for("shutdown-handler .*exited with status 1")
@@ -706,6 +706,21 @@ def run_one(name):
 tests = {}
 
 
+def begin(count):
+    """Each process of ours has a Windows of its own: supervisors of others are not found there."""
+    with count.get_lock():
+        count.value += 1
+        prefix = PREFIX / str(count.value)
+    prefix.mkdir(exist_ok=True)
+    ENVIRONMENT.update(WINEPREFIX=str(prefix), HOME=str(prefix))
+    # It is made where there is none, and its server is kept for all tests.
+    subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
+    subprocess.run(["wineserver", "-w"], env=ENVIRONMENT, check=True)
+    subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
+    subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-j", type=int, default=2, metavar="N", help="tests at a time")
@@ -719,22 +734,10 @@ def main():
                  re.search(options.k, name[5:]))
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
+    fork = multiprocessing.get_context("fork")
+    pool = concurrent.futures.ProcessPoolExecutor(options.j, fork, begin, (fork.Value("i"),))
     try:
-        # It makes the prefix where there is none, and keeps its server for all tests.
-        subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
-        subprocess.run(["wineserver", "-w"], env=ENVIRONMENT, check=True)
-        subprocess.run(["wineserver", "-p"], env=ENVIRONMENT, check=True)
-        subprocess.run(["wine", "wineboot", "-u"], env=ENVIRONMENT, check=True, timeout=300,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # A test that looks for whatever runs has nobody beside it.
-        alone = [name for name, function in tests.items() if hasattr(function, "alone")]
-        together = [name for name in tests if name not in alone]
-        fork = multiprocessing.get_context("fork")
-        pool = concurrent.futures.ProcessPoolExecutor(options.j, fork)
-        last = concurrent.futures.ProcessPoolExecutor(1, fork)
-        for name, verdict in itertools.chain(
-                pool.map(run_one, together),
-                (last.submit(run_one, name).result() for name in alone)):
+        for name, verdict in pool.map(run_one, tests):  # in their order
             passed += verdict is None
             failed += verdict is not None
             if verdict is not None or options.v:
@@ -742,7 +745,10 @@ def main():
             if verdict is not None:
                 print("    " + verdict.replace("\n", "\n    "), flush=True)
     finally:
-        subprocess.run(["wineserver", "-k"], env=ENVIRONMENT, check=False)
+        pool.shutdown()
+        for prefix in PREFIX.iterdir():
+            subprocess.run(["wineserver", "-k"], env={**ENVIRONMENT, "WINEPREFIX": str(prefix)},
+                           check=False)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -397,7 +397,7 @@ stop-timeout = 5s
 """
 
 
-MEANT = {}  # which supervisor: other tests have theirs
+MEANT = {}  # which supervisor: the one that was started last
 
 
 def fleet(*options):
@@ -584,9 +584,6 @@ def test_no_supervisor_is_found():
     expect("there is no aiorun above, and" in text, text)
 
 
-test_no_supervisor_is_found.alone = True
-
-
 def test_supervisors_are_found_and_told_apart():
     first, one = fleet()
     expect(f"pid {one}," in ask("status", env={}), "the only one is not found")
@@ -600,6 +597,3 @@ def test_supervisors_are_found_and_told_apart():
     first.end()
     ask("shutdown", env={})
     second.end()
-
-
-test_supervisors_are_found_and_told_apart.alone = True
