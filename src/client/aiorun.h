@@ -81,8 +81,8 @@ struct aiorun_order {
 };
 
 /* The descriptor of the control pipe, for poll(2) with POLLIN; -1 when there is none, which poll
- * passes over.  Windows: the value of an event's HANDLE, which is set while there is something to
- * receive: WaitForSingleObject((HANDLE)(intptr_t)aiorun_fd(), ...). */
+ * passes over.  Windows: the value of an event's handle, to be made one by way of intptr_t, which
+ * is set while there is something to receive: WaitForSingleObject(). */
 int aiorun_fd(void);
 
 /* Takes the next message, and nothing else, from the pipe.  1: it is in *order.  0: there is none

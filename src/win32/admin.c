@@ -25,6 +25,7 @@ struct client {
     struct win_operation input, output; /* its coming, and reading; writing */
     HANDLE pipe;
     enum client_state state;
+    uint32_t generation; /* this place is used again and again */
     bool reading, writing;
     msec deadline; /* NEVER: it has time */
     size_t used;   /* bytes of the line */
@@ -96,6 +97,7 @@ static void listen(bool first)
         return;
     }
     client->state = CLIENT_LISTENS;
+    client->generation++;
     client->used = client->length = 0;
     admin.listens = true;
 }
@@ -190,15 +192,12 @@ void platform_admin_wake(uint32_t index)
         answer(client);
 }
 
-/* Says it while there is nothing else to say, and lets go. */
+/* Says it while there is nothing else to say, so that there is room for it, and lets go. */
 static void refuse(struct client *client, const char *sentence)
 {
     int length = snprintf(client->piece, sizeof client->piece, "error %s\n", sentence);
     client->length = (size_t)length;
     client->writing = pipe_write(client->pipe, &client->output, client->piece, (DWORD)length);
-    for (int i = 0; client->writing && i < 100; i++) /* there is room for it: an empty pipe */
-        if (HasOverlappedIoCompleted(&client->output.overlapped))
-            break;
     drop(client);
 }
 
@@ -273,6 +272,7 @@ static void greet(struct client *client)
 static void on_input(struct win_operation *operation, DWORD bytes, DWORD error)
 {
     struct client *client = (struct client *)(void *)operation;
+    uint32_t generation = client->generation;
     client->reading = false;
     if (client->state == CLIENT_CLOSING) {
         if (!client->writing)
@@ -294,7 +294,8 @@ static void on_input(struct win_operation *operation, DWORD bytes, DWORD error)
         drop(client);
         return;
     }
-    if (client->state != CLIENT_CLOSING && client->state != CLIENT_NONE)
+    bool stays = client->state != CLIENT_CLOSING && client->state != CLIENT_NONE;
+    if (stays && client->generation == generation)
         read_more(client);
 }
 

@@ -32,6 +32,7 @@ struct channel {
     bool reading, writing;
     bool stale; /* what the reading has brought was taken already */
     bool attached;
+    bool deaf; /* its client is gone, but may have said something */
     struct control_reader reader;
     struct passed passed;
     size_t flying, waiting; /* bytes that are being written, and those after them */
@@ -162,7 +163,7 @@ static bool listen(struct pipe *pipe, bool first)
     channel->run = pipe->run;
     channel->state = CHANNEL_LISTENS;
     channel->reading = true;
-    channel->attached = channel->stale = channel->writing = false;
+    channel->attached = channel->deaf = channel->stale = channel->writing = false;
     channel->flying = channel->waiting = 0;
     memset(&channel->reader, 0, sizeof channel->reader);
     channel->next = pipe->channels;
@@ -233,8 +234,7 @@ static void launch(struct channel *channel)
     channel->waiting = 0;
     channel->writing =
         pipe_write(channel->pipe, &channel->output, channel->flight, (DWORD)channel->flying);
-    if (!channel->writing)
-        close_channel(channel);
+    channel->deaf = !channel->writing; /* reading comes to the end by itself */
 }
 
 static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
@@ -244,7 +244,7 @@ static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
     if (channel->state == CHANNEL_CLOSING && !channel->reading)
         put_back(channel);
     else if (channel->state == CHANNEL_OPEN && (error != ERROR_SUCCESS || bytes < channel->flying))
-        close_channel(channel);
+        channel->deaf = true;
     else if (channel->state == CHANNEL_OPEN && channel->waiting > 0)
         launch(channel);
 }
@@ -252,6 +252,8 @@ static void on_output(struct win_operation *operation, DWORD bytes, DWORD error)
 /* False when there is no room: whoever it is for does not read. */
 static bool write_line(struct channel *channel, const char *line, size_t length)
 {
+    if (channel->deaf)
+        return true;
     if (length > BACKLOG - channel->waiting)
         return false;
     memcpy(channel->backlog + channel->waiting, line, length);
@@ -569,88 +571,6 @@ void control_started(struct run_id run, bool ok)
     jobs_started(run);
 }
 
-/* ---- an aiorun around us ---- */
-
-static struct {
-    struct win_operation input, output;
-    HANDLE pipe; /* NULL: there is none */
-    struct control_reader reader;
-    bool writing;
-    char bytes[READ_SIZE], told[2 * CONTROL_LINE_MAX];
-} outer;
-
-static void on_told(struct win_operation *operation, DWORD bytes, DWORD error)
-{
-    (void)operation, (void)bytes, (void)error;
-    outer.writing = false;
-}
-
-bool platform_tell_outer(const char *line, size_t length)
-{
-    if (outer.writing)
-        return false;
-    if (outer.pipe == NULL || length > sizeof outer.told)
-        return true;
-    memcpy(outer.told, line, length);
-    outer.output.done = on_told;
-    outer.writing = pipe_write(outer.pipe, &outer.output, outer.told, (DWORD)length);
-    return true;
-}
-
-static void obey_outer(const struct control_order_message *message)
-{
-    switch (message->order) {
-    case ORDER_SHUTDOWN:
-        supervisor_outer_limit(loop_supervisor(), message->time);
-        supervisor_outer_shutdown(loop_supervisor());
-        break;
-    case ORDER_RELOAD:
-        supervisor_outer_reload(loop_supervisor());
-        break;
-    }
-}
-
-static void on_outer(struct win_operation *operation, DWORD bytes, DWORD error)
-{
-    struct control_order_message order_message;
-    const char *fault, *next = outer.bytes;
-    (void)operation;
-    if (error != ERROR_SUCCESS)
-        return;
-    while (bytes > 0) {
-        size_t taken;
-        enum control_read result = control_read(&outer.reader, next, bytes, &taken);
-        next += taken;
-        bytes -= (DWORD)taken;
-        if (result == CONTROL_READ_LINE &&
-            control_parse_order(outer.reader.line, &order_message, &fault))
-            obey_outer(&order_message);
-    }
-    pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
-}
-
-/* With --no-control the pipe is our command's. */
-bool control_has_outer(const struct plan *plan)
-{
-    return !plan->no_control && GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", NULL, 0) > 0;
-}
-
-static void open_outer(const struct plan *plan)
-{
-    wchar_t name[PIPE_NAME_MAX];
-    DWORD length = GetEnvironmentVariableW(L"AIORUN_CONTROL_PIPE", name, PIPE_NAME_MAX);
-    if (!control_has_outer(plan) || length >= PIPE_NAME_MAX)
-        return;
-    HANDLE pipe =
-        CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
-                    FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
-    outer.input.done = on_outer;
-    if (pipe == INVALID_HANDLE_VALUE || win_loop_attach(pipe) < 0)
-        return;
-    outer.pipe = pipe;
-    pipe_read(outer.pipe, &outer.input, outer.bytes, sizeof outer.bytes);
-}
-
 /* ---- all of it ---- */
 
 bool platform_is_our_user(struct run_id run)
@@ -670,7 +590,7 @@ bool control_open(const struct plan *plan, uint32_t slots)
         log_line(LEVEL_CRITICAL, "cannot allocate the table of control pipes");
         return false;
     }
-    open_outer(plan);
+    outer_open(plan);
     return admin_pipe_open(plan);
 }
 

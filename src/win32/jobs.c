@@ -180,6 +180,15 @@ static void take(struct passed *to)
     passed->count = 0;
 }
 
+/* There is a new job in this slot: who was shielded for the one before it speaks for nobody else.
+ */
+static void forget_speaker(uint32_t slot)
+{
+    for (uint32_t other = 0; jobs.shielded > 0 && other < jobs.slots; other++)
+        if (jobs.list[other].shielded && jobs.list[other].speaker == slot)
+            jobs.list[other].speaker = NO_SLOT;
+}
+
 /* ---- submitted jobs ---- */
 
 const char *platform_judge_submission(void)
@@ -192,6 +201,7 @@ void platform_keep(struct run_id id)
     struct job *job = &jobs.list[id.slot];
     memset(job, 0, sizeof *job);
     take(&job->passed);
+    forget_speaker(id.slot);
 }
 
 void platform_drop(struct run_id id)
@@ -290,6 +300,7 @@ void platform_join(struct run_id id)
     struct passed passed;
     struct platform_started started = {.end = {ENDING_NOT_STARTED, STATUS_OWN_FAILURE}};
     memset(job, 0, sizeof *job);
+    forget_speaker(id.slot);
     job->shielded = true;
     job->speaker = jobs.speaker;
     job->waiter = channel_speaker();

@@ -87,9 +87,11 @@ bool pipe_listen(HANDLE pipe, struct win_operation *operation)
     reset(operation);
     if (ConnectNamedPipe(pipe, &operation->overlapped) || GetLastError() == ERROR_IO_PENDING)
         return true;
-    if (GetLastError() != ERROR_PIPE_CONNECTED)
+    /* The client was faster, or is even gone: nothing else tells of it, and what it wrote is there.
+     */
+    if (GetLastError() != ERROR_PIPE_CONNECTED && GetLastError() != ERROR_NO_DATA)
         return false;
-    win_loop_post(operation); /* the client was faster, and nothing tells of it */
+    win_loop_post(operation);
     return true;
 }
 

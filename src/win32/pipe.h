@@ -2,6 +2,7 @@
  *
  *   pipe.c     named pipes that only our own user may open
  *   channel.c  the control pipes of the runs
+ *   outer.c    the control pipe of an aiorun around us
  *   jobs.c     shielded and submitted jobs
  *   admin.c    the admin pipe
  *
@@ -72,6 +73,11 @@ bool channel_open_all(uint32_t slots);
 
 /* The channel that has said the line that is being reported. */
 struct channel_id channel_speaker(void);
+
+/* ---- outer.c ---- */
+
+/* Listens to the aiorun around us, if there is one. */
+void outer_open(const struct plan *plan);
 
 /* ---- jobs.c ---- */
 

@@ -3,7 +3,7 @@
  * With libaiorun, each saying its result, and errno in words when that is -1:
  *     available, lib-ready, lib-status TEXT, lib-shield NAME SECONDS, lib-unshield NAME,
  *     lib-extend SECONDS, lib-shutdown STATUS, lib-error TEXT, lib-watchdog
- *     lib-await           waits for the next order by aiorun_fd(), and says it
+ *     lib-await           waits for orders by aiorun_fd(), and says each, until it is to stop
  *     lib-fill            sends until it is told to wait, and says whether that came to pass
  * By hand, over a connection to the control pipe:
  *     open [NAME]         opens another connection, which is the current one from then on; `-`:
@@ -15,6 +15,9 @@
  *     bytes TEXT          without
  *     long N              sends a line of N bytes
  *     flood N             sends `status x` N times
+ *     request KIND        sends a line of handles: `good`, or with a section that is a `file`, is
+ *                         `short`, is a `stream`, or holds no request but `zeros`
+ *     rights              says who may use the pipe
  *     read                reads a line, and says it
  *     closed              reads until the end, and says so
  *     close
@@ -26,6 +29,8 @@
  *     out ARG... ,        likewise, outside of our job object if that could be: says the error
  *     ignore              from now on no console event ends it
  *     last-words WORD     from now on one ends it, with 0, and it says this
+ *     freeze              stops the supervisor until we are gone
+ *     thaw PID            waits until that process is gone, and lets the supervisor go on
  *     env NAME, cwd       says it
  *     in                  waits for the end of its standard input, and says what came
  */
@@ -62,7 +67,7 @@ static void say_result(const char *verb, int result)
     say(words);
 }
 
-static void await_order(void)
+static bool await_order(void)
 {
     struct aiorun_order order;
     char words[128];
@@ -76,6 +81,7 @@ static void await_order(void)
     else
         snprintf(words, sizeof words, "order none, errno %s", errno == EPIPE ? "EPIPE" : "?");
     say(words);
+    return got == 1 && order.kind == AIORUN_RELOAD;
 }
 
 static void fill(void)
@@ -111,7 +117,8 @@ static bool speak(char **word)
     else if (strcmp(verb, "lib-shutdown") == 0)
         say_result(verb, aiorun_shutdown(atoi(first)));
     else if (strcmp(verb, "lib-await") == 0)
-        await_order();
+        while (await_order())
+            ;
     else if (strcmp(verb, "lib-fill") == 0)
         fill();
     else
@@ -195,6 +202,51 @@ static void flood(long count)
     say("flooded");
 }
 
+/* For `speaker say hello` in the root directory; the streams are ours. */
+static void send_request(const char *kind)
+{
+    char self[MAX_PATH], line[256];
+    HANDLE file = INVALID_HANDLE_VALUE;
+    size_t size = 4096;
+    GetModuleFileNameA(NULL, self, sizeof self);
+    if (strcmp(kind, "file") == 0)
+        file =
+            CreateFileA("request", GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    HANDLE section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 4096, NULL);
+    char *bytes = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 4096);
+    if (strcmp(kind, "zeros") != 0)
+        size = (size_t)sprintf(bytes, "/C:\\%c3%c%s%csay%chello%cA=b", 0, 0, self, 0, 0, 0) + 1;
+    if (strcmp(kind, "short") == 0)
+        size = 1000000;
+    if (strcmp(kind, "stream") == 0)
+        section = GetStdHandle(STD_OUTPUT_HANDLE);
+    sprintf(line, "request %u %u 0 %u %u", (unsigned)size, (unsigned)(uintptr_t)section,
+            (unsigned)(uintptr_t)GetStdHandle(STD_OUTPUT_HANDLE),
+            (unsigned)(uintptr_t)GetStdHandle(STD_ERROR_HANDLE));
+    put_line(line);
+}
+
+/* One entry, and that our own. */
+static void say_rights(void)
+{
+    _Alignas(8) char buffer[1024], user[256];
+    DWORD length;
+    HANDLE token;
+    ACL *list = NULL;
+    BOOL there, defaulted;
+    ACCESS_ALLOWED_ACE *entry = NULL;
+    OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token);
+    GetTokenInformation(token, TokenUser, user, sizeof user, &length);
+    if (!GetKernelObjectSecurity(pipe, DACL_SECURITY_INFORMATION, buffer, sizeof buffer, &length) ||
+        !GetSecurityDescriptorDacl(buffer, &there, &list, &defaulted) || !there || list == NULL ||
+        list->AceCount != 1 || !GetAce(list, 0, (void **)&entry))
+        say("rights: not for one alone");
+    else
+        say(EqualSid(&entry->SidStart, ((TOKEN_USER *)(void *)user)->User.Sid)
+                ? "rights: ours alone"
+                : "rights: another's");
+}
+
 static void read_line(void)
 {
     char line[2048] = "< ";
@@ -235,6 +287,10 @@ static bool speak_by_hand(char **word)
         put_long(strtoul(first, NULL, 10));
     else if (strcmp(verb, "flood") == 0)
         flood(atol(first));
+    else if (strcmp(verb, "request") == 0)
+        send_request(first);
+    else if (strcmp(verb, "rights") == 0)
+        say_rights();
     else if (strcmp(verb, "read") == 0)
         read_line();
     else if (strcmp(verb, "closed") == 0)
@@ -269,6 +325,38 @@ static char **start(char **word, DWORD flags, HANDLE *process)
         say(words);
     }
     return word;
+}
+
+/* Its exports have no header. */
+static void tell_supervisor(const char *function)
+{
+    char number[32] = "";
+    LONG(WINAPI * call)
+    (HANDLE) =
+        (LONG(WINAPI *)(HANDLE))(void *)GetProcAddress(GetModuleHandleA("ntdll.dll"), function);
+    GetEnvironmentVariableA("AIORUN_PID", number, sizeof number);
+    HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, strtoul(number, NULL, 10));
+    if (call == NULL || process == NULL || call(process) != 0)
+        say("the supervisor cannot be stopped, or go on");
+}
+
+static void freeze(void)
+{
+    char self[MAX_PATH], pid[32];
+    char *thaw[] = {(char *)"", self, (char *)"thaw", pid, NULL};
+    HANDLE process;
+    GetModuleFileNameA(NULL, self, sizeof self);
+    sprintf(pid, "%lu", GetCurrentProcessId());
+    tell_supervisor("NtSuspendProcess");
+    start(thaw, 0, &process);
+}
+
+static void thaw(const char *pid)
+{
+    HANDLE process = OpenProcess(SYNCHRONIZE, FALSE, strtoul(pid, NULL, 10));
+    if (process != NULL)
+        WaitForSingleObject(process, INFINITE);
+    tell_supervisor("NtResumeProcess");
 }
 
 static char **run(char **word)
@@ -311,9 +399,9 @@ static void read_input(void)
 
 int main(int count, char **word)
 {
-    static const char *const alone[] = {"available", "lib-ready", "lib-watchdog",
-                                        "lib-await", "lib-fill",  "read",
-                                        "closed",    "close",     "drop"};
+    static const char *const alone[] = {"rights",    "available", "lib-ready", "lib-watchdog",
+                                        "lib-await", "lib-fill",  "read",      "closed",
+                                        "close",     "drop"};
     (void)count;
     for (word++; *word != NULL; word++) {
         HANDLE process;
@@ -331,6 +419,10 @@ int main(int count, char **word)
             Sleep(INFINITE);
         } else if (strcmp(*word, "ignore") == 0) {
             SetConsoleCtrlHandler(on_event, TRUE);
+        } else if (strcmp(*word, "freeze") == 0) {
+            freeze();
+        } else if (strcmp(*word, "thaw") == 0) {
+            thaw(*++word);
         } else if (strcmp(*word, "last-words") == 0) {
             last_words = *++word;
             SetConsoleCtrlHandler(on_event, TRUE);

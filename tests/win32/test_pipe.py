@@ -4,8 +4,8 @@ import re
 import time
 from pathlib import Path
 
-from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect, run,
-                      windows_path, write)
+from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, Program, aiorun, event, expect,
+                      expect_order, run, windows_path, write)
 
 SPEAKER = windows_path(BUILD / "speaker.exe")
 
@@ -186,6 +186,23 @@ def test_no_job_is_taken_in_a_shutdown():
     expect(status == 0, f"status {status}: {text}")
 
 
+def test_requests_by_hand():
+    status, text = spoken("open", "-", "line", "attach", "read", "request", "good", "line",
+                          "submit x wait", "read", "read", "request", "good", "line", "job x",
+                          "read", "read", "request", "file", "line", "submit x", "read", "request",
+                          "short", "line", "job x", "read", "request", "stream", "line", "submit x",
+                          "read", "request", "zeros", "line", "job x", "read", "request", "good",
+                          "line", "ready", "read", "line", "submit x", "read", "say", "end")
+    said(text, "< ok 1", "< error the request is a file, and not memory",
+         "< error the request is no section, or is shorter than it says",
+         "< error the request is no section, or is shorter than it says",
+         "< error its directory is not absolute", "< ok",
+         "< error it needs a request line before it: what to run, and three streams", "end")
+    lines = text.split("\n")
+    expect(status == 0 and lines.count("hello") == 2 and lines.count("< ended exited 0") == 2,
+           f"status {status}: {text}")
+
+
 # ---- messages -------------------------------------------------------------------------------------
 
 
@@ -234,9 +251,13 @@ def test_lines_in_parts_are_lines():
 
 
 def test_what_was_said_last_counts_before_the_end():
-    """Who says it and is gone at once is heard all the same."""
+    """Who says it and is gone at once is heard all the same, behind much else, too."""
     status, text = spoken("open", "-", "line", "shutdown 7", "exit", "0")
     expect(status == 7, f"status {status}: {text}")
+    status, text = spoken("open", "-", "line", "attach", "read", "freeze", "flood", "400", "line",
+                          "shutdown 8", "exit", "0", options=("-vv",))
+    expect(status == 8, f"status {status}: {text[-2000:]}")
+    expect_order(text, "main asks for a shutdown", "exited with status 0")
 
 
 def test_flood_keeps_nobody_waiting():
@@ -272,6 +293,30 @@ def test_only_the_runs_own_processes_may_speak():
     program.wait_for("its sender is no process of this run")
     write("go", "")
     expect(program.end() == 5, program.text())
+
+
+def test_pipes_are_their_owners_alone():
+    program, pid = fleet()
+    _, text = run(SPEAKER, "open", rf"\\.\pipe\aiorun-{pid}", "rights")
+    expect(text == "rights: ours alone", text)
+    ask("shutdown")
+    program.end()
+    _, text = spoken("open", "-", "rights")
+    said(text, "rights: ours alone")
+
+
+def test_pipes_end_with_the_next_run():
+    """Each run has a pipe of its own, and none is left."""
+    program = Program(CONSOLE, AIORUN, "-vv", "--restart", "on-failure", "--restart-delay", "10ms",
+                      "--", SPEAKER, "env", "AIORUN_CONTROL_PIPE", "open", "-", "exit", "1")
+    pid = program.wait_for(r"aiorun is (\d+)")
+    names = {program.wait_for(r"^(\\\\\.\\pipe\\aiorun-.*)$", n) for n in (1, 2, 3)}
+    expect(len(names) == 3, f"a name is used twice: {names}")
+    event(CTRL_BREAK, pid)
+    program.end()
+    for name in names:
+        _, text = run(SPEAKER, "open", name)
+        expect("cannot open: error 2" in text, text)
 
 
 def test_without_a_control_pipe():
@@ -352,12 +397,16 @@ stop-timeout = 5s
 """
 
 
+MEANT = {}  # which supervisor: the one that was started last
+
+
 def fleet(*options):
     write("fleet.ini", FLEET.replace("SPEAKER", SPEAKER))
     program = Program(CONSOLE, AIORUN, "-vv", *options, "--config", "fleet.ini")
     pid = program.wait_for(r"aiorun is (\d+)")
     program.wait_for("db is ready")
     program.wait_for("^web", 2)
+    MEANT["AIORUN_OPT_CONTROL"] = f"aiorun-{pid}"
     return program, pid
 
 
@@ -367,7 +416,7 @@ def test_streams_are_the_submitters():
     Path("in.txt").write_text("some words")
     for verb in ("submit --wait", "submit --wait --as web"):
         write("pipe.bat", f'@"{AIORUN}" {verb} -- "{SPEAKER}" in <in.txt >out.txt\n')
-        status, text = run("cmd", "/c", "pipe.bat")
+        status, text = run("cmd", "/c", "pipe.bat", env=MEANT)
         expect(status == 0 and Path("out.txt").read_text() == "in: some words\n",
                f"{verb}: {status}, {text}, {Path('out.txt').read_text()}")
     expect("some words" not in program.text(), program.text())
@@ -375,8 +424,8 @@ def test_streams_are_the_submitters():
     program.end()
 
 
-def ask(*words, status=0):
-    got, text = aiorun(*words)
+def ask(*words, status=0, env=None):
+    got, text = aiorun(*words, env=MEANT if env is None else env)
     expect(got == status, f"{words}: status {got}: {text}")
     return text
 
@@ -398,8 +447,7 @@ def test_people_see_what_runs():
 def test_people_stop_start_and_restart():
     program, _ = fleet()
     ask("stop", "db")
-    shown = ask("status")
-    expect(re.search(r"^db +stopped", shown, re.M), f"db is not stopped:\n{shown}")
+    expect(re.search(r"^db +stopped", ask("status"), re.M), ask("status"))
     ask("start", "db")
     program.wait_for("db is ready", 2)
     ask("restart", "web")
@@ -415,7 +463,7 @@ def test_people_submit_drain_and_wait():
                status=6)
     said(text, "db")
     ask("submit", "--", SPEAKER, "wait-for", windows_path(Path.cwd() / "go"))
-    waiting = Program(AIORUN, "wait-idle")
+    waiting = Program(AIORUN, "wait-idle", env=MEANT)
     ask("drain")
     expect("the supervisor is drained" in ask("submit", "--", SPEAKER, status=125), "not drained")
     ask("drain", "off")
@@ -436,15 +484,54 @@ def test_people_reload_and_signal():
     program.wait_for("^bye")
     Path("fleet.ini").write_text("[worker:web]\nnonsense = 1\n")
     expect("nonsense" in ask("reload", status=1) + program.text(), "a faulty file is taken")
-    ask("signal", "BREAK", "web")
+    ask("signal", "BREAK", "db")
     program.wait_for("^bye", 2)
+    ask("shutdown")
+    program.end()
+
+
+def test_reload_moves_pipes_and_jobs():
+    """What is said before and after it is the same worker's, and a shield goes on."""
+    write("fleet.ini", f"""[worker:first]
+command = '{SPEAKER}' last-words bye sleep
+[worker:db]
+command = '{SPEAKER}' start '{AIORUN}' shield --name up -- '{SPEAKER}' wait-for go say done! , lib-status before say up wait-for reloaded lib-status after lib-await say told exit 0
+""")
+    program = Program(CONSOLE, AIORUN, "-vv", "--config", "fleet.ini")
+    MEANT["AIORUN_OPT_CONTROL"] = "aiorun-" + program.wait_for(r"aiorun is (\d+)")
+    program.wait_for("^up")
+    program.wait_for("job up .* is shielded")
+    text = Path("fleet.ini").read_text()
+    write("fleet.ini", text[text.index("[worker:db]"):] + f"""[worker:new]
+command = '{SPEAKER}' last-words bye sleep
+instances = 20
+""")
+    ask("reload")
+    write("reloaded", "")
+    program.wait_for("db: after")
+    expect("done!" not in program.text(), program.text())
+    expect(re.search(r"^up +", ask("status"), re.M), "the job is not shown")
+    ask("shutdown", "--no-wait")
+    program.wait_for("^told")
+    program.wait_for("Running pending tasks till complete")
+    expect("done!" not in program.text(), program.text())
+    write("go", "")
+    expect(program.end() == 0, program.text())
+    said(program.text(), "order 2  now", "order 1 request later", "told", "done!")
+
+
+def test_who_says_nothing_is_let_go():
+    program, pid = fleet()
+    start = time.monotonic()
+    _, text = run(SPEAKER, "open", rf"\\.\pipe\aiorun-{pid}", "closed")
+    expect(text == "closed" and time.monotonic() - start > 9, text)
     ask("shutdown")
     program.end()
 
 
 def test_people_follow_events():
     program, _ = fleet()
-    follower = Program(AIORUN, "events", "--json")
+    follower = Program(AIORUN, "events", "--json", env=MEANT)
     # It is heard of when something happens: until it is, things do.
     for _ in range(20):
         ask("drain")
@@ -491,21 +578,22 @@ def test_requests_that_are_none_are_refused():
 
 
 def test_no_supervisor_is_found():
-    text = ask("status", status=125)
+    text = ask("status", status=125, env={})
     expect("no supervisor with an admin pipe is found" in text, text)
-    text = ask("shutdown", status=125)
+    text = ask("shutdown", status=125, env={})
     expect("there is no aiorun above, and" in text, text)
 
 
-def test_several_supervisors_are_told_apart():
+def test_supervisors_are_found_and_told_apart():
     first, one = fleet()
+    expect(f"pid {one}," in ask("status", env={}), "the only one is not found")
     second = Program(CONSOLE, AIORUN, "-v", "--config", "fleet.ini")
     two = second.wait_for(r"aiorun is (\d+)")
     second.wait_for("^db")
-    text = ask("status", status=125)
+    text = ask("status", status=125, env={})
     expect("several supervisors run" in text and f"aiorun-{one}" in text and f"aiorun-{two}" in text,
            text)
-    ask("shutdown", "--control", f"aiorun-{one}")
+    ask("shutdown", "--control", f"aiorun-{one}", env={})
     first.end()
-    ask("shutdown")
+    ask("shutdown", env={})
     second.end()
