@@ -58,17 +58,6 @@ def pids():
     return {name: worker["pid"] for name, worker in workers().items()}
 
 
-def is_up(run):
-    """Wait until the admin socket answers; returns its path."""
-    path = f"aiorun/{run.pid}.sock"
-
-    def answers():
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(path) == 0
-    until(answers, "the admin socket answers")
-    return path
-
-
 def end(run, *statuses):
     run.send("TERM")
     run.end(*(statuses or (0,)))
