@@ -98,11 +98,10 @@ bool core_settle_steps(struct core *core)
         if (core_is_busy(core_slot(core, SLOT_CALLBACK)))
             return false;
         core->phase = PHASE_DRAIN;
+        /* A limit may have set it already: most of what it leaves may be over. */
         core->drained_at =
-            msec_add(core->now, msec_min(core->config.drain_delay, core->length / 4));
-        /* A limit may have come when most of what it leaves was over. */
-        if (core->limit != NEVER && core->limit <= core->cap)
-            core->drained_at = msec_min(core->drained_at, core->entered_at + core->length / 2);
+            msec_min(core->drained_at,
+                     msec_add(core->now, msec_min(core->config.drain_delay, core->length / 4)));
         return true;
     case PHASE_DRAIN:
         if (!is_drain_over(core))

@@ -142,8 +142,7 @@ msec fact_drain_end(const struct world *world)
     msec delay = world->setting->config.drain_delay, quarter = world->length / 4;
     bool shortened = world->limited_at > world->drain_from;
     msec end = world->drain_from + (shortened ? delay : msec_min(delay, quarter));
-    bool limited = world->limit != NEVER && world->limit <= world->cap;
-    return limited ? msec_min(end, world->entered_at + world->length / 2) : end;
+    return world->limited_at < 0 ? end : msec_min(end, world->entered_at + world->length / 2);
 }
 
 bool fact_orphans_stay(const struct world *world)
