@@ -4,7 +4,8 @@
  *     admin_tell(supervisor, FACT_READY, slot, 0, NULL)    whenever something happens
  *     admin_look(supervisor)                           when everything that followed is done
  *
- *     admin.c         requests: what they do, and whom they wait for
+ *     admin.c         requests: what they do
+ *     admin_wait.c    whom they wait for
  *     admin_events.c  the history, for whoever follows it
  *     admin_state.c   the state of one: a word, and why
  *     admin_status.c  the state of everything
@@ -144,14 +145,6 @@ bool admin_open(struct supervisor *supervisor, uint32_t slots);
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
                   const uint32_t *old_slot_of, uint32_t old_first_job);
 
-/* Something may have come to be that somebody waits for. */
-void admin_look_at_all(struct supervisor *supervisor);
-static inline void admin_look(struct supervisor *supervisor)
-{
-    if (supervisor->admin != NULL && supervisor->admin->waiting > 0)
-        admin_look_at_all(supervisor);
-}
-
 /* A run was started; it ended, or could not be started; it says this of itself; a job is over, of
  * which this was answered. */
 void admin_started(struct supervisor *supervisor, uint32_t slot);
@@ -159,6 +152,21 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
 void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text);
 void admin_job_ended(struct supervisor *supervisor, struct run_id job,
                      const struct control_reply *reply);
+
+/* ---- admin_wait.c ---- */
+
+/* The request waits until its instances are where it wants them; its first line is known:
+ * `fault`, or ok (NULL). */
+void admin_wait(struct supervisor *supervisor, struct admin_session *session);
+void admin_decide(struct supervisor *supervisor, struct admin_session *session, const char *fault);
+
+/* Something may have come to be that somebody waits for. */
+void admin_look_at_all(struct supervisor *supervisor);
+static inline void admin_look(struct supervisor *supervisor)
+{
+    if (supervisor->admin != NULL && supervisor->admin->waiting > 0)
+        admin_look_at_all(supervisor);
+}
 
 /* ---- admin_events.c ---- */
 
