@@ -223,6 +223,7 @@ build/bench/%: tests/bench/%.c $(wildcard tests/bench/*.h) Makefile
 bench: $(BUILD)/aiorun static $(BENCH_TOOLS)
 	python3 tests/bench/bench.py --build build --out build/bench
 	python3 tests/bench/fleet.py --build build --out build/bench
+	python3 tests/bench/relay.py --build build --out build/bench
 
 layers: $(BUILD)/aiorun
 	python3 tests/layers.py $(BUILD)/obj

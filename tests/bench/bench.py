@@ -221,16 +221,23 @@ def missing_lines(missing):
     return ["", f"Not installed, so not measured: {', '.join(missing)}."] if missing else []
 
 
-def write_all(out, measurements, missing, quick):
-    (out / "bench.json").write_text(json.dumps({
-        "quick": quick, "not_installed": missing, "processors": os.cpu_count(),
+def finish(place, name, measurements, programs, missing):
+    """Judges, writes name.json and name.md, prints the tables; returns the exit status."""
+    for measurement in measurements:
+        measurement.judge(programs)
+    (place.out / f"{name}.json").write_text(json.dumps({
+        "quick": place.quick, "not_installed": missing, "processors": os.cpu_count(),
         "kernel": os.uname().release,
         "measurements": {m.name: {"title": m.title, "unit": m.unit, "rows": m.rows,
                                   "rounds": m.values} for m in measurements},
     }, indent=1))
-    (out / "bench.md").write_text(markdown_table(measurements, missing))
-    (out / "summary.md").write_text(summary_table(measurements))
-    (out / "bench.svg").write_text(picture.draw(measurements))
+    (place.out / f"{name}.md").write_text(markdown_table(measurements, missing))
+    shutil.rmtree(place.scratch, ignore_errors=True)
+    print(text_table(measurements, missing), end="")
+    failed = sum("failed" in row for m in measurements for row in m.rows)
+    missed = sum(row.get("met") is False for m in measurements for row in m.rows)
+    print(f"\n{missed} targets missed, {failed} measurements failed; see {place.out / name}.md")
+    return 1 if failed else 0
 
 
 def main():
@@ -238,20 +245,13 @@ def main():
     parser.add_argument("--build", type=Path, default=Path("build"), metavar="DIRECTORY")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIRECTORY")
     arguments = parser.parse_args()
-    quick = os.environ.get("BENCH") == "quick"
-    place = measure.Place(arguments.out.resolve(), quick)
+    place = measure.Place(arguments.out.resolve(), os.environ.get("BENCH") == "quick")
     programs, missing = catalogue.find(arguments.build.resolve(), place.out)
     measurements = measure_all(place, programs)
-    for measurement in measurements:
-        measurement.judge(programs)
-    write_all(place.out, measurements, missing, quick)
-    shutil.rmtree(place.scratch, ignore_errors=True)
-    print(text_table(measurements, missing), end="")
-    failed = sum("failed" in row for m in measurements for row in m.rows)
-    missed = sum(row.get("met") is False for m in measurements for row in m.rows)
-    print(f"\n{missed} targets missed, {failed} measurements failed; "
-          f"see {place.out / 'bench.svg'}")
-    return 1 if failed else 0
+    status = finish(place, "bench", measurements, programs, missing)
+    (place.out / "summary.md").write_text(summary_table(measurements))
+    (place.out / "bench.svg").write_text(picture.draw(measurements))
+    return status
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ started is a program of a page, so that nearly all that is measured is the super
 and 10,000 workers, or fewer where the limit of descriptors says so; peers take part with the 200,
 since some of them need minutes for more."""
 import argparse
-import json
 import mmap
 import os
 import re
@@ -23,7 +22,7 @@ from pathlib import Path
 import compare
 import measure
 import programs as catalogue
-from bench import Measurement, markdown_table, step, text_table
+from bench import Measurement, finish, step
 from programs import DYNAMIC, LIMIT, STATIC, SUPERVISOR
 
 PATIENCE = 120
@@ -317,31 +316,15 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", metavar="N")
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
-    quick = os.environ.get("BENCH") == "quick"
-    place = measure.Place(arguments.out.resolve(), quick)
-    place.scratch = place.out / "fleet"
-    measure.shutil.rmtree(place.scratch, ignore_errors=True)
+    place = measure.Place(arguments.out.resolve(), os.environ.get("BENCH") == "quick", "fleet")
     fleets, missing = find(arguments.build.resolve(), place.out)
     measurements = []
-    for wanted in arguments.workers or ([200] if quick else [200, 1000, 10000]):
+    for wanted in arguments.workers or ([200] if place.quick else [200, 1000, 10000]):
         count = raise_descriptors(wanted)
         takes_part = [f for f in fleets
                       if f.kind != SUPERVISOR or (count <= 200 and not arguments.no_peers)]
         measurements += measure_fleet(place, takes_part, count, 5 if wanted == 1000 else 3)
-    for measurement in measurements:
-        measurement.judge(fleets)
-    (place.out / "fleet.json").write_text(json.dumps({
-        "quick": quick, "not_installed": missing, "processors": os.cpu_count(),
-        "kernel": os.uname().release,
-        "measurements": {m.name: {"title": m.title, "unit": m.unit, "rows": m.rows,
-                                  "rounds": m.values} for m in measurements}}, indent=1))
-    (place.out / "fleet.md").write_text(markdown_table(measurements, missing))
-    measure.shutil.rmtree(place.scratch, ignore_errors=True)
-    print(text_table(measurements, missing), end="")
-    missed = sum(row.get("met") is False for m in measurements for row in m.rows)
-    failed = sum("failed" in row for m in measurements for row in m.rows)
-    print(f"\n{missed} targets missed, {failed} measurements failed")
-    return 1 if failed else 0
+    return finish(place, "fleet", measurements, fleets, missing)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ class Failure(Exception):
 class Place:
     """Where helpers are, and directories for services, each used once."""
 
-    def __init__(self, out, quick):
+    def __init__(self, out, quick, scratch="scratch"):
         self.out, self.quick = Path(out), quick
         self.victim = [str(self.out / "victim")]
-        self.scratch = self.out / "scratch"
+        self.scratch = self.out / scratch
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.numbers = itertools.count()
         self.environment = {"PATH": "/usr/bin:/bin"}  # short, for those who search it

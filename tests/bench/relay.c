@@ -19,15 +19,18 @@ static int put(const char *bytes, size_t length)
     return 0;
 }
 
+/* A write may end within a line, which the next one goes on with. */
 static int produce(size_t size, size_t line, long long rest)
 {
-    char *bytes = malloc(size);
-    for (size_t i = 0; bytes != NULL && i < size; i++)
+    char *bytes = malloc(size + line);
+    if (bytes == NULL)
+        return 1;
+    for (size_t i = 0; i < size + line; i++)
         bytes[i] = i % line == line - 1 ? '\n' : 'x';
-    for (; bytes != NULL && rest > 0; rest -= (long long)size)
-        if (put(bytes, size) < 0)
+    for (size_t at = 0; rest > 0; rest -= (long long)size, at = (at + size) % line)
+        if (put(bytes + at, size) < 0)
             return 1;
-    return bytes == NULL;
+    return 0;
 }
 
 static int copy(void)
