@@ -622,11 +622,14 @@ enum plan_terminal terminal_mode(void);
 /* Fills in where and how the command is to be started. */
 void terminal_place(struct spawn *spawn);
 
+/* The command that was placed like this is `pid`, or its program could not be started: -1. */
+void terminal_started(const struct spawn *spawn, pid_t pid);
+
 /* Hands the foreground, if we have it, to the group that `pid` is in, if that is not ours.  True
  * when it was handed over. */
 bool terminal_hand_over(pid_t pid);
 
-/* Takes the foreground back where it was given away, and closes. */
+/* Takes the foreground back where it was given away and nobody else has it by now, and closes. */
 void terminal_close(void);
 
 /* ---- report_file.c ---- */

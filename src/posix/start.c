@@ -419,6 +419,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
                 spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
     }
     close_program(run_id, program, command, peer, pid);
+    terminal_started(&spawn, pid);
     if (pid < 0)
         return;
     run->own_group = spawn.place != SPAWN_SHARE;

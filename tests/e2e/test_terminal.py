@@ -224,10 +224,13 @@ def test_a_loop_goes_on_after_a_command_that_handles_ctrl_c(shell):
     sh = Shell()
     sh.type(f"{shell} -c 'for i in 1 2; do aiorun -- victim on INT [ exit 0 ] say ready$i pause;"
             " done; echo over'\n")
+    script = until(lambda: children(sh.pid), "the script runs")[0]
     sh.expect("ready1")
+    resting(script)  # before it waits, the key is for the script alone
     sh.ctrl("C")
     if shell == "bash":
         sh.expect("ready2")
+        resting(script)
         sh.ctrl("C")
         sh.expect("over")
         equal(sh.prompt(), 0, "status")
@@ -461,6 +464,51 @@ def test_own_job_that_runs_in_the_background_reads_after_fg(shell):
     sh.leave()
 
 
+@cases(*SHELLS)
+def test_own_job_that_was_sent_to_the_background_ends_and_leaves_the_terminal_alone(shell):
+    """It had the foreground once: what the shell has taken since is the shell's."""
+    sh = Shell(shell)
+    sh.type("aiorun --terminal own -- victim on USR1 [ exit 3 ] say ready pause\n")
+    sh.expect("ready")
+    aiorun, command = processes(sh)
+    sh.ctrl("Z")
+    sh.prompt()
+    sh.do("bg")
+    running(aiorun, command)
+    kill(command, "USR1")
+    expect_gone(aiorun)
+    equal(sh.foreground, sh.pid, "the foreground")
+    sh.type("echo still here\n")
+    sh.expect("still here")
+    sh.prompt()
+    sh.leave()
+
+
+@cases(*SHELLS)
+def test_own_job_that_is_restarted_in_the_background_leaves_the_terminal_alone(shell):
+    sh = Shell(shell)
+    sh.type("aiorun --terminal own --restart always --restart-delay 1ms --"
+            " victim on USR1 [ exit 3 ] say ready pause\n")
+    sh.expect("ready")
+    aiorun, command = processes(sh)
+    sh.ctrl("Z")
+    sh.prompt()
+    sh.do("bg")
+    running(aiorun, command)
+    kill(command, "USR1")
+    sh.expect("ready")
+    equal(sh.foreground, sh.pid, "the foreground")
+    sh.type("echo still here\n")
+    sh.expect("still here")
+    sh.prompt()
+    sh.type("fg\n")
+    sh.expect("aiorun")
+    until(lambda: sh.foreground in (aiorun, sh.command), "the job has the foreground")
+    kill(aiorun, "TERM")
+    equal(sh.prompt(), 128 + sig("TERM"), "status")
+    sh.leave()
+
+
 @cases(*[f"{shell}-{mode}" for shell in SHELLS for mode in MODES])
 def test_job_in_the_background_never_takes_the_terminal(case):
     shell, mode = case.split("-")
@@ -568,6 +616,8 @@ def test_bash_inside_has_its_own_jobs():
     sh.expect("inner 7> ")
     sh.type("cat\n")
     until(lambda: sh.foreground not in (bash, sh.pid, sh.subject), "cat has the foreground")
+    until(lambda: [command_line(pid) for pid in children(bash)] == ["cat"], "it is cat by now")
+    resting(children(bash)[0])
     sh.ctrl("C")
     sh.expect("inner 130> ")
     sh.ctrl("C")
