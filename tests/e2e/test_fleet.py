@@ -708,7 +708,7 @@ def test_each_has_its_own_user_limits_and_place():
     equal(status_field(web, "Umask"), "0027", "umask")
     limits = Path(f"/proc/{web}/limits").read_text()
     check(re.search(r"Max open files +100 +200 ", limits), limits)
-    equal([int(stat(pid)[16]) for pid in (web, db)], [5, 0], "nice")
+    equal([int(stat(pid)[16]) for pid in (web, db)], [5, os.nice(0)], "nice")
     equal([os.readlink(f"/proc/{pid}/cwd") for pid in (web, db)],
           ["/tmp", os.path.realpath("place")], "directories")
     end(run)
