@@ -53,8 +53,8 @@ static bool has_foreground(void)
 
 /* Has the group that we gave the foreground to still got it, or one of which nobody is left, as
  * when a shell with jobs of its own was killed?  Any other belongs to a job that the shell has put
- * there since, or to the shell: that it was ours once, before a Ctrl-Z and a `bg`, gives no right to
- * it. */
+ * there since, or to the shell: that it was ours once, before a Ctrl-Z and a `bg`, gives no right
+ * to it. */
 static bool has_given(void)
 {
     pid_t group = terminal.given != 0 ? tcgetpgrp(terminal.fd) : 0;
