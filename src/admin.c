@@ -34,9 +34,33 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
     life->starts++;
     life->started_at = ++supervisor->admin->clock;
     life->has_status = false;
+    life->unprepared = (struct ending){ENDING_NONE, 0};
     if (slot >= supervisor->core->first_job)
         supervisor->jobs[slot - supervisor->core->first_job].queued = false;
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
+}
+
+/* A before-start that fails is a start that has failed, of the instance that it is about. */
+static void note_preparation(struct supervisor *supervisor, uint32_t index, struct ending end)
+{
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    bool failed = !slot->requested && (end.kind != ENDING_EXITED || end.value != 0);
+    if (slot->kind != CORE_COMPANION || slot->companion != COMPANION_BEFORE_START || !failed)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot->about];
+    life->unprepared = end;
+    life->started_at = ++supervisor->admin->clock;
+    life->ended_at = ++supervisor->admin->clock;
+}
+
+void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct ending end)
+{
+    if (supervisor->admin == NULL)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    life->started_at = ++supervisor->admin->clock;
+    life->unprepared = (struct ending){ENDING_NONE, 0};
+    admin_ended(supervisor, slot, end);
 }
 
 void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end)
@@ -47,6 +71,7 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
     life->ended = true;
     life->end = end;
     life->ended_at = ++supervisor->admin->clock;
+    note_preparation(supervisor, slot, end);
     admin_tell_end(supervisor, FACT_ENDED, slot, end);
 }
 
@@ -126,6 +151,20 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
     return true;
 }
 
+/* How the last try to start it ended. */
+static void say_failure(const struct admin_life *life, const char *name, char *words, size_t size)
+{
+    char end[64];
+    narrate_ending(life->unprepared.kind != ENDING_NONE ? life->unprepared : life->end, end,
+                   sizeof end);
+    if (life->unprepared.kind != ENDING_NONE)
+        snprintf(words, size, "before-start of %s %s", name, end);
+    else if (life->end.kind == ENDING_NOT_STARTED)
+        snprintf(words, size, "%s %s", name, end);
+    else
+        snprintf(words, size, "%s was not ready before it ended (%s)", name, end);
+}
+
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
@@ -134,26 +173,28 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->started_at > session->since;
     bool has_ended = fresh && life->ended_at > life->started_at;
-    char end[64], span[32];
+    char words[160], span[32];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
     if (is_stuck(supervisor, session, index))
         return OUTCOME_BAD;
     if (slot->life != CORE_DOWN)
         return OUTCOME_PENDING;
-    narrate_ending(life->end, end, sizeof end);
+    say_failure(life, name, words, sizeof words);
     if (slot->wanted && slot->start_at > supervisor->core->now && has_ended) {
         narrate_span(slot->start_at - supervisor->core->now, span, sizeof span);
-        snprintf(session->text, sizeof session->text,
-                 "%s was not ready before it ended (%s); it starts again in %s s", name, end, span);
+        snprintf(session->text, sizeof session->text, "%s; it starts again in %s s", words, span);
         return OUTCOME_BAD;
     }
     if (slot->wanted)
         return OUTCOME_PENDING;
     if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
         return OUTCOME_GOOD;
-    snprintf(session->text, sizeof session->text, "%s is not up%s%s", name, has_ended ? ": " : "",
-             has_ended ? end : ", somebody has stopped it");
+    if (has_ended)
+        snprintf(session->text, sizeof session->text, "%s", words);
+    else
+        snprintf(session->text, sizeof session->text, "%s is not up, somebody has stopped it",
+                 name);
     return OUTCOME_BAD;
 }
 

@@ -1,6 +1,7 @@
 """The verbs for people, with a fleet."""
 import json
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -164,6 +165,55 @@ def test_a_start_that_fails_is_told():
     is_up(run)
     failed = ask("start", "bad", status=1)
     check("exited with status 3" in failed.err, failed.err)
+    run.send("TERM")
+    run.wait()
+
+
+NO_START = {
+    "program": ("command = ./program\n", "w could not be started"),
+    "directory": ("command = sleep 60\ncwd = place\n", "w could not be started"),
+    "preparation": ("command = sleep 60\nbefore-start = false\n",
+                    "before-start of w exited with status 1"),
+    "preparation_is_not_there": ("command = sleep 60\nbefore-start = ./nothing\n",
+                                 "before-start of w could not be started"),
+}
+
+
+@cases(*[f"{verb}-{what}-{restart}" for verb in ("start", "restart") for what in NO_START
+         for restart in ("never", "on-failure")])
+def test_who_waits_for_what_cannot_be_started_is_told(case):
+    word, what, restart = case.split("-", 2)
+    keys, sentence = NO_START[what]
+    shutil.copy("/bin/sleep", "program")
+    os.mkdir("place")
+    run = fleet(f"[worker:w]\n{keys}autostart = no\nrestart = {restart}\n"
+                "restart-delay = 100s\n")
+    is_up(run)
+    os.unlink("program")
+    os.rmdir("place")
+    told = ask(word, "w", status=1)
+    again = "; it starts again in" if restart == "on-failure" else "\n"
+    check(f"{word}: {sentence}{again}" in told.err, told.err)
+    shown = workers()["w"]
+    equal(shown["state"], "waiting" if restart == "on-failure" else "failed", "state")
+    prepares = what.startswith("preparation")
+    equal(shown["reason"], sentence.replace("before-start of w", "its before-start")
+          if prepares else None, "reason")
+    equal(shown["last_end"], None if prepares else {"kind": "not-started", "value": 127 if
+                                                    what == "program" else 125}, "last end")
+    run.send("TERM")
+    run.wait()
+
+
+def test_a_preparation_that_failed_once_is_forgotten_when_the_next_succeeds():
+    run = fleet("[worker:w]\ncommand = sleep 60\nbefore-start = test -e ready\nautostart = no\n"
+                "restart = never\n")
+    is_up(run)
+    ask("start", "w", status=1)
+    Path("ready").touch()
+    ask("start", "w")
+    ask("stop", "w")
+    equal((workers()["w"]["state"], workers()["w"]["reason"]), ("stopped", None), "what is shown")
     run.send("TERM")
     run.wait()
 
