@@ -292,6 +292,9 @@ struct process {
     uint32_t owner;           /* slot; PROCESS_UNRELATED for tree.c */
 };
 
+/* Is /proc there, and does it count as we do?  Where it does not, nothing below finds anybody. */
+bool procfs_is_ours(void);
+
 /* Reads /proc/PID/stat; false when the process is gone. */
 bool procfs_read(pid_t pid, struct process *process);
 

@@ -246,11 +246,20 @@ static bool deal_with_member(const struct process *process)
 /* Without /proc. */
 static void deal_blindly(uint32_t slot)
 {
-    struct run *run = runs_at(slot);
-    if (run->tree_signal == SIGKILL && run->pid != 0)
-        kill(run->pid, SIGKILL);
-    else if (run->tree_signal != SIGKILL && !signal_namespace(slot, run->tree_signal))
+    const struct run *run = runs_at(slot);
+    if (run->tree_signal != SIGKILL && !signal_namespace(slot, run->tree_signal))
         log_line(LEVEL_WARNING, "cannot find out who is left: /proc is not mounted");
+}
+
+/* A run's own process needs no scan to be found, and ends at its deadline whatever a scan finds.
+ * Nor does its group, while that process is there for it to be named by. */
+static void kill_run(const struct run *run, bool blind)
+{
+    if (run->tree_signal != SIGKILL || run->pid == 0)
+        return;
+    const struct done_entry *entry = find_done(run->pid);
+    if (entry->pid == 0 || !(entry->what & DONE_KILLED))
+        kill(blind && run->own_group ? -run->pid : run->pid, SIGKILL);
 }
 
 static uint32_t trees_marked;
@@ -273,6 +282,7 @@ void platform_flush(void)
             continue;
         if (blind)
             deal_blindly(slot);
+        kill_run(runs_at(slot), blind);
         runs_at(slot)->tree_signal = 0;
     }
     trees_marked = 0;
