@@ -319,8 +319,11 @@ static void prepare_credentials(struct command *command, const char **home, stru
     if (attributes->user != NULL) {
         size_t length = strcspn(attributes->user, ":");
         const char *group = attributes->user[length] ? attributes->user + length + 1 : NULL;
-        if (length == 0 || length >= sizeof name || (group != NULL && *group == '\0')) {
-            fault_add(faults, "option --user", "'%s' is not USER or USER:GROUP", attributes->user);
+        if (length == 0 || (group != NULL && (*group == '\0' || strchr(group, ':') != NULL)))
+            return; /* check.c says so */
+        if (length >= sizeof name) {
+            fault_add(faults, "option --user", "'%.80s' is longer than a user's name can be",
+                      attributes->user);
             return;
         }
         memcpy(name, attributes->user, length);
