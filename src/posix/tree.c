@@ -186,21 +186,28 @@ static struct {
 
 /* Between the scan and now a descendant that is not our own child may have been replaced by another
  * process with its pid; a pidfd holds on to the one that was seen.  Our own children's pids stay
- * theirs until we reap them. */
+ * theirs until we reap them.
+ *
+ * Where there is no pidfd to be had, for want of a descriptor or because a seccomp filter does not
+ * know these calls (and says EPERM, as container runtimes had it for long), kill(2) does. */
 static int signal_process(const struct process *process, int signal)
 {
     struct process now;
     if (process->parent == inherited.pid)
         return kill(process->pid, signal);
     int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
-    if (fd < 0)
-        return errno == ENOSYS ? kill(process->pid, signal) : -1;
+    if (fd < 0 && errno == ESRCH)
+        return -1;
     int result = -1;
     errno = ESRCH;
-    if (procfs_read(process->pid, &now) && now.start == process->start)
-        result = (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+    if (procfs_read(process->pid, &now) && now.start == process->start) {
+        result = fd < 0 ? -1 : (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+        if (fd < 0 || (result < 0 && errno != ESRCH))
+            result = kill(process->pid, signal);
+    }
     int error = errno;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     errno = error;
     return result;
 }

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from harness import (VICTIM, aiorun, cases, check, children, deadline, equal, launch, needs, pause,
-                     pid1, shell, until, victim)
+                     pid1, shell, strace, until, victim)
 
 REFUSED = r"During shutdown, the following tasks refused to exit after (\S+) seconds"
 PHASES = ["Entering run()", "Stopping the loop", "Entering shutdown phase",
@@ -135,6 +135,23 @@ def test_descendants_that_were_never_asked_get_term_and_a_reserve():
     run.end("KILL")
     run.line("asked")
     run.line("done")
+
+
+@needs("strace", "plain")
+@cases(*[f"{call}-{error}" for call in ("pidfd_open", "pidfd_send_signal")
+         for error in ("EPERM", "ENOSYS", "EMFILE")])
+def test_descendants_are_asked_although_there_is_no_pidfd_to_be_had(case):
+    """A seccomp filter that does not know these calls says EPERM, a kernel ENOSYS."""
+    call, error = case.split("-")
+    run = strace("trace", "--timeout", "100s", "--",
+                 *victim("on TERM [ exit 3 ] spawn [ default TERM spawn [ on TERM [ say asked exit 0 ]"
+                         " say ready pause ] pause ] pause"),
+                 options=("-e", f"trace={call}", "-e", f"inject={call}:error={error}"))
+    run.line("ready")
+    run.send("TERM")
+    run.line("asked")
+    run.end(3)
+    equal(run.err, "", "the log")
 
 
 # ---- time ----
