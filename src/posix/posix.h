@@ -590,6 +590,12 @@ void capture_drain(uint32_t slot);
 /* Passes on what there is of everybody, and does not wait long for it. */
 void capture_close(void);
 
+/* ---- stderr.c ---- */
+
+/* Did a write with RWF_NOWAIT fail with this errno because there is no such thing here: for this
+ * kind of file, on this kernel, or below a seccomp filter that does not know pwritev2(2)? */
+bool stderr_cannot_nowait(int error);
+
 /* ---- sink.c ---- */
 
 /* Opens `fd`, which need not be there, for lines that must not be lost; `drained` is called when it
