@@ -428,6 +428,8 @@ static void report_ended(void)
         struct run_id id = {slot, run->generation};
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        if (slot == start_main_slot())
+            terminal_take_back();
         run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
         channel_drain(id);
         ready_ended(slot);

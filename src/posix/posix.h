@@ -638,7 +638,11 @@ void terminal_started(const struct spawn *spawn, pid_t pid);
  * when it was handed over. */
 bool terminal_hand_over(pid_t pid);
 
-/* Takes the foreground back where it was given away and nobody else has it by now, and closes. */
+/* Takes the foreground back where it was given away and nobody else has it by now: when no command
+ * runs, keys are for us. */
+void terminal_take_back(void);
+
+/* Takes it back, and closes. */
 void terminal_close(void);
 
 /* ---- report_file.c ---- */

@@ -103,12 +103,17 @@ bool terminal_hand_over(pid_t pid)
     return handed;
 }
 
-void terminal_close(void)
+void terminal_take_back(void)
 {
     if (has_given())
         tcsetpgrp(terminal.fd, inherited.group);
+    terminal.given = 0;
+}
+
+void terminal_close(void)
+{
+    terminal_take_back();
     if (terminal.fd >= 0)
         close(terminal.fd);
     terminal.fd = -1;
-    terminal.given = 0;
 }

@@ -814,6 +814,23 @@ def test_own_lets_the_command_read_at_once():
     sh.leave()
 
 
+@cases(*[f"{shell}-{how}" for shell in SHELLS for how in ("forever", "restart")])
+def test_own_keys_are_aioruns_while_no_command_runs(case):
+    """Else nobody would get them: the group that had the foreground is gone."""
+    shell, how = case.split("-")
+    options = {"forever": "--forever", "restart": "--restart always --restart-delay 100s"}[how]
+    sh = Shell(shell)
+    sh.type(f"aiorun {options} --terminal own -- victim on USR1 [ exit 0 ] say ready pause\n")
+    sh.expect("ready")
+    aiorun, command = processes(sh)
+    kill(command, "USR1")
+    until(lambda: not children(aiorun), "no command runs")
+    until(lambda: sh.foreground == aiorun, "it has the foreground")
+    sh.ctrl("C")
+    equal(sh.prompt(), 0, "status")
+    sh.leave()
+
+
 def test_group_implies_own_on_a_terminal():
     sh = Shell()
     sh.type("aiorun --group -- victim on INT [ exit 3 ] print pids say ready pause\n")
