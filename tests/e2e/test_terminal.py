@@ -1027,6 +1027,14 @@ class Screenful:
     def keys(self, *keys):
         self.tmux("send-keys", *keys)
 
+    def size(self):
+        """Of the terminal, which follows that of the window after a while."""
+        terminal = os.open(self.tmux("display-message", "-p", "#{pane_tty}").strip(),
+                           os.O_RDONLY | os.O_NOCTTY)
+        size = os.get_terminal_size(terminal)
+        os.close(terminal)
+        return size.lines, size.columns
+
     def shows(self, pattern):
         last = [""]
 
@@ -1052,12 +1060,15 @@ def test_editor_redraws_its_screen_after_fg_and_after_a_new_size(mode):
     screen.shows("^line 20$")
     screen.keys("C-c")
     screen.shows("to exit Vim")
-    resting(next(pid for pid in descendants(screen.server) if command_line(pid).startswith("vim")))
+    vim = next(pid for pid in descendants(screen.server) if command_line(pid).startswith("vim"))
+    resting(vim)
     screen.keys("C-z")
     screen.shows("Stopped")
     screen.keys("fg", "Enter")
     screen.shows("^line 20$")
     screen.tmux("resize-window", "-x", "60", "-y", "15")
+    until(lambda: screen.size() == (15, 60), "tmux has told the terminal")
+    resting(vim)  # what it says before it has drawn its screen anew, is drawn over
     screen.keys(":echo &lines . 'x' . &columns", "Enter")
     screen.shows("^15x60")
     screen.keys(":q!", "Enter")
