@@ -316,12 +316,14 @@ def test_repeat_from_a_program_is_ignored_by_default():
 def test_repeat_that_escalates_goes_down_the_ladder_and_kills():
     run = launch("report TERM report QUIT say ready pause", "--repeat-signal", "escalate",
                  "--stop", "TERM 30s, QUIT 20s, KILL")
+    start = time.monotonic()
     stop(run)
     run.line("got TERM")
     pause(0.3)
-    run.send("TERM")  # too soon after the first
+    run.send("TERM")  # too soon after the first, unless this machine is very busy
+    too_soon = time.monotonic() - start < 1
     pause(0.9)
-    check("got QUIT" not in run.out, "a repeat within a second had an effect")
+    check("got QUIT" not in run.out or not too_soon, "a repeat within a second had an effect")
     run.send("TERM")
     run.line("got QUIT")
     pause(1.1)

@@ -956,13 +956,15 @@ def test_second_ctrl_c_at_once_does_not_force():
     sh.type("aiorun -v --terminal none --timeout 25s -- victim ignore INT say ready pause\n")
     sh.expect("ready")
     _, command = processes(sh)
+    start = time.monotonic()
     sh.ctrl("C")
     sh.expect("Cancelling pending tasks")
     for _ in range(3):
         pause(0.15)
         sh.ctrl("C")
+    hurried = time.monotonic() - start < 1  # on a machine that is not too busy
     pause(0.2)
-    check(alive(command), "a hurried finger has forced it")
+    check(alive(command) or not hurried, "a hurried finger has forced it")
     pause(0.6)
     sh.ctrl("C")
     equal(sh.prompt(timeout=5), 137, "status")
