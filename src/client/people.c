@@ -245,9 +245,10 @@ static const char *colour_of(const char *state)
     static const struct {
         const char *state, *colour;
     } colours[] = {
-        {"ready ", "\033[32m"},   {"up ", "\033[32m"},        {"down ", "\033[90m"},
-        {"waiting ", "\033[31m"}, {"starting ", "\033[33m"},  {"stopping ", "\033[33m"},
-        {"queued ", "\033[90m"},  {"leftovers ", "\033[31m"},
+        {"ready ", "\033[32m"},    {"up ", "\033[32m"},       {"stopped ", "\033[90m"},
+        {"finished ", "\033[90m"}, {"queued ", "\033[90m"},   {"starting ", "\033[33m"},
+        {"stopping ", "\033[33m"}, {"held ", "\033[33m"},     {"waiting ", "\033[31m"},
+        {"failed ", "\033[31m"},   {"given-up ", "\033[31m"}, {"leftovers ", "\033[31m"},
     };
     for (size_t i = 0; i < sizeof colours / sizeof colours[0]; i++)
         if (strncmp(state, colours[i].state, strlen(colours[i].state)) == 0)

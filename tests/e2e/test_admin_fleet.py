@@ -1,12 +1,14 @@
 """The verbs for people, with a fleet."""
 import json
 import os
+import re
 import shutil
 import socket
 import time
 from pathlib import Path
 
 from harness import BINARY, VICTIM, Run, aiorun, cases, check, equal, kill, put_down, until
+from terminal import Terminal
 
 
 def fleet(text, *options, **how):
@@ -214,6 +216,30 @@ def test_a_preparation_that_failed_once_is_forgotten_when_the_next_succeeds():
     ask("start", "w")
     ask("stop", "w")
     equal((workers()["w"]["state"], workers()["w"]["reason"]), ("stopped", None), "what is shown")
+    run.send("TERM")
+    run.wait()
+
+
+def test_each_state_has_its_colour_on_a_terminal():
+    """Green is well, red is not, yellow may become either, and grey is nobody's concern."""
+    wanted = {"ready": 32, "stopped": 90, "finished": 90, "failed": 31, "given-up": 31, "held": 33,
+              "waiting": 31}
+    never = "restart = never\n"
+    run = fleet("[worker:ready]\ncommand = sleep 100\n"
+                "[worker:stopped]\ncommand = sleep 100\nautostart = no\n"
+                f"[worker:finished]\ncommand = true\n{never}"
+                f"[worker:failed]\ncommand = false\n{never}"
+                "[worker:given-up]\ncommand = false\nrestart-limit = 1/1m\nrestart-delay = 1ms\n"
+                "[worker:held]\ncommand = sleep 100\nneeds = given-up\n"
+                "[worker:waiting]\ncommand = false\nrestart-delay = 100s\n")
+    is_up(run)
+    until(lambda: {name: each["state"] for name, each in workers().items()} ==
+          {name: name for name in wanted}, "each is in its state")
+    shown = Terminal([BINARY, "status"])
+    shown.end(0)
+    for state, colour in wanted.items():
+        check(re.search(rf"\n{state} +\033\[{colour}m{state} *\033\[0m", shown.out),
+              f"{state} is not in colour {colour}: {shown.out!r}")
     run.send("TERM")
     run.wait()
 
