@@ -71,9 +71,9 @@ bool parse_next_name(const char **cursor, char *name);
  * points. */
 bool parse_host(char *text, const char **host, uint16_t *port);
 
-/* Addresses with blanks between them, in shell quoting; at least one: `tcp:HOST:PORT`,
- * `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller frees `*value` with
- * parse_free_listen(). */
+/* Addresses with blanks or commas and blanks between them, in shell quoting; at least one:
+ * `tcp:HOST:PORT`, `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller
+ * frees `*value` with parse_free_listen(). */
 bool parse_listen(const char *text, struct plan_listens *value);
 void parse_free_listen(struct plan_listens *value);
 
