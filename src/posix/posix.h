@@ -166,9 +166,10 @@ void command_release(struct command_memory *memory);
 void *command_allocate(size_t size);
 bool command_own(void *memory);
 
-/* Prepares the plan's command, and a hook from its command line.  Add faults; allocate. */
-void command_prepare(struct command *command, const struct plan_worker *worker,
-                     struct faults *faults);
+/* Prepares the command of a worker of the plan, and a hook from its command line.  Add faults;
+ * allocate. */
+void command_prepare(struct command *command, const struct plan *plan,
+                     const struct plan_worker *worker, struct faults *faults);
 /* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
  * the caller's. */
 void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
@@ -647,8 +648,9 @@ void terminal_close(void);
 
 /* ---- report_file.c ---- */
 
-/* Opens the file of --report; "-" and NULL need none.  Empties it only if there is no fault. */
-void report_file_open(const char *path, struct faults *faults);
+/* Opens the plan's file of --report; "-" and NULL need none.  Empties it only if there is no fault.
+ */
+void report_file_open(const struct plan *plan, struct faults *faults);
 
 /* ---- tree.c ---- */
 

@@ -76,15 +76,15 @@ static void prepare_address(struct target *target, const char *text, const char 
                   error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
 }
 
-static void prepare_command(struct target *target, const struct plan_worker *worker,
-                            struct faults *faults)
+static void prepare_command(struct target *target, const struct plan *plan,
+                            const struct plan_worker *worker, struct faults *faults)
 {
     struct plan_worker asked = *worker;
     if (!parse_command(worker->ready.text, &asked.argv) || !command_own(asked.argv)) {
         fault_add(faults, NULL, "out of memory for a command");
         return;
     }
-    command_prepare(&target->command, &asked, faults);
+    command_prepare(&target->command, plan, &asked, faults);
     target->command.attributes = &worker->attributes;
 }
 
@@ -112,11 +112,11 @@ static struct target *make_targets(const struct plan *plan, struct faults *fault
     for (uint32_t i = 0; targets != NULL && i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
-        option_place_in(option_find("ready", strlen("ready")), plan, worker, place);
+        option_place_of("ready", plan, worker, place);
         if (worker->ready.kind == READY_TCP)
             prepare_address(&targets[i], worker->ready.text, place, faults);
         else if (worker->ready.kind == READY_COMMAND)
-            prepare_command(&targets[i], worker, faults);
+            prepare_command(&targets[i], plan, worker, faults);
     }
     return targets;
 }
