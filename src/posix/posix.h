@@ -277,6 +277,9 @@ void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
 
+/* The command of a worker of that plan, before the one or the other; NULL without memory. */
+const struct command *start_prepared(uint32_t worker);
+
 /* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
 uint32_t start_main_slot(void);
 

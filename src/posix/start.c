@@ -178,6 +178,11 @@ void start_prepare(const struct plan *plan, struct faults *faults)
     prepare_hooks(plan, faults);
 }
 
+const struct command *start_prepared(uint32_t worker)
+{
+    return starts.next.commands != NULL ? &starts.next.commands[worker] : NULL;
+}
+
 void start_switch(void)
 {
     command_release(&starts.now.memory);

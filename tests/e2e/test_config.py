@@ -65,10 +65,10 @@ def test_faults_that_only_the_system_knows_have_their_line_too():
     """Users, groups and files: in a file of fifty workers a name alone says little."""
     lines = ["[aiorun]", "report = /nowhere/report", "[worker:a]", "command = true",
              "user = nobody-such", "env-file = /nowhere/a", "[worker:b]", "command = true",
-             "group-name = group-such", "[worker:c]", "command = true", "user = root:group-such"]
+             "group-name = group-such", "ready = exec:true", "[worker:c]", "command = true", "user = root:group-such"]
     faults = {2: "report: cannot open '/nowhere/report'", 5: "user: 'nobody-such' is no user",
               6: "env-file: cannot open '/nowhere/a'", 9: "group-name: 'group-such' is no group",
-              12: "user: 'group-such' is no group"}
+              13: "user: 'group-such' is no group"}
     run = aiorun("--config", write("\n".join(lines) + "\n"))
     run.end(125)
     equal(len(run.err.splitlines()), len(faults), f"faults: {run.err}; their number")
