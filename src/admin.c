@@ -351,8 +351,11 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     bool sent = false;
     uint32_t slot;
     int signal;
-    if (!parse_signal(session->request.signal, &signal))
-        return "there is no such signal";
+    if (!parse_signal(session->request.signal, &signal)) {
+        snprintf(session->text, sizeof session->text, "there is no signal '%.80s'",
+                 session->request.signal);
+        return session->text;
+    }
     while (admin_next(supervisor, &cursor, &slot)) {
         if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;

@@ -149,8 +149,12 @@ static size_t write_request(const struct arguments *arguments, char *line)
     request.verb = requests[i].verb;
     if (!take_words(arguments, &request, names, sizeof names))
         return 0;
+    bool whom =
+        request.verb == ADMIN_START || request.verb == ADMIN_STOP || request.verb == ADMIN_RESTART;
     size_t length = admin_format(line, &request);
-    if (length == 0)
+    if (length == 0 && whom && request.name_count == 0)
+        fail(arguments->verb, "it needs the NAME of a worker or an instance, or --all");
+    else if (length == 0)
         fail(arguments->verb, "it cannot be asked like this: write 'aiorun %s %s'%s",
              arguments->verb->name, arguments->verb->arguments,
              is_given(arguments, "all") ? ", or --all without a name" : "");

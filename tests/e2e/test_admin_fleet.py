@@ -272,6 +272,7 @@ def test_who_does_not_wait_does_not():
 
 @cases(("stop nobody", "there is no worker 'nobody'"), ("start web:3", "has 3 instances only"),
        ("restart db:1", "has 1 instance only"), ("signal HUP web:9", "has 3 instances only"),
+       ("signal HOP web", "there is no signal 'HOP'"),
        ("submit --as nobody -- true", "there is no worker 'nobody'"))
 def test_a_name_that_is_none_changes_nothing(words, part):
     run = two()
