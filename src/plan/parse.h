@@ -67,6 +67,11 @@ bool parse_name(const char *text);
  * the cursor moved, when what stands there is no name. */
 bool parse_next_name(const char **cursor, char *name);
 
+/* What is wrong with a line of an env-file, as in "'LINE' is not NAME=VALUE"; NULL: nothing.  A
+ * blank in the name is mostly a shell's `export NAME=VALUE`, which nobody would find under its
+ * name. */
+const char *parse_env_line(const char *line);
+
 /* `HOST:PORT` to connect to, an IPv6 address in brackets.  Cuts `text` in two, where `*host` then
  * points. */
 bool parse_host(char *text, const char **host, uint16_t *port);

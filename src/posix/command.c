@@ -164,9 +164,9 @@ static void read_env_file(struct command *command, const char *path, const char 
         trim_end(line, strlen(line));
         if (whole && (line[0] == '\0' || line[0] == '#'))
             continue;
-        if (!whole || line[0] == '=' || strchr(line, '=') == NULL) {
-            fault_add(faults, place, "%s:%d: '%s'%s is not NAME=VALUE", path, number, line,
-                      whole ? "" : ", which a NUL byte follows,");
+        const char *fault = whole ? parse_env_line(line) : "is followed by a NUL byte";
+        if (fault != NULL) {
+            fault_add(faults, place, "%s:%d: '%s' %s", path, number, line, fault);
             continue;
         }
         char *kept = strdup(line);
