@@ -34,9 +34,33 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
     life->starts++;
     life->started_at = ++supervisor->admin->clock;
     life->has_status = false;
+    life->unprepared = (struct ending){ENDING_NONE, 0};
     if (slot >= supervisor->core->first_job)
         supervisor->jobs[slot - supervisor->core->first_job].queued = false;
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
+}
+
+/* A before-start that fails is a start that has failed, of the instance that it is about. */
+static void note_preparation(struct supervisor *supervisor, uint32_t index, struct ending end)
+{
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    bool failed = !slot->requested && (end.kind != ENDING_EXITED || end.value != 0);
+    if (slot->kind != CORE_COMPANION || slot->companion != COMPANION_BEFORE_START || !failed)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot->about];
+    life->unprepared = end;
+    life->started_at = ++supervisor->admin->clock;
+    life->ended_at = ++supervisor->admin->clock;
+}
+
+void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct ending end)
+{
+    if (supervisor->admin == NULL)
+        return;
+    struct admin_life *life = &supervisor->admin->lives[slot];
+    life->started_at = ++supervisor->admin->clock;
+    life->unprepared = (struct ending){ENDING_NONE, 0};
+    admin_ended(supervisor, slot, end);
 }
 
 void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end)
@@ -47,6 +71,7 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
     life->ended = true;
     life->end = end;
     life->ended_at = ++supervisor->admin->clock;
+    note_preparation(supervisor, slot, end);
     admin_tell_end(supervisor, FACT_ENDED, slot, end);
 }
 
@@ -157,8 +182,11 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     bool sent = false;
     uint32_t slot;
     int signal;
-    if (!parse_signal(session->request.signal, &signal))
-        return "there is no such signal";
+    if (!parse_signal(session->request.signal, &signal)) {
+        snprintf(session->text, sizeof session->text, "there is no signal '%.80s'",
+                 session->request.signal);
+        return session->text;
+    }
     while (admin_next(supervisor, &cursor, &slot)) {
         if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;

@@ -66,7 +66,8 @@ struct admin_life {
     uint32_t starts;
     bool ended, has_status;
     struct ending end;             /* of the last run, when `ended` */
-    uint64_t started_at, ended_at; /* of the last run, by admin.clock */
+    struct ending unprepared;      /* of the before-start that failed since; or ENDING_NONE */
+    uint64_t started_at, ended_at; /* of the last try to start it, by admin.clock */
 };
 
 /* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
@@ -145,9 +146,10 @@ bool admin_open(struct supervisor *supervisor, uint32_t slots);
 void admin_reload(struct supervisor *supervisor, struct admin_life *lives,
                   const uint32_t *old_slot_of, uint32_t old_first_job);
 
-/* A run was started; it ended, or could not be started; it says this of itself; a job is over, of
- * which this was answered. */
+/* A run was started; it could not be; it ended; it says this of itself; a job is over, of which
+ * this was answered.  What is true of a run is so of a command beside one. */
 void admin_started(struct supervisor *supervisor, uint32_t slot);
+void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct ending end);
 void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end);
 void admin_status(struct supervisor *supervisor, uint32_t slot, const char *text);
 void admin_job_ended(struct supervisor *supervisor, struct run_id job,
@@ -196,7 +198,7 @@ void admin_show_events(const struct supervisor *supervisor, struct admin_session
 const char *admin_state_name(const struct supervisor *supervisor, uint32_t slot);
 
 /* Why an instance is not up, where its state does not say it all: "needs db, which is stopped".
- * Fills and returns `buffer`; NULL when there is nothing to say. */
+ * What it returns may be in `buffer`; NULL when there is nothing to say. */
 #define ADMIN_REASON_MAX 128
 const char *admin_state_reason(const struct supervisor *supervisor, uint32_t slot, char *buffer);
 

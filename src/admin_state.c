@@ -1,5 +1,6 @@
 /* The state of one instance, in a word that people know from elsewhere, and why it is not up. */
 #include "admin.h"
+#include "narrate.h"
 
 #include <stdio.h>
 
@@ -96,31 +97,25 @@ const char *admin_state_name(const struct supervisor *supervisor, uint32_t index
     return is_worker && slot->ready ? "ready" : "up";
 }
 
-const char *admin_state_reason(const struct supervisor *supervisor, uint32_t index, char *buffer)
+/* Why nobody wants it any more. */
+static const char *rest_reason(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct admin_life *life = &supervisor->admin->lives[index];
+    if (core_rest(supervisor->core, index) == REST_GIVEN_UP)
+        return "its restarts are used up";
+    return life->started_at == 0 && !life->ended ? "it was never started" : NULL;
+}
+
+/* What it waits for. */
+static const char *wait_reason(const struct supervisor *supervisor, uint32_t index, char *buffer)
 {
     const struct core *core = supervisor->core;
-    const struct core_slot *slot = core_slot(core, index);
     const struct plan_worker *workers = supervisor->plan->workers;
-    const struct admin_life *life = &supervisor->admin->lives[index];
-    if (slot->kind != CORE_WORKER || slot->life != CORE_DOWN)
-        return NULL;
-    uint32_t holder = admin_holder(supervisor, slot->owner);
+    uint32_t holder = admin_holder(supervisor, core_slot(core, index)->owner);
     uint32_t blocker = core_blocker(core, index);
-    enum core_companion beside = core_beside(core, index);
-    const char *reason = NULL;
-    if (beside == COMPANION_AFTER_STOP)
-        reason = "its after-stop runs";
-    else if (!slot->wanted && core_rest(core, index) == REST_GIVEN_UP)
-        reason = "its restarts are used up";
-    else if (!slot->wanted && life->starts == 0 && !life->ended)
-        reason = "it was never started";
-    else if (!slot->wanted || core->phase != PHASE_RUNNING)
-        return NULL;
-    else if (beside == COMPANION_BEFORE_START)
-        reason = "its before-start runs";
-    if (reason != NULL)
-        snprintf(buffer, ADMIN_REASON_MAX, "%s", reason);
-    else if (core_is_held(core, index) && holder != CORE_NONE)
+    if (core_beside(core, index) == COMPANION_BEFORE_START)
+        return "its before-start runs";
+    if (core_is_held(core, index) && holder != CORE_NONE)
         snprintf(buffer, ADMIN_REASON_MAX, "needs %s, which is %s", workers[holder].name,
                  admin_state_name(supervisor, core_instance(core, holder, 0)));
     else if (blocker != CORE_NONE)
@@ -128,5 +123,27 @@ const char *admin_state_reason(const struct supervisor *supervisor, uint32_t ind
                  workers[blocker].name);
     else
         return NULL;
+    return buffer;
+}
+
+const char *admin_state_reason(const struct supervisor *supervisor, uint32_t index, char *buffer)
+{
+    const struct core *core = supervisor->core;
+    const struct core_slot *slot = core_slot(core, index);
+    struct ending unprepared = supervisor->admin->lives[index].unprepared;
+    const char *reason = NULL;
+    char end[64];
+    if (slot->kind != CORE_WORKER || slot->life != CORE_DOWN)
+        return NULL;
+    if (core_beside(core, index) == COMPANION_AFTER_STOP)
+        return "its after-stop runs";
+    if (!slot->wanted)
+        reason = rest_reason(supervisor, index);
+    else if (core->phase == PHASE_RUNNING)
+        reason = wait_reason(supervisor, index, buffer);
+    if (unprepared.kind == ENDING_NONE || (reason != NULL && slot->wanted))
+        return reason;
+    snprintf(buffer, ADMIN_REASON_MAX, "%s%sits before-start %s", reason != NULL ? reason : "",
+             reason != NULL ? "; " : "", narrate_ending(unprepared, end, sizeof end));
     return buffer;
 }

@@ -53,6 +53,20 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
     return true;
 }
 
+/* How the last try to start it ended. */
+static void say_failure(const struct admin_life *life, const char *name, char *words, size_t size)
+{
+    char end[64];
+    narrate_ending(life->unprepared.kind != ENDING_NONE ? life->unprepared : life->end, end,
+                   sizeof end);
+    if (life->unprepared.kind != ENDING_NONE)
+        snprintf(words, size, "before-start of %s %s", name, end);
+    else if (life->end.kind == ENDING_NOT_STARTED)
+        snprintf(words, size, "%s %s", name, end);
+    else
+        snprintf(words, size, "%s was not ready before it ended (%s)", name, end);
+}
+
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
                                 uint32_t index)
 {
@@ -61,26 +75,28 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->started_at > session->since;
     bool has_ended = fresh && life->ended_at > life->started_at;
-    char end[64], span[32];
+    char words[160], span[32];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
     if (is_stuck(supervisor, session, index))
         return OUTCOME_BAD;
     if (slot->life != CORE_DOWN)
         return OUTCOME_PENDING;
-    narrate_ending(life->end, end, sizeof end);
+    say_failure(life, name, words, sizeof words);
     if (slot->wanted && slot->start_at > supervisor->core->now && has_ended) {
         narrate_span(slot->start_at - supervisor->core->now, span, sizeof span);
-        snprintf(session->text, sizeof session->text,
-                 "%s was not ready before it ended (%s); it starts again in %s s", name, end, span);
+        snprintf(session->text, sizeof session->text, "%s; it starts again in %s s", words, span);
         return OUTCOME_BAD;
     }
     if (slot->wanted)
         return OUTCOME_PENDING;
     if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
         return OUTCOME_GOOD;
-    snprintf(session->text, sizeof session->text, "%s is not up%s%s", name, has_ended ? ": " : "",
-             has_ended ? end : ", somebody has stopped it");
+    if (has_ended)
+        snprintf(session->text, sizeof session->text, "%s", words);
+    else
+        snprintf(session->text, sizeof session->text, "%s is not up, somebody has stopped it",
+                 name);
     return OUTCOME_BAD;
 }
 

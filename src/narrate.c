@@ -141,13 +141,18 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run)
         news += !list[i].killed;
     if (count > 0 && news == 0) /* they die of an earlier KILL, which was reported */
         return;
+    if (count == 0 && slot->life == CORE_TREE) /* they are gone meanwhile */
+        return;
+    bool is_beside = slot->kind == CORE_COMPANION && notes_of(supervisor, run.slot)->asked_at == 0;
+    if (is_beside && slot->requested) /* nobody waits for it any more */
+        return;
     msec asked_at = notes_of(supervisor, run.slot)->asked_at;
     char span[32];
     narrate_span(supervisor->core->now - asked_at, span, sizeof span);
-    if (slot->kind == CORE_HOOK)
+    if (slot->kind == CORE_HOOK || is_beside)
         log_about(LEVEL_WARNING, narrate_name(supervisor, run.slot),
-                  notes_of(supervisor, run.slot)->pid, "%s is out of time and is killed",
-                  narrate_name(supervisor, run.slot));
+                  notes_of(supervisor, run.slot)->pid, "%s%s is out of time and is killed",
+                  narrate_role(supervisor, run.slot), narrate_name(supervisor, run.slot));
     else if (asked_at == 0)
         log_line(LEVEL_WARNING, "These processes were not asked before they are killed:");
     else
@@ -284,9 +289,9 @@ void narrate_waiting(const struct supervisor *supervisor)
         narrate_span(core->now - asked_at, passed, sizeof passed);
         const char *spared =
             core_slot(core, slot)->kind == CORE_JOB ? "a shielded job" : "not asked yet";
-        log_line(LEVEL_WARNING, "Waiting for %s, %s%s%s, %s:", narrate_name(supervisor, slot),
-                 asked_at ? "asked " : spared, asked_at ? passed : "", asked_at ? " s ago" : "",
-                 rest);
+        log_line(LEVEL_WARNING, "Waiting for %s%s, %s%s%s, %s:", narrate_role(supervisor, slot),
+                 narrate_name(supervisor, slot), asked_at ? "asked " : spared,
+                 asked_at ? passed : "", asked_at ? " s ago" : "", rest);
         narrate_shields(supervisor, slot);
         narrate_processes(supervisor, LEVEL_WARNING, core_run(core, slot));
     }

@@ -178,7 +178,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (started.ok)
         admin_started(supervisor, slot);
     else
-        admin_ended(supervisor, slot, started.end);
+        admin_not_started(supervisor, slot, started.end);
     if (!started.ok && program.what == PLATFORM_JOB)
         control_job_ended(supervisor, action->run, started.end, false);
     if (started.ok && !starts_more(supervisor->plan))

@@ -149,8 +149,12 @@ static size_t write_request(const struct arguments *arguments, char *line)
     request.verb = requests[i].verb;
     if (!take_words(arguments, &request, names, sizeof names))
         return 0;
+    bool whom =
+        request.verb == ADMIN_START || request.verb == ADMIN_STOP || request.verb == ADMIN_RESTART;
     size_t length = admin_format(line, &request);
-    if (length == 0)
+    if (length == 0 && whom && request.name_count == 0)
+        fail(arguments->verb, "it needs the NAME of a worker or an instance, or --all");
+    else if (length == 0)
         fail(arguments->verb, "it cannot be asked like this: write 'aiorun %s %s'%s",
              arguments->verb->name, arguments->verb->arguments,
              is_given(arguments, "all") ? ", or --all without a name" : "");
@@ -245,9 +249,10 @@ static const char *colour_of(const char *state)
     static const struct {
         const char *state, *colour;
     } colours[] = {
-        {"ready ", "\033[32m"},   {"up ", "\033[32m"},        {"down ", "\033[90m"},
-        {"waiting ", "\033[31m"}, {"starting ", "\033[33m"},  {"stopping ", "\033[33m"},
-        {"queued ", "\033[90m"},  {"leftovers ", "\033[31m"},
+        {"ready ", "\033[32m"},    {"up ", "\033[32m"},       {"stopped ", "\033[90m"},
+        {"finished ", "\033[90m"}, {"queued ", "\033[90m"},   {"starting ", "\033[33m"},
+        {"stopping ", "\033[33m"}, {"held ", "\033[33m"},     {"waiting ", "\033[31m"},
+        {"failed ", "\033[31m"},   {"given-up ", "\033[31m"}, {"leftovers ", "\033[31m"},
     };
     for (size_t i = 0; i < sizeof colours / sizeof colours[0]; i++)
         if (strncmp(state, colours[i].state, strlen(colours[i].state)) == 0)

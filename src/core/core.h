@@ -46,7 +46,8 @@
  *      was killed and abandoned is not waited for, nor orphans that are to stay.
  *  P8  Nothing hangs: the exit comes at most ABANDON_AFTER after the cap, or after the first event
  *      behind it.
- *  P9  The exit status is the first error's, as policy_outcome() says.
+ *  P9  The exit status is the first error's, as policy_outcome() says.  A worker's run that is
+ *      abandoned is an error, 125.
  *  P10 The first stop wave is asked when the callback and the drain delay are over, each other
  *      when the waves before it are gone or out of time; all at once when forced.
  *  P11 A late report about a finished run changes nothing.

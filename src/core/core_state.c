@@ -321,6 +321,10 @@ void core_set_abandoned(struct core *core, struct core_slot *slot)
         core->jobs_present--;
     core_count_presence(core, slot, (uint32_t)-1);
     slot->abandoned = true;
+    /* Its end was asked for, and has not come: that must not look like one. */
+    bool runs = slot->kind == CORE_WORKER && slot->life == CORE_UP;
+    if (runs && core->outcome.first_error.kind == ENDING_NONE)
+        core->outcome.first_error = (struct ending){ENDING_EXITED, STATUS_OWN_FAILURE};
 }
 
 void core_renew(struct core *core, struct core_slot *slot)

@@ -510,6 +510,12 @@ const char *option_place_in(const struct option *option, const struct plan *plan
     return buffer;
 }
 
+const char *option_place_of(const char *name, const struct plan *plan,
+                            const struct plan_worker *worker, char *buffer)
+{
+    return option_place_in(option_find(name, strlen(name)), plan, worker, buffer);
+}
+
 void option_add_argument(const struct option *option, struct text *text)
 {
     if (option->argument != NULL)

@@ -116,6 +116,10 @@ const char *option_place(const struct option *option, enum plan_source source, c
 const char *option_place_in(const struct option *option, const struct plan *plan,
                             const struct plan_worker *worker, char *buffer);
 
+/* The same of the option with this name, which is in the table. */
+const char *option_place_of(const char *name, const struct plan *plan,
+                            const struct plan_worker *worker, char *buffer);
+
 /* Appends the option's name in a file: `timeout`, `limit.nofile`, `env.NAME`. */
 void option_add_key(const struct option *option, struct text *text);
 

@@ -353,3 +353,13 @@ bool parse_ready(const char *text, struct plan_ready *value)
         *value = ready;
     return ready.kind != READY_AUTO;
 }
+
+/* ---- variables ---- */
+
+const char *parse_env_line(const char *line)
+{
+    size_t length = strcspn(line, "=");
+    if (length == 0 || line[length] == '\0')
+        return "is not NAME=VALUE";
+    return strcspn(line, "\t ") < length ? "has a blank in its NAME" : NULL;
+}

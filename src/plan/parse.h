@@ -67,13 +67,18 @@ bool parse_name(const char *text);
  * the cursor moved, when what stands there is no name. */
 bool parse_next_name(const char **cursor, char *name);
 
+/* What is wrong with a line of an env-file, as in "'LINE' is not NAME=VALUE"; NULL: nothing.  A
+ * blank in the name is mostly a shell's `export NAME=VALUE`, which nobody would find under its
+ * name. */
+const char *parse_env_line(const char *line);
+
 /* `HOST:PORT` to connect to, an IPv6 address in brackets.  Cuts `text` in two, where `*host` then
  * points. */
 bool parse_host(char *text, const char **host, uint16_t *port);
 
-/* Addresses with blanks between them, in shell quoting; at least one: `tcp:HOST:PORT`,
- * `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller frees `*value` with
- * parse_free_listen(). */
+/* Addresses with blanks or commas and blanks between them, in shell quoting; at least one:
+ * `tcp:HOST:PORT`, `tcp:[V6]:PORT`, `tcp6:...`, `unix:/PATH` and `unix:/PATH:MODE`.  The caller
+ * frees `*value` with parse_free_listen(). */
 bool parse_listen(const char *text, struct plan_listens *value);
 void parse_free_listen(struct plan_listens *value);
 

@@ -191,6 +191,15 @@ static bool read_address(char *word, struct plan_listen *listen)
     return begins_with(word, "unix:") && read_path(word + strlen("unix:"), listen);
 }
 
+/* Takes the comma behind a word off, as other lists may have them; false when nothing is left. */
+static bool trim_comma(char *word)
+{
+    size_t length = strlen(word);
+    if (length > 0 && word[length - 1] == ',')
+        word[--length] = '\0';
+    return length > 0;
+}
+
 bool parse_listen(const char *text, struct plan_listens *value)
 {
     struct plan_listens found = {.text = text};
@@ -201,8 +210,10 @@ bool parse_listen(const char *text, struct plan_listens *value)
         count++;
     found.items = calloc(count, sizeof *found.items);
     bool good = found.items != NULL;
-    for (; good && found.count < count; found.count++)
-        good = read_address(found.words[found.count], &found.items[found.count]);
+    for (size_t i = 0; good && i < count; i++)
+        if (trim_comma(found.words[i]))
+            good = read_address(found.words[i], &found.items[found.count++]);
+    good = good && found.count > 0;
     if (good)
         *value = found;
     else

@@ -339,7 +339,7 @@ void cgroup_join(uint32_t slot, pid_t pid)
 {
     char theirs[PATH_MAX], text[64];
     size_t length = strlen(own);
-    if (groups.list == NULL)
+    if (groups.list == NULL || !procfs_is_ours())
         return;
     snprintf(text, sizeof text, "/proc/%ld/cgroup", (long)pid);
     if (!read_own(text, theirs, sizeof theirs) || strncmp(theirs, own, length) != 0 ||
@@ -361,7 +361,7 @@ uint32_t cgroup_owner(pid_t pid)
 {
     char theirs[PATH_MAX], process[64];
     size_t length = strlen(own);
-    if (groups.list == NULL)
+    if (groups.list == NULL || !procfs_is_ours())
         return NO_SLOT;
     snprintf(process, sizeof process, "/proc/%ld/cgroup", (long)pid);
     if (!read_own(process, theirs, sizeof theirs) || strncmp(theirs, own, length) != 0 ||

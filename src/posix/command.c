@@ -1,4 +1,5 @@
 #include "plan/cli.h"
+#include "plan/option_table.h"
 #include "plan/parse.h"
 #include "posix/posix.h"
 
@@ -145,7 +146,8 @@ static void trim_end(char *line, size_t length)
 
 /* NAME=VALUE lines; empty ones and those that begin with '#' are skipped; nothing is unquoted
  * (docker run's --env-file).  The lines live as long as the command. */
-static void read_env_file(struct command *command, const char *path, struct faults *faults)
+static void read_env_file(struct command *command, const char *path, const char *place,
+                          struct faults *faults)
 {
     FILE *file = fopen(path, "re");
     char *line = NULL;
@@ -153,7 +155,7 @@ static void read_env_file(struct command *command, const char *path, struct faul
     ssize_t length;
     int number = 0;
     if (file == NULL) {
-        fault_add(faults, "option --env-file", "cannot open '%s': %s", path, strerror(errno));
+        fault_add(faults, place, "cannot open '%s': %s", path, strerror(errno));
         return;
     }
     while ((length = getline(&line, &size, file)) >= 0) {
@@ -162,19 +164,19 @@ static void read_env_file(struct command *command, const char *path, struct faul
         trim_end(line, strlen(line));
         if (whole && (line[0] == '\0' || line[0] == '#'))
             continue;
-        if (!whole || line[0] == '=' || strchr(line, '=') == NULL) {
-            fault_add(faults, "option --env-file", "%s:%d: '%s'%s is not NAME=VALUE", path, number,
-                      line, whole ? "" : ", which a NUL byte follows,");
+        const char *fault = whole ? parse_env_line(line) : "is followed by a NUL byte";
+        if (fault != NULL) {
+            fault_add(faults, place, "%s:%d: '%s' %s", path, number, line, fault);
             continue;
         }
         char *kept = strdup(line);
         if (!command_own(kept) || !set_variable(command, kept)) {
-            fault_add(faults, "option --env-file", "out of memory");
+            fault_add(faults, place, "out of memory");
             break;
         }
     }
     if (ferror(file))
-        fault_add(faults, "option --env-file", "cannot read '%s': %s", path, strerror(errno));
+        fault_add(faults, place, "cannot read '%s': %s", path, strerror(errno));
     free(line);
     fclose(file);
 }
@@ -212,7 +214,9 @@ static bool share_environment(struct command *command)
     return plain.environment != NULL;
 }
 
-static void prepare_environment(struct command *command, const char *home, struct faults *faults)
+/* `place`: where its env-file stands, if it has any. */
+static void prepare_environment(struct command *command, const char *home, const char *place,
+                                struct faults *faults)
 {
     const struct plan_attributes *attributes = command->attributes;
     bool clear = attributes != NULL && attributes->clear_env;
@@ -222,7 +226,7 @@ static void prepare_environment(struct command *command, const char *home, struc
     if (done && home != NULL)
         done = set_variable(command, home);
     for (size_t i = 0; done && attributes != NULL && i < attributes->env_files.count; i++)
-        read_env_file(command, attributes->env_files.items[i], faults);
+        read_env_file(command, attributes->env_files.items[i], place, faults);
     for (size_t i = 0; done && attributes != NULL && i < attributes->env.count; i++)
         done = set_variable(command, attributes->env.items[i]);
     if (!done)
@@ -242,7 +246,7 @@ static bool parse_id(const char *text, uint32_t *id)
     return true;
 }
 
-static void find_group(struct credentials *credentials, const char *name, const char *option,
+static void find_group(struct credentials *credentials, const char *name, const char *place,
                        struct faults *faults)
 {
     const struct group *entry = getgrnam(name);
@@ -253,7 +257,7 @@ static void find_group(struct credentials *credentials, const char *name, const 
     else if (parse_id(name, &id))
         credentials->group = id;
     else
-        fault_add(faults, option, "'%s' is no group of this system and no group number", name);
+        fault_add(faults, place, "'%s' is no group of this system and no group number", name);
 }
 
 /* The supplementary groups that a login of `user` would have. */
@@ -288,7 +292,7 @@ static const char *home_variable(const char *directory)
 
 /* `name` is cut off from NAME:GROUP.  Sets *home when the user is to get it in HOME. */
 static void find_user(struct credentials *credentials, const char *name, const char **home,
-                      struct faults *faults)
+                      const char *place, struct faults *faults)
 {
     uint32_t id;
     const struct passwd *entry = getpwnam(name);
@@ -297,8 +301,7 @@ static void find_user(struct credentials *credentials, const char *name, const c
         credentials->user = id;
         entry = getpwuid(id);
     } else if (entry == NULL) {
-        fault_add(faults, "option --user", "'%s' is no user of this system and no user number",
-                  name);
+        fault_add(faults, place, "'%s' is no user of this system and no user number", name);
         return;
     }
     *home = "HOME=/"; /* of a number without a name, as gosu(1) gives it */
@@ -308,31 +311,38 @@ static void find_user(struct credentials *credentials, const char *name, const c
     credentials->group = entry->pw_gid;
     *home = home_variable(entry->pw_dir);
     if (*home == NULL || !find_supplementary(credentials, entry->pw_name))
-        fault_add(faults, "option --user", "out of memory");
+        fault_add(faults, place, "out of memory");
 }
 
-static void prepare_credentials(struct command *command, const char **home, struct faults *faults)
+static void prepare_credentials(struct command *command, const struct plan *plan,
+                                const struct plan_worker *worker, const char **home,
+                                struct faults *faults)
 {
     const struct plan_attributes *attributes = command->attributes;
     struct credentials *credentials = &command->credentials;
-    char name[LOGIN_NAME_MAX + 1];
+    char name[LOGIN_NAME_MAX + 1], place[OPTION_PLACE_MAX];
     if (attributes->user != NULL) {
+        option_place_of("user", plan, worker, place);
         size_t length = strcspn(attributes->user, ":");
         const char *group = attributes->user[length] ? attributes->user + length + 1 : NULL;
-        if (length == 0 || length >= sizeof name || (group != NULL && *group == '\0')) {
-            fault_add(faults, "option --user", "'%s' is not USER or USER:GROUP", attributes->user);
+        if (length == 0 || (group != NULL && (*group == '\0' || strchr(group, ':') != NULL)))
+            return; /* check.c says so */
+        if (length >= sizeof name) {
+            fault_add(faults, place, "'%.80s' is longer than a user's name can be",
+                      attributes->user);
             return;
         }
         memcpy(name, attributes->user, length);
         name[length] = '\0';
-        find_user(credentials, name, home, faults);
+        find_user(credentials, name, home, place, faults);
         if (group != NULL) {
             credentials->group_count = 0; /* an explicit group comes alone */
-            find_group(credentials, group, "option --user", faults);
+            find_group(credentials, group, place, faults);
         }
     }
     if (attributes->group != NULL)
-        find_group(credentials, attributes->group, "option --group-name", faults);
+        find_group(credentials, attributes->group,
+                   option_place_of("group-name", plan, worker, place), faults);
 }
 
 /* ---- where the program is ---- */
@@ -380,15 +390,19 @@ bool command_find(struct command *command, void *(*allocate)(size_t))
     return true;
 }
 
-void command_prepare(struct command *command, const struct plan_worker *worker,
-                     struct faults *faults)
+void command_prepare(struct command *command, const struct plan *plan,
+                     const struct plan_worker *worker, struct faults *faults)
 {
     const char *home = NULL;
+    char room[OPTION_PLACE_MAX];
+    const char *place = NULL;
     memset(command, 0, sizeof *command);
     command->attributes = &worker->attributes;
     command->argv = worker->argv;
-    prepare_credentials(command, &home, faults);
-    prepare_environment(command, home, faults);
+    prepare_credentials(command, plan, worker, &home, faults);
+    if (worker->attributes.env_files.count > 0)
+        place = option_place_of("env-file", plan, worker, room);
+    prepare_environment(command, home, place, faults);
     if (worker->argv == NULL || command->environment == NULL)
         return;
     command->name = worker->argv[0];
@@ -412,7 +426,7 @@ void command_prepare_hook(struct command *command, const char *line, const char 
     memset(command, 0, sizeof *command);
     if (line == NULL)
         return;
-    prepare_environment(command, NULL, faults);
+    prepare_environment(command, NULL, NULL, faults);
     if (!parse_command(line, &command->argv) || !command_own(command->argv)) {
         command->argv = NULL;
         fault_add(faults, place, "'%s' is no command line: a quote is open, or it is empty", line);

@@ -286,7 +286,7 @@ static void refuse(const struct plan *plan, const struct plan_worker *worker,
                    const struct listener *listener, struct reason reason, struct faults *faults)
 {
     char place[OPTION_PLACE_MAX], text[ADDRESS_MAX];
-    option_place_in(option_find("listen", strlen("listen")), plan, worker, place);
+    option_place_of("listen", plan, worker, place);
     fault_add(faults, place, "cannot %s '%s': %s", reason.verb, describe(listener->address, text),
               reason.why);
 }
@@ -298,7 +298,7 @@ static void open_worker(struct listeners *all, const struct plan *plan, uint32_t
     char place[OPTION_PLACE_MAX];
     if (worker->listen.count == 0)
         return;
-    option_place_in(option_find("listen", strlen("listen")), plan, worker, place);
+    option_place_of("listen", plan, worker, place);
     if (worker->listen.count > SOCKETS_MAX)
         fault_add(faults, place, "%zu sockets are too many: at most %d are allowed",
                   worker->listen.count, SOCKETS_MAX);

@@ -1,3 +1,4 @@
+#include "plan/option_table.h"
 #include "posix/posix.h"
 #include "report/log.h"
 #include "supervisor.h"
@@ -128,6 +129,7 @@ static void fill_standard(void)
 
 void platform_prepare(const struct plan *plan, struct faults *faults)
 {
+    char place[OPTION_PLACE_MAX];
     driver.plan = plan;
     inherited.keeps_outer = plan->no_control;
     if (plan_is_fleet(plan)) {
@@ -141,7 +143,8 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
         channel_open_outer();
     terminal_open(plan);
     if (plan->loop != LOOP_AUTO && !(ev_supported_backends() & plan_backend(plan)))
-        fault_add(faults, "option --loop", "this system's libev has no such backend");
+        fault_add(faults, option_place_of("loop", plan, &plan->worker, place),
+                  "this system's libev has no such backend");
     start_prepare(plan, faults);
     probe_prepare(plan, faults);
     start_switch();
@@ -149,7 +152,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
         listen_switch();
     if (faults->count > 0)
         listen_close();
-    report_file_open(plan->report, faults);
+    report_file_open(plan, faults);
 }
 
 /* ---- a new plan ---- */
@@ -428,6 +431,8 @@ static void report_ended(void)
         struct run_id id = {slot, run->generation};
         driver.first_ended = run->next_ended;
         run->stopped = false;
+        if (slot == start_main_slot())
+            terminal_take_back();
         run->tree = run->has_tree; /* who is left is still its own, and may speak for it */
         channel_drain(id);
         ready_ended(slot);

@@ -166,9 +166,10 @@ void command_release(struct command_memory *memory);
 void *command_allocate(size_t size);
 bool command_own(void *memory);
 
-/* Prepares the plan's command, and a hook from its command line.  Add faults; allocate. */
-void command_prepare(struct command *command, const struct plan_worker *worker,
-                     struct faults *faults);
+/* Prepares the command of a worker of the plan, and a hook from its command line.  Add faults;
+ * allocate. */
+void command_prepare(struct command *command, const struct plan *plan,
+                     const struct plan_worker *worker, struct faults *faults);
 /* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
  * the caller's. */
 void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
@@ -276,6 +277,9 @@ void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
 
+/* The command of a worker of that plan, before the one or the other; NULL without memory. */
+const struct command *start_prepared(uint32_t worker);
+
 /* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
 uint32_t start_main_slot(void);
 
@@ -291,6 +295,9 @@ struct process {
     unsigned long long start; /* clock ticks after boot */
     uint32_t owner;           /* slot; PROCESS_UNRELATED for tree.c */
 };
+
+/* Is /proc there, and does it count as we do?  Where it does not, nothing below finds anybody. */
+bool procfs_is_ours(void);
 
 /* Reads /proc/PID/stat; false when the process is gone. */
 bool procfs_read(pid_t pid, struct process *process);
@@ -587,6 +594,12 @@ void capture_drain(uint32_t slot);
 /* Passes on what there is of everybody, and does not wait long for it. */
 void capture_close(void);
 
+/* ---- stderr.c ---- */
+
+/* Did a write with RWF_NOWAIT fail with this errno because there is no such thing here: for this
+ * kind of file, on this kernel, or below a seccomp filter that does not know pwritev2(2)? */
+bool stderr_cannot_nowait(int error);
+
 /* ---- sink.c ---- */
 
 /* Opens `fd`, which need not be there, for lines that must not be lost; `drained` is called when it
@@ -622,17 +635,25 @@ enum plan_terminal terminal_mode(void);
 /* Fills in where and how the command is to be started. */
 void terminal_place(struct spawn *spawn);
 
+/* The command that was placed like this is `pid`, or its program could not be started: -1. */
+void terminal_started(const struct spawn *spawn, pid_t pid);
+
 /* Hands the foreground, if we have it, to the group that `pid` is in, if that is not ours.  True
  * when it was handed over. */
 bool terminal_hand_over(pid_t pid);
 
-/* Takes the foreground back where it was given away, and closes. */
+/* Takes the foreground back where it was given away and nobody else has it by now: when no command
+ * runs, keys are for us. */
+void terminal_take_back(void);
+
+/* Takes it back, and closes. */
 void terminal_close(void);
 
 /* ---- report_file.c ---- */
 
-/* Opens the file of --report; "-" and NULL need none.  Empties it only if there is no fault. */
-void report_file_open(const char *path, struct faults *faults);
+/* Opens the plan's file of --report; "-" and NULL need none.  Empties it only if there is no fault.
+ */
+void report_file_open(const struct plan *plan, struct faults *faults);
 
 /* ---- tree.c ---- */
 

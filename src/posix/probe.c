@@ -76,16 +76,15 @@ static void prepare_address(struct target *target, const char *text, const char 
                   error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
 }
 
+/* It runs as the worker's own command does. */
 static void prepare_command(struct target *target, const struct plan_worker *worker,
-                            struct faults *faults)
+                            const struct command *own, struct faults *faults)
 {
-    struct plan_worker asked = *worker;
-    if (!parse_command(worker->ready.text, &asked.argv) || !command_own(asked.argv)) {
+    char **argv = NULL;
+    if (own == NULL || !parse_command(worker->ready.text, &argv) || !command_own(argv))
         fault_add(faults, NULL, "out of memory for a command");
-        return;
-    }
-    command_prepare(&target->command, &asked, faults);
-    target->command.attributes = &worker->attributes;
+    else
+        command_prepare_beside(&target->command, own, argv, faults);
 }
 
 static void free_targets(struct target *targets, uint32_t count)
@@ -112,11 +111,11 @@ static struct target *make_targets(const struct plan *plan, struct faults *fault
     for (uint32_t i = 0; targets != NULL && i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
-        option_place_in(option_find("ready", strlen("ready")), plan, worker, place);
+        option_place_of("ready", plan, worker, place);
         if (worker->ready.kind == READY_TCP)
             prepare_address(&targets[i], worker->ready.text, place, faults);
         else if (worker->ready.kind == READY_COMMAND)
-            prepare_command(&targets[i], worker, faults);
+            prepare_command(&targets[i], worker, start_prepared(i), faults);
     }
     return targets;
 }

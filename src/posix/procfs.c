@@ -16,12 +16,27 @@
 static struct process snapshot[SNAPSHOT_MAX] UNTOUCHED("snapshot");
 static size_t snapshot_count;
 
+/* What a PID namespace was made without is a /proc of its own, as by `unshare --pid --fork`: what
+ * is mounted there is that of the namespace around it, and its numbers are those of other
+ * processes. A /proc that is ours stays so; one that is not may be replaced. */
+bool procfs_is_ours(void)
+{
+    static bool is_ours;
+    char target[24];
+    if (is_ours)
+        return true;
+    ssize_t length = readlink("/proc/self", target, sizeof target - 1);
+    target[length > 0 ? length : 0] = '\0';
+    is_ours = strtol(target, NULL, 10) == inherited.pid;
+    return is_ours;
+}
+
 /* Reads a file of /proc/PID whole; returns its length, -1 when the process is gone. */
 static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = procfs_is_ours() ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return -1;
     ssize_t length = read(fd, buffer, size - 1);
@@ -106,7 +121,7 @@ static void take_process(long pid)
 struct process *procfs_snapshot(size_t *count)
 {
     snapshot_count = 0;
-    if (!procfs_numbers("/proc", take_process) || snapshot_count == 0)
+    if (!procfs_is_ours() || !procfs_numbers("/proc", take_process) || snapshot_count == 0)
         return NULL;
     qsort(snapshot, snapshot_count, sizeof snapshot[0], by_pid);
     *count = snapshot_count;

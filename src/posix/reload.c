@@ -1,5 +1,6 @@
 /* A new plan beside the one in force, and the switch between them. */
 
+#include "plan/option_table.h"
 #include "posix/posix.h"
 #include "report/log.h"
 
@@ -14,14 +15,17 @@ bool platform_must_wait(const char *path)
     return stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-static bool must_wait_for(const struct plan_strings *files, struct faults *faults)
+static bool must_wait_for(const struct plan *plan, const struct plan_worker *worker,
+                          struct faults *faults)
 {
+    const struct plan_strings *files = &worker->attributes.env_files;
+    char place[OPTION_PLACE_MAX];
     bool any = false;
     for (size_t i = 0; i < files->count; i++) {
         if (!platform_must_wait(files->items[i]))
             continue;
-        fault_add(faults, "option --env-file", "'%s' is a pipe, which can be read once only",
-                  files->items[i]);
+        fault_add(faults, option_place_of("env-file", plan, worker, place),
+                  "'%s' is a pipe, which can be read once only", files->items[i]);
         any = true;
     }
     return any;
@@ -32,7 +36,7 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     size_t before = faults->count + faults->dropped;
     bool waits = false;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        waits = must_wait_for(&plan->workers[i].attributes.env_files, faults) || waits;
+        waits = must_wait_for(plan, &plan->workers[i], faults) || waits;
     if (waits)
         return false;
     start_prepare(plan, faults);

@@ -1,3 +1,4 @@
+#include "plan/option_table.h"
 #include "posix/posix.h"
 
 #include <errno.h>
@@ -36,22 +37,24 @@ static const char *reason(const char *path, int error)
     return strerror(error);
 }
 
-void report_file_open(const char *path, struct faults *faults)
+void report_file_open(const struct plan *plan, struct faults *faults)
 {
+    const char *path = plan->report;
+    char place[OPTION_PLACE_MAX];
     if (path == NULL || strcmp(path, "-") == 0)
         return;
+    option_place_of("report", plan, &plan->worker, place);
     /* O_NONBLOCK is for pipes and terminals, and is ours alone: this is a new file description. */
     file.fd =
         above_standard(open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
     struct stat status;
     if (file.fd < 0) {
-        fault_add(faults, "option --report", "cannot open '%s' for writing: %s", path,
-                  reason(path, errno));
+        fault_add(faults, place, "cannot open '%s' for writing: %s", path, reason(path, errno));
         return;
     }
     if (faults->count == 0 && fstat(file.fd, &status) == 0 && S_ISREG(status.st_mode) &&
         ftruncate(file.fd, 0) < 0)
-        fault_add(faults, "option --report", "cannot empty '%s': %s", path, strerror(errno));
+        fault_add(faults, place, "cannot empty '%s': %s", path, strerror(errno));
 }
 
 /* Waits until the file takes more; false when that does not come in time. */

@@ -129,7 +129,7 @@ static ssize_t write_some(void)
         return send(sink.fd, part.iov_base, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     case WAY_NOWAIT:
         written = (ssize_t)syscall(SYS_pwritev2, sink.fd, &part, 1, -1L, -1L, RWF_NOWAIT);
-        if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL))
+        if (written >= 0 || !stderr_cannot_nowait(errno))
             return written;
         sink.way = WAY_POLL;
         break;

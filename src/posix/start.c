@@ -74,11 +74,11 @@ static void check_descriptors(const struct plan *plan, const struct plan_worker 
     int fd = worker->ready.fd, sockets_end = LISTEN_FDS_START + (int)worker->listen.count;
     char place[OPTION_PLACE_MAX];
     if (plan->control_fd >= 0 && is_taken(worker, plan->control_fd))
-        fault_add(faults, "option --control-fd", "descriptor %d is %s already", plan->control_fd,
+        fault_add(faults, option_place_of("control-fd", plan, worker, place),
+                  "descriptor %d is %s already", plan->control_fd,
                   is_inherited(plan->control_fd) ? "open" : "in use");
     if (worker->ready.kind == READY_FD && fd < sockets_end)
-        fault_add(faults,
-                  option_place_in(option_find("ready", strlen("ready")), plan, worker, place),
+        fault_add(faults, option_place_of("ready", plan, worker, place),
                   "descriptor %d is one of its sockets, which are %d to %d", fd, LISTEN_FDS_START,
                   sockets_end - 1);
 }
@@ -110,7 +110,7 @@ static void prepare_worker(const struct plan *plan, uint32_t index, struct fault
 {
     const struct plan_worker *worker = &plan->workers[index];
     struct command *command = &starts.next.commands[index];
-    command_prepare(command, worker, faults);
+    command_prepare(command, plan, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
     if (starts.next.companions != NULL)
@@ -160,11 +160,13 @@ static void prepare_hooks(const struct plan *plan, struct faults *faults)
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
-    command_prepare_hook(&hooks->handler, plan->shutdown_handler, "option --shutdown-handler",
-                         faults);
-    command_prepare_hook(&hooks->callback, plan->shutdown_callback, "option --shutdown-callback",
-                         faults);
-    command_prepare_hook(&hooks->on_error, plan->on_error, "option --on-error", faults);
+    char place[OPTION_PLACE_MAX];
+    command_prepare_hook(&hooks->handler, plan->shutdown_handler,
+                         option_place_of("shutdown-handler", plan, &plan->worker, place), faults);
+    command_prepare_hook(&hooks->callback, plan->shutdown_callback,
+                         option_place_of("shutdown-callback", plan, &plan->worker, place), faults);
+    command_prepare_hook(&hooks->on_error, plan->on_error,
+                         option_place_of("on-error", plan, &plan->worker, place), faults);
 }
 
 void start_prepare(const struct plan *plan, struct faults *faults)
@@ -174,6 +176,11 @@ void start_prepare(const struct plan *plan, struct faults *faults)
     command_collect(&starts.next.memory);
     prepare_workers(plan, faults);
     prepare_hooks(plan, faults);
+}
+
+const struct command *start_prepared(uint32_t worker)
+{
+    return starts.next.commands != NULL ? &starts.next.commands[worker] : NULL;
 }
 
 void start_switch(void)
@@ -419,6 +426,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
                 spawn_explain(&spawn, &failure, started->sentence, sizeof started->sentence);
     }
     close_program(run_id, program, command, peer, pid);
+    terminal_started(&spawn, pid);
     if (pid < 0)
         return;
     run->own_group = spawn.place != SPAWN_SHARE;

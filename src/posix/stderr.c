@@ -29,11 +29,16 @@ static bool write_when_ready(const char *line, size_t length)
     return write(STDERR_FILENO, line, length) == (ssize_t)length;
 }
 
+bool stderr_cannot_nowait(int error)
+{
+    return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == EPERM;
+}
+
 static bool write_pipe(const char *line, size_t length)
 {
     struct iovec part = {.iov_base = (void *)(uintptr_t)line, .iov_len = length};
     long written = syscall(SYS_pwritev2, STDERR_FILENO, &part, 1, -1L, -1L, RWF_NOWAIT);
-    if (written < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+    if (written < 0 && stderr_cannot_nowait(errno))
         return write_when_ready(line, length); /* up to PIPE_BUF bytes go whole: pipe(7) */
     return written == (long)length;
 }

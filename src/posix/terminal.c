@@ -1,13 +1,14 @@
 #include "posix/posix.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 static struct {
     enum plan_terminal mode;
-    int fd;          /* the controlling terminal; -1: there is none, or nobody needs it */
-    bool given_away; /* the command's group has our foreground */
+    int fd;      /* the controlling terminal; -1: there is none, or nobody needs it */
+    pid_t given; /* the group that we gave our foreground to last; 0: none */
 } terminal = {.mode = TERMINAL_NONE, .fd = -1};
 
 /* What must come before the command's own end on Ctrl-C needs the keys for itself. */
@@ -50,6 +51,16 @@ static bool has_foreground(void)
     return terminal.fd >= 0 && tcgetpgrp(terminal.fd) == inherited.group;
 }
 
+/* Has the group that we gave the foreground to still got it, or one of which nobody is left, as
+ * when a shell with jobs of its own was killed?  Any other belongs to a job that the shell has put
+ * there since, or to the shell: that it was ours once, before a Ctrl-Z and a `bg`, gives no right
+ * to it. */
+static bool has_given(void)
+{
+    pid_t group = terminal.given != 0 ? tcgetpgrp(terminal.fd) : 0;
+    return group > 0 && (group == terminal.given || (kill(-group, 0) < 0 && errno == ESRCH));
+}
+
 void terminal_place(struct spawn *spawn)
 {
     spawn->null_stdin = false;
@@ -60,16 +71,20 @@ void terminal_place(struct spawn *spawn)
         break;
     case TERMINAL_OWN:
         spawn->place = SPAWN_GROUP;
-        if (!has_foreground() && !terminal.given_away)
-            break;
-        spawn->terminal = terminal.fd;
-        terminal.given_away = true;
+        if (has_foreground() || has_given())
+            spawn->terminal = terminal.fd;
         break;
     case TERMINAL_NONE:
         spawn->place = SPAWN_SESSION;
         spawn->null_stdin = isatty(STDIN_FILENO);
         break;
     }
+}
+
+void terminal_started(const struct spawn *spawn, pid_t pid)
+{
+    if (spawn->terminal >= 0)
+        terminal.given = pid;
 }
 
 bool terminal_hand_over(pid_t pid)
@@ -83,17 +98,22 @@ bool terminal_hand_over(pid_t pid)
     if (fd >= 0)
         close(fd);
     /* A command that shares our group, and went to one of its own, gives it back by itself. */
-    terminal.given_away = terminal.given_away || (handed && terminal.mode == TERMINAL_OWN);
+    if (handed && terminal.mode == TERMINAL_OWN)
+        terminal.given = group;
     return handed;
+}
+
+void terminal_take_back(void)
+{
+    if (has_given())
+        tcsetpgrp(terminal.fd, inherited.group);
+    terminal.given = 0;
 }
 
 void terminal_close(void)
 {
-    /* Only what we gave: the shell may have put another job there since. */
-    if (terminal.given_away && !has_foreground())
-        tcsetpgrp(terminal.fd, inherited.group);
+    terminal_take_back();
     if (terminal.fd >= 0)
         close(terminal.fd);
     terminal.fd = -1;
-    terminal.given_away = false;
 }

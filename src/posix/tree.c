@@ -186,21 +186,28 @@ static struct {
 
 /* Between the scan and now a descendant that is not our own child may have been replaced by another
  * process with its pid; a pidfd holds on to the one that was seen.  Our own children's pids stay
- * theirs until we reap them. */
+ * theirs until we reap them.
+ *
+ * Where there is no pidfd to be had, for want of a descriptor or because a seccomp filter does not
+ * know these calls (and says EPERM, as container runtimes had it for long), kill(2) does. */
 static int signal_process(const struct process *process, int signal)
 {
     struct process now;
     if (process->parent == inherited.pid)
         return kill(process->pid, signal);
     int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
-    if (fd < 0)
-        return errno == ENOSYS ? kill(process->pid, signal) : -1;
+    if (fd < 0 && errno == ESRCH)
+        return -1;
     int result = -1;
     errno = ESRCH;
-    if (procfs_read(process->pid, &now) && now.start == process->start)
-        result = (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+    if (procfs_read(process->pid, &now) && now.start == process->start) {
+        result = fd < 0 ? -1 : (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+        if (fd < 0 || (result < 0 && errno != ESRCH))
+            result = kill(process->pid, signal);
+    }
     int error = errno;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     errno = error;
     return result;
 }
@@ -246,11 +253,20 @@ static bool deal_with_member(const struct process *process)
 /* Without /proc. */
 static void deal_blindly(uint32_t slot)
 {
-    struct run *run = runs_at(slot);
-    if (run->tree_signal == SIGKILL && run->pid != 0)
-        kill(run->pid, SIGKILL);
-    else if (run->tree_signal != SIGKILL && !signal_namespace(slot, run->tree_signal))
+    const struct run *run = runs_at(slot);
+    if (run->tree_signal != SIGKILL && !signal_namespace(slot, run->tree_signal))
         log_line(LEVEL_WARNING, "cannot find out who is left: /proc is not mounted");
+}
+
+/* A run's own process needs no scan to be found, and ends at its deadline whatever a scan finds.
+ * Nor does its group, while that process is there for it to be named by. */
+static void kill_run(const struct run *run, bool blind)
+{
+    if (run->tree_signal != SIGKILL || run->pid == 0)
+        return;
+    const struct done_entry *entry = find_done(run->pid);
+    if (entry->pid == 0 || !(entry->what & DONE_KILLED))
+        kill(blind && run->own_group ? -run->pid : run->pid, SIGKILL);
 }
 
 static uint32_t trees_marked;
@@ -273,6 +289,7 @@ void platform_flush(void)
             continue;
         if (blind)
             deal_blindly(slot);
+        kill_run(runs_at(slot), blind);
         runs_at(slot)->tree_signal = 0;
     }
     trees_marked = 0;

@@ -1,4 +1,5 @@
 #include "plan/cli.h"
+#include "plan/parse.h"
 #include "win32/win32.h"
 
 #include <stdlib.h>
@@ -77,9 +78,9 @@ static void take_line(struct builder *builder, const char *path, int number, cha
     line[strcspn(line, "\r")] = '\0';
     if (whole && (line[0] == '\0' || line[0] == '#'))
         return;
-    if (!whole || line[0] == '=' || strchr(line, '=') == NULL)
-        fault_add(faults, "option --env-file", "%s:%d: '%s'%s is not NAME=VALUE", path, number,
-                  line, whole ? "" : ", which a NUL byte follows,");
+    const char *fault = whole ? parse_env_line(line) : "is followed by a NUL byte";
+    if (fault != NULL)
+        fault_add(faults, "option --env-file", "%s:%d: '%s' %s", path, number, line, fault);
     else
         set_variable(builder, line);
 }

@@ -414,7 +414,7 @@ def test_the_only_supervisor_is_found_or_named():
     check("no supervisor answers" in gone.err, gone.err)
 
 
-@cases((("status", "a/b"), "neither a worker"), (("stop",), "NAME"), (("signal",), "SIG"),
+@cases((("status", "a/b"), "neither a worker"), (("stop",), "or --all"), (("signal",), "SIG"),
        (("drain", "on"), "'on'"), (("wait-idle", "now"), "'now'"),
        (("stop", "web", "--all"), "options stand before"), (("stop", "--all", "web"), "--all"),
        (("events", "--watch"), "--watch"))

@@ -1,11 +1,14 @@
 """The verbs for people, with a fleet."""
 import json
 import os
+import re
+import shutil
 import socket
 import time
 from pathlib import Path
 
 from harness import BINARY, VICTIM, Run, aiorun, cases, check, equal, kill, put_down, until
+from terminal import Terminal
 
 
 def fleet(text, *options, **how):
@@ -168,6 +171,79 @@ def test_a_start_that_fails_is_told():
     run.wait()
 
 
+NO_START = {
+    "program": ("command = ./program\n", "w could not be started"),
+    "directory": ("command = sleep 60\ncwd = place\n", "w could not be started"),
+    "preparation": ("command = sleep 60\nbefore-start = false\n",
+                    "before-start of w exited with status 1"),
+    "preparation_is_not_there": ("command = sleep 60\nbefore-start = ./nothing\n",
+                                 "before-start of w could not be started"),
+}
+
+
+@cases(*[f"{verb}-{what}-{restart}" for verb in ("start", "restart") for what in NO_START
+         for restart in ("never", "on-failure")])
+def test_who_waits_for_what_cannot_be_started_is_told(case):
+    word, what, restart = case.split("-", 2)
+    keys, sentence = NO_START[what]
+    shutil.copy("/bin/sleep", "program")
+    os.mkdir("place")
+    run = fleet(f"[worker:w]\n{keys}autostart = no\nrestart = {restart}\n"
+                "restart-delay = 100s\n")
+    is_up(run)
+    os.unlink("program")
+    os.rmdir("place")
+    told = ask(word, "w", status=1)
+    again = "; it starts again in" if restart == "on-failure" else "\n"
+    check(f"{word}: {sentence}{again}" in told.err, told.err)
+    shown = workers()["w"]
+    equal(shown["state"], "waiting" if restart == "on-failure" else "failed", "state")
+    prepares = what.startswith("preparation")
+    equal(shown["reason"], sentence.replace("before-start of w", "its before-start")
+          if prepares else None, "reason")
+    equal(shown["last_end"], None if prepares else {"kind": "not-started", "value": 127 if
+                                                    what == "program" else 125}, "last end")
+    run.send("TERM")
+    run.wait()
+
+
+def test_a_preparation_that_failed_once_is_forgotten_when_the_next_succeeds():
+    run = fleet("[worker:w]\ncommand = sleep 60\nbefore-start = test -e ready\nautostart = no\n"
+                "restart = never\n")
+    is_up(run)
+    ask("start", "w", status=1)
+    Path("ready").touch()
+    ask("start", "w")
+    ask("stop", "w")
+    equal((workers()["w"]["state"], workers()["w"]["reason"]), ("stopped", None), "what is shown")
+    run.send("TERM")
+    run.wait()
+
+
+def test_each_state_has_its_colour_on_a_terminal():
+    """Green is well, red is not, yellow may become either, and grey is nobody's concern."""
+    wanted = {"ready": 32, "stopped": 90, "finished": 90, "failed": 31, "given-up": 31, "held": 33,
+              "waiting": 31}
+    never = "restart = never\n"
+    run = fleet("[worker:ready]\ncommand = sleep 100\n"
+                "[worker:stopped]\ncommand = sleep 100\nautostart = no\n"
+                f"[worker:finished]\ncommand = true\n{never}"
+                f"[worker:failed]\ncommand = false\n{never}"
+                "[worker:given-up]\ncommand = false\nrestart-limit = 1/1m\nrestart-delay = 1ms\n"
+                "[worker:held]\ncommand = sleep 100\nneeds = given-up\n"
+                "[worker:waiting]\ncommand = false\nrestart-delay = 100s\n")
+    is_up(run)
+    until(lambda: {name: each["state"] for name, each in workers().items()} ==
+          {name: name for name in wanted}, "each is in its state")
+    shown = Terminal([BINARY, "status"])
+    shown.end(0)
+    for state, colour in wanted.items():
+        check(re.search(rf"\n{state} +\033\[{colour}m{state} *\033\[0m", shown.out),
+              f"{state} is not in colour {colour}: {shown.out!r}")
+    run.send("TERM")
+    run.wait()
+
+
 def test_a_start_waits_for_readiness():
     run = fleet("[worker:slow]\ncommand = sh -c 'read word <go; echo ready >&9; exec sleep 60'\n"
                 "autostart = no\nready = control\n")
@@ -196,6 +272,7 @@ def test_who_does_not_wait_does_not():
 
 @cases(("stop nobody", "there is no worker 'nobody'"), ("start web:3", "has 3 instances only"),
        ("restart db:1", "has 1 instance only"), ("signal HUP web:9", "has 3 instances only"),
+       ("signal HOP web", "there is no signal 'HOP'"),
        ("submit --as nobody -- true", "there is no worker 'nobody'"))
 def test_a_name_that_is_none_changes_nothing(words, part):
     run = two()

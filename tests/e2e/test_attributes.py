@@ -130,7 +130,8 @@ def test_clear_env_leaves_only_what_is_asked_for():
     equal(environment("--clear-env", "--env", "C=3", **BASE), ["C=3"], "the environment")
 
 
-@cases(no_equals="C\n", no_name="=x\n", nul="C=\0x\n")
+@cases(no_equals="C\n", no_name="=x\n", nul="C=\0x\n", export="export C=3\n", indented=" C=3\n",
+       tab="C\t=3\n")
 def test_bad_env_file_is_refused_by_line(content):
     Path("file").write_text("A=1\n" + content)
     run = launch("append started yes", "--env-file", "file")

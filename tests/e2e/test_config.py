@@ -61,6 +61,29 @@ def test_a_file_with_a_fault_starts_nothing(*options):
     check(not os.path.exists("db-was-started"), "a worker was started")
 
 
+def test_faults_that_only_the_system_knows_have_their_line_too():
+    """Users, groups and files: in a file of fifty workers a name alone says little."""
+    lines = ["[aiorun]", "report = /nowhere/report", "[worker:a]", "command = true",
+             "user = nobody-such", "env-file = /nowhere/a", "[worker:b]", "command = true",
+             "group-name = group-such", "ready = exec:true", "[worker:c]", "command = true", "user = root:group-such"]
+    faults = {2: "report: cannot open '/nowhere/report'", 5: "user: 'nobody-such' is no user",
+              6: "env-file: cannot open '/nowhere/a'", 9: "group-name: 'group-such' is no group",
+              13: "user: 'group-such' is no group"}
+    run = aiorun("--config", write("\n".join(lines) + "\n"))
+    run.end(125)
+    equal(len(run.err.splitlines()), len(faults), f"faults: {run.err}; their number")
+    for number, sentence in faults.items():
+        check(f"error: shop.ini:{number}: {sentence}" in run.err, f"{sentence}: {run.err}")
+
+
+@cases(user=("USER", "nobody-such"), file=("ENV_FILE", "/nowhere/a"),
+       report=("REPORT", "/nowhere/report"))
+def test_faults_that_only_the_system_knows_name_the_variable(name, value):
+    run = aiorun("--", "true", env={f"AIORUN_OPT_{name}": value})
+    run.end(125)
+    check(run.err.startswith(f"aiorun: error: AIORUN_OPT_{name}: "), run.err)
+
+
 def test_many_faults_are_counted():
     write("[worker:w]\ncommand = x\n" + "nonsense\n" * 1000)
     run = aiorun("check", "shop.ini")

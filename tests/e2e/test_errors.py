@@ -311,6 +311,25 @@ def test_without_proc_it_still_works():
     put_down(*run.left)
 
 
+def in_a_namespace_with_the_proc_of_another(*args):
+    """As `unshare --pid --fork` leaves it to a command.  By low numbers it could be mistaken for a
+    thread of the kernel, which would hide what is tested."""
+    return wrapped(["unshare", "--pid", "--fork", "--kill-child", "sh", "-c",
+                    'echo 9000 >/proc/sys/kernel/ns_last_pid; "$@" & wait $!', "sh"], *args)
+
+
+@needs("root", "unshare")
+@cases(alone="", with_its_group="spawn [ ignore TERM pause ]")
+def test_a_command_that_refuses_is_killed_although_proc_is_that_of_another_namespace(more):
+    """Whose numbers are those of other processes: nobody may be judged, or killed, by them."""
+    run = in_a_namespace_with_the_proc_of_another(
+        "--timeout", "1s", "--", *victim(f"ignore TERM {more} say ready pause"))
+    run.line("ready")
+    run.send("TERM")
+    run.end(137)
+    check("left behind" not in run.err, run.err)
+
+
 # ---- bad command lines ----
 
 GO = ["--", VICTIM, "append", "started", "yes"]
@@ -411,6 +430,10 @@ BAD = {  # name: (arguments, words that the sentence has)
     "limit_overflow": (["--limit-as", "99999999999999999999", *GO], ["--limit-as"]),
     "limit_unknown": (["--limit-beer", "1", *GO], ["--limit-beer"]),
     "user_empty": (["--user", "", *GO], ["--user"]),
+    "user_without_its_group": (["--user", "root:", *GO], ["--user", "root:"]),
+    "user_that_is_a_group_alone": (["--user", ":root", *GO], ["--user", ":root"]),
+    "user_with_two_groups": (["--user", "nobody9:x:y", *GO], ["--user", "nobody9:x:y"]),
+    "user_too_long": (["--user", 300 * "u", *GO], ["--user", "longer"]),
     "cwd_empty": (["--cwd", "", *GO], ["--cwd"]),
     "log_format": (["--log-format", "xml", *GO], ["--log-format", "xml"]),
     "quiet_and_verbose": (["-q", "-v", *GO], ["quiet"]),

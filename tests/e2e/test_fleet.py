@@ -446,10 +446,19 @@ def test_health_that_hangs_is_a_failure():
     run = fleet(health("every 50ms timeout 500ms retries 1"))
     run.line("up")
     Path("hang").touch()
+    run.log("health check of web is out of time and is killed")
     run.log("web has failed its health checks")
     Path("hang").unlink()
     run.line("up")
     end(run)
+
+
+def test_health_check_that_the_shutdown_cuts_short_is_no_news():
+    run = fleet(worker("web", "say up pause", "health = sh -c 'touch asked; exec sleep 100'"
+                       " every 10ms timeout 100s retries 1"))
+    until(lambda: os.path.exists("asked"), "it is checked")
+    end(run)
+    check("warning" not in run.err, run.err)
 
 
 # ---- before and after ----
@@ -708,7 +717,7 @@ def test_each_has_its_own_user_limits_and_place():
     equal(status_field(web, "Umask"), "0027", "umask")
     limits = Path(f"/proc/{web}/limits").read_text()
     check(re.search(r"Max open files +100 +200 ", limits), limits)
-    equal([int(stat(pid)[16]) for pid in (web, db)], [5, 0], "nice")
+    equal([int(stat(pid)[16]) for pid in (web, db)], [5, os.nice(0)], "nice")
     equal([os.readlink(f"/proc/{pid}/cwd") for pid in (web, db)],
           ["/tmp", os.path.realpath("place")], "directories")
     end(run)

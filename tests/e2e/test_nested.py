@@ -6,7 +6,7 @@ import shlex
 import socket
 from pathlib import Path
 
-from harness import (BINARY, aiorun, alive, cases, check, children, equal, pause, until,
+from harness import (BINARY, Run, aiorun, alive, cases, check, children, equal, pause, until,
                      victim)
 from speaker import Speaker, take_descriptor
 from stand_in import StandIn
@@ -120,13 +120,18 @@ def test_outer_one_is_told_of_jobs(verb, time):
 
 def test_outer_one_waits_for_a_shield_below_the_inner_one():
     """Longer than its own stop-timeout."""
-    run = aiorun("--timeout", "30s", "--stop-timeout", "500ms", "--",
+    run = aiorun("--timeout", "30s", "--stop-timeout", "500ms", "--control", "outer.sock", "--",
                  BINARY, "--timeout", "30s", "--",
                  *victim("on TERM [ say asked exit 0 ] say ready pause"))
     run.line("ready")
     pipe = pipe_below(run.command)
     pipe.say("shield upload 20")
-    pipe.seen()
+
+    def is_held():
+        status = Run([BINARY, "status", "--json", "--control", "outer.sock"])
+        status.end(0)
+        return json.loads(status.out)["workers"][0]["shields"] == ["aiorun"]
+    until(is_held, "the outer one has been told")
     run.send("TERM")
     check(pipe.line().startswith("shutdown "), "the stop request")
     pause(1)  # twice its time

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, cases, check, children, deadline, equal, fill_pipe, kill,
-                     needs, put_down, pty, until, victim)
+                     needs, put_down, pty, strace, until, victim)
 import shlex
 
 
@@ -155,6 +155,18 @@ def test_prefix_into_a_broken_pipe_harms_nobody():
     run.log("cannot write to standard output: Broken pipe")
     run.send("TERM")
     run.end(0)
+
+
+@needs("strace", "plain")
+@cases("EPERM", "ENOSYS", "EOPNOTSUPP")
+def test_prefix_and_the_log_are_written_although_there_is_no_pwritev2(error):
+    """A seccomp filter that does not know this call says EPERM, a kernel ENOSYS."""
+    Path("fleet.ini").write_text(ENDS + worker("web", "say up", "output = prefix"))
+    run = strace("trace", "--config", "fleet.ini",
+                 options=("-e", "trace=pwritev2", "-e", f"inject=pwritev2:error={error}"))
+    run.end(0)
+    check("web | up\n" in run.out, run.out)
+    check("Leaving. Bye!" in run.err, run.err)
 
 
 def test_prefix_without_standard_output_harms_nobody():

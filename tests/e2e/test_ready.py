@@ -434,7 +434,7 @@ def test_manager_that_never_reads_is_not_waited_for():
     run.line("ready")
     seconds = run.seconds(run.send, "TERM")
     run.end(3)
-    check(seconds < 2, f"it took {seconds:.1f} s")
+    check(seconds < 10, f"it took {seconds:.1f} s")
     run.log("cannot notify")
 
 

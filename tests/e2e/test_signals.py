@@ -328,6 +328,7 @@ def test_command_that_cannot_be_killed_is_named_and_left():
     check(4.5 < seconds < 12, f"it took {seconds:.1f} s")
     check(alive(command), "the command is gone")
     check(re.search(rf"\b{command}\b", run.err.splitlines()[-1]), "the last line does not name it")
+    equal(run.status, 125, "status: not that of a clean end")
     put_down(command)
 
 

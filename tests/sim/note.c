@@ -15,6 +15,13 @@ void note_error(struct world *world, struct record *record, struct ending end)
     record->error_first = true;
 }
 
+void note_abandoned(struct world *world, struct record *record)
+{
+    record->abandoned = true;
+    if (record->kind == CORE_WORKER && record->life == UP && world->first_error.kind == ENDING_NONE)
+        world->first_error = (struct ending){ENDING_EXITED, 125};
+}
+
 void note_wishes(struct world *world)
 {
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {

@@ -6,6 +6,8 @@
 #include "world.h"
 
 void note_error(struct world *world, struct record *record, struct ending end);
+/* It outlived its KILL.  A worker's run that does is an error. */
+void note_abandoned(struct world *world, struct record *record);
 void note_ready(struct world *world, struct record *record);
 /* The shutdown is over at the limit, if that comes before the cap. */
 void note_limited(struct world *world);

@@ -388,7 +388,7 @@ static void perform(struct world *world, const struct core_action *action)
         do_kill(world, action->run);
         break;
     case ACTION_ABANDON:
-        world->records[action->run.slot].abandoned = true;
+        note_abandoned(world, &world->records[action->run.slot]);
         break;
     case ACTION_CENSUS:
         do_census(world);

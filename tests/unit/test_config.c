@@ -467,7 +467,12 @@ static void test_addresses(void **state)
                                       "tcp:[1.2.3.4]:80",
                                       "tcp:1.2.3.4.5:80",
                                       "tcp:[g::]:80",
-                                      "tcp:[::1]80"};
+                                      "tcp:[::1]80",
+                                      ",",
+                                      "tcp:*:80,tcp:*:81",
+                                      "unix:,"};
+    static const char *const both[] = {"unix:/run/x tcp:*:80", "unix:/run/x, tcp:*:80",
+                                       "unix:/run/x , tcp:*:80", "unix:/run/x,\ttcp:*:80,"};
     struct plan_listens value = {0};
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
@@ -483,6 +488,15 @@ static void test_addresses(void **state)
     for (size_t i = 0; i < LENGTH(bad); i++) {
         if (parse_listen(bad[i], &value))
             fail_msg("%s", bad[i]);
+    }
+    for (size_t i = 0; i < LENGTH(both); i++) {
+        if (!parse_listen(both[i], &value))
+            fail_msg("%s", both[i]);
+        assert_int_equal(value.count, 2);
+        assert_string_equal(value.items[0].host, "/run/x");
+        assert_int_equal(value.items[0].mode, -1);
+        assert_int_equal(value.items[1].port, 80);
+        parse_free_listen(&value);
     }
 }
 
