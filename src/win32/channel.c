@@ -4,7 +4,6 @@
 #include "supervisor.h"
 #include "win32/pipe.h"
 
-#include <ntsecapi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -478,7 +477,7 @@ static bool settle_input(struct channel *channel, DWORD *bytes)
 static void drain(struct channel *channel)
 {
     uint32_t generation = channel->generation;
-    DWORD bytes = 0, waits = 0;
+    DWORD bytes = 0;
     bool listened = channel->state == CHANNEL_LISTENS;
     if (listened && !HasOverlappedIoCompleted(&channel->input.overlapped))
         return;
@@ -490,23 +489,11 @@ static void drain(struct channel *channel)
         else
             take_bytes(channel, channel->in, bytes);
     }
+    char buffer[READ_SIZE];
     for (int n = 0; n < DRAIN_MAX && is_open(channel, generation) &&
-                    PeekNamedPipe(channel->pipe, NULL, 0, NULL, &waits, NULL) && waits > 0;
-         n++) {
-        char buffer[READ_SIZE];
-        /* The lowest bit of the event keeps it from the completion port. */
-        OVERLAPPED now = {.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL)};
-        HANDLE event = now.hEvent;
-        now.hEvent = (HANDLE)((uintptr_t)event | 1);
-        bool done = ReadFile(channel->pipe, buffer, sizeof buffer, NULL, &now) ||
-                    GetLastError() == ERROR_IO_PENDING;
-        now.hEvent = event;
-        done = done && GetOverlappedResult(channel->pipe, &now, &bytes, TRUE);
-        CloseHandle(event);
-        if (!done)
-            return;
+                    pipe_read_now(channel->pipe, buffer, sizeof buffer, &bytes) && bytes > 0;
+         n++)
         take_bytes(channel, buffer, bytes);
-    }
 }
 
 void control_ended(struct run_id run)
@@ -523,17 +510,6 @@ void control_ended(struct run_id run)
 }
 
 /* ---- the start of a run ---- */
-
-/* So that nobody can make a pipe of that name before we do, or guess one. */
-static bool choose_name(struct pipe *pipe)
-{
-    uint32_t dice[4];
-    if (!RtlGenRandom(dice, sizeof dice))
-        return false;
-    _snwprintf(pipe->name, PIPE_NAME_MAX, L"\\\\.\\pipe\\aiorun-%lu-%08x%08x%08x%08x",
-               GetCurrentProcessId(), dice[0], dice[1], dice[2], dice[3]);
-    return true;
-}
 
 /* The connections of the run before; private ones live as long as their clients want. */
 static void forget_last(struct pipe *pipe)
@@ -555,7 +531,7 @@ bool control_start(struct run_id run, struct spawn *spawn)
     char name[PIPE_NAME_MAX];
     forget_last(pipe);
     pipe->run = run;
-    if (!choose_name(pipe) || !listen(pipe, true))
+    if (!pipe_choose_name(pipe->name) || !listen(pipe, true))
         return false;
     pipe->named = true;
     WideCharToMultiByte(CP_UTF8, 0, pipe->name, -1, name, sizeof name, NULL, NULL);

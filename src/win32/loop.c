@@ -100,7 +100,14 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;
     }
-    return control_open(plan, slots) ? 0 : -1;
+    if (!control_open(plan, slots))
+        return -1;
+    if (!output_open(plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot open the pipes for the output of workers: %s",
+                 win_error(GetLastError()));
+        return -1;
+    }
+    return 0;
 }
 
 void loop_reload(const struct plan *plan)
@@ -110,6 +117,7 @@ void loop_reload(const struct plan *plan)
 
 void platform_close(void)
 {
+    output_close();
     control_close();
 }
 
@@ -211,6 +219,7 @@ void platform_loop(void)
             driver.reaped = false;
             supervisor_reaped(driver.supervisor);
         }
+        capture_flush();
         if (!driver.finished)
             runs_tell_ready();
         if (!driver.finished && driver.timer != NEVER && platform_now() >= driver.timer) {

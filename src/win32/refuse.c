@@ -41,10 +41,6 @@ static const char *judge_value(const char *name, const struct plan *plan,
                "with it";
     if (strcmp(name, "group") == 0 && plan_is_fleet(plan) && !worker->group)
         return "each worker has a process group of its own on Windows";
-    if (strcmp(name, "output") == 0 && worker->output.kind == OUTPUT_PREFIX)
-        return "'prefix' is not there on Windows, but inherit, null and file:PATH are";
-    if (strcmp(name, "output") == 0 && worker->output.kind == OUTPUT_PIPE)
-        return "'pipe' is not there on Windows, but inherit, null and file:PATH are";
     if (strcmp(name, "ready") == 0)
         switch (worker->ready.kind) {
         case READY_NOTIFY:

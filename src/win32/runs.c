@@ -48,6 +48,11 @@ struct run *runs_at(uint32_t slot)
     return table.runs[slot];
 }
 
+uint32_t runs_count(void)
+{
+    return table.size;
+}
+
 struct run *runs_named(struct run_id run)
 {
     if (run.slot >= table.size || table.runs[run.slot]->generation != run.generation)
@@ -166,7 +171,9 @@ static void on_ended(struct win_operation *operation, DWORD bytes, DWORD error)
     CloseHandle(run->process);
     run->process = NULL;
     loop_reaped();
-    supervisor_ended(loop_supervisor(), id_of(run), end, look_for_tree(run));
+    bool left = look_for_tree(run);
+    output_ended(run->slot, left);
+    supervisor_ended(loop_supervisor(), id_of(run), end, left);
 }
 
 bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job)
@@ -222,6 +229,8 @@ void platform_census(void)
         if (!run->tree)
             continue;
         bool left = look_for_tree(run);
+        if (!left)
+            output_ended(slot, left);
         supervisor_tree(loop_supervisor(), id_of(run), left, left && !run->asked);
     }
 }

@@ -153,30 +153,6 @@ static void choose_standard(struct spawn *spawn, const struct platform_program *
         spawn->standard[0] = spawn_null();
 }
 
-/* Where the output of a file's worker goes; the handle that was opened for it, or NULL. */
-static bool open_output(struct spawn *spawn, const struct platform_program *program, HANDLE *opened)
-{
-    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
-    SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
-    if (output->kind == OUTPUT_NULL)
-        spawn->standard[1] = spawn->standard[2] = spawn_null();
-    if (output->kind != OUTPUT_FILE)
-        return true;
-    wchar_t *path = wide_from(output->text);
-    HANDLE file = INVALID_HANDLE_VALUE;
-    if (path != NULL)
-        file = CreateFileW(path, FILE_APPEND_DATA | SYNCHRONIZE,
-                           FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, &inherited,
-                           OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
-    DWORD error = GetLastError();
-    platform_free(path);
-    SetLastError(error);
-    if (file == INVALID_HANDLE_VALUE)
-        return false;
-    *opened = spawn->standard[1] = spawn->standard[2] = file;
-    return true;
-}
-
 static void fail(struct platform_started *started, const struct command *command, const char *what)
 {
     DWORD error = GetLastError();
@@ -187,7 +163,7 @@ static void fail(struct platform_started *started, const struct command *command
 
 /* Everything before the process itself.  NULL, or what failed, with GetLastError(). */
 static const char *open_program(struct run_id run, const struct platform_program *program,
-                                struct spawn *spawn, HANDLE *opened)
+                                struct spawn *spawn)
 {
     bool has_pipe = program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB;
     if (program->what != PLATFORM_JOB) /* which has its submitter's */
@@ -203,7 +179,7 @@ static const char *open_program(struct run_id run, const struct platform_program
     if (has_pipe && !starts.now.plan->no_control && !control_start(run, spawn))
         return "open a control pipe";
     if (is_a_workers(program->what) && program->what != PLATFORM_JOB &&
-        !open_output(spawn, program, opened))
+        !output_start(run, program, spawn))
         return "open the output";
     return NULL;
 }
@@ -244,7 +220,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
                     struct platform_started *started)
 {
     struct spawn spawn = {.command = NULL};
-    HANDLE opened = NULL, process = NULL;
+    HANDLE process = NULL;
     DWORD pid = 0;
     memset(started, 0, sizeof *started);
     if (program->what == PLATFORM_JOB)
@@ -253,13 +229,12 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         spawn.command = choose_command(program);
     if (spawn.command == NULL)
         return;
-    const char *failed = open_program(run_id, program, &spawn, &opened);
+    const char *failed = open_program(run_id, program, &spawn);
     if (failed != NULL)
         fail(started, spawn.command, failed);
     else
         process = spawn_process(&spawn, &pid, started);
-    if (opened != NULL)
-        CloseHandle(opened);
+    output_started(run_id, pid);
     if (process != NULL && !begin_run(run_id, program, &spawn, process, pid)) {
         fail(started, spawn.command, "wait");
         CloseHandle(process);
@@ -271,9 +246,4 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     started->pid = (long)pid;
     if (program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB)
         control_started(run_id, started->ok);
-}
-
-void platform_end_input(struct run_id run)
-{
-    (void)run; /* refuse.c refuses loggers */
 }

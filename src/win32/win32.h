@@ -14,6 +14,9 @@
  *   runs.c      processes and their job objects by slot: asking, killing, listing them
  *   refuse.c    options that have no meaning here
  *   pipe.h      the control pipes, jobs and the admin pipe
+ *   output.c    where the output of workers goes
+ *   capture.c   output that comes to us, line by line
+ *   async.c     writing that does not wait
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
  *   reload.c    a new plan
@@ -21,6 +24,7 @@
 #ifndef AIORUN_WINDOWS_H
 #define AIORUN_WINDOWS_H
 
+#include "lines.h"
 #include "platform.h"
 #include "win32/words.h"
 
@@ -196,6 +200,7 @@ struct run {
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
+uint32_t runs_count(void);      /* slots */
 struct run *runs_at(uint32_t slot);
 struct run *runs_named(struct run_id run); /* NULL when it is over */
 
@@ -259,7 +264,93 @@ void control_drop(void);
 void control_reload(const struct platform_map *map);
 void control_close(void);
 
+/* ---- output.c ---- */
+
+#define LAST_WORDS (2 * SECOND) /* that our reader has to make room at the very end */
+
+/* Allocates, and opens the pipes into loggers; false with GetLastError(). */
+bool output_open(const struct plan *plan, uint32_t slots);
+
+/* Before the start of a worker's run: what its output goes to, and a logger's input.  False with
+ * GetLastError().  output_started() comes after the start, with its pid, or 0. */
+bool output_start(struct run_id run, const struct platform_program *program, struct spawn *spawn);
+void output_started(struct run_id run, DWORD pid);
+
+/* The run's process is gone, or what was `left` of its tree: passes on what it wrote, as far as
+ * there is room. */
+void output_ended(uint32_t slot, bool left);
+
+/* A new plan; the old one and its runs must still be there.  False with GetLastError(), and nothing
+ * has changed. */
+bool output_reload(const struct plan *plan, const struct platform_map *map);
+
+/* Passes on what there is of everybody, and does not wait long for it. */
+void output_close(void);
+
+/* ---- capture.c ---- */
+
+bool capture_open(const struct plan *plan, uint32_t slots);
+bool capture_reload(const struct plan *plan, const struct platform_map *map);
+
+/* What the run is to write to, from now on until the slot is gone: ours to close.  NULL with
+ * GetLastError(). */
+HANDLE capture_start(uint32_t slot, uint32_t worker, uint32_t instance);
+void capture_started(uint32_t slot, DWORD pid);
+
+/* As output_ended(), output_close(). */
+void capture_ended(uint32_t slot, bool left);
+void capture_close(msec until);
+
+/* A source whose part is in pages that are not there before they are written; false without memory.
+ */
+bool capture_make_source(struct line_source *source);
+
+/* Passes on what waits in the pipe `reading`, which is not waited for, and ends a line with it; as
+ * far as there is room, or until then.  And the same before the source goes away: what there is no
+ * room for in time is lost, and that is logged. */
+void capture_take_rest(struct line_source *source, HANDLE reading, msec until);
+void capture_drop_source(struct line_source *source, HANDLE reading, msec until);
+
+/* What was written is to go out: nothing else is to be done now. */
+void capture_flush(void);
+
+/* ---- async.c ---- */
+
+/* Bytes on their way to a file, by a thread of their own: Windows has no write that does not wait.
+ */
+struct async_writer {
+    HANDLE file, thread; /* NULL: not begun */
+    SRWLOCK lock;
+    CONDITION_VARIABLE filled, emptied;
+    char *bytes, *taken; /* what waits; what is being written */
+    size_t size, length, flying;
+    bool filling;               /* more is to come before it goes */
+    bool held_up;               /* it did not keep up, and has not caught up yet */
+    bool wanted;                /* there was no room */
+    DWORD error;                /* why nothing can be written any more, and all is lost */
+    struct win_operation roomy; /* if it has a `done`, it is posted when there is room again, and
+                                   when there is an error */
+};
+
+/* `room` is two times `size` bytes.  False with GetLastError(). */
+bool async_begin(struct async_writer *writer, HANDLE file, char *room, size_t size);
+
+/* Room for `size` bytes at most; NULL: there is none now.  async_add() says how many they became;
+ * nothing of it is written before async_send(), which returns writer->error. */
+char *async_room(struct async_writer *writer, size_t size);
+void async_add(struct async_writer *writer, size_t size);
+DWORD async_send(struct async_writer *writer);
+
+/* Until all is written; false when that takes longer than `time` (ms).  The second waits only as
+ * long as it keeps up. */
+bool async_wait(struct async_writer *writer, DWORD time);
+void async_keep_up(struct async_writer *writer, DWORD time);
+
 /* ---- stderr.c ---- */
+
+/* Log lines go by this writer from now on, which is begun: it writes to the same file, and they
+ * stay in their order. */
+void log_lines_go_by(struct async_writer *writer);
 
 /* Waits, for at most a second, until every log line is written. */
 void log_lines_finish(void);
