@@ -130,7 +130,7 @@ $(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
 
 build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
 	@mkdir -p $(@D)
-	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -D_WIN32_WINNT=0x0A00 -O1 -municode -static -o $@ $<
 
 build/win32/speaker.exe: tests/win32/speaker.c windows
 	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -static -Isrc -o $@ $< build/win32/libaiorun.a

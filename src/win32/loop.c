@@ -96,7 +96,7 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", win_error(GetLastError()));
         return -1;
     }
-    if (!runs_open(slots)) {
+    if (!runs_open(slots) || !limits_open(plan)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;
     }

@@ -26,9 +26,6 @@ static const struct refusal {
     {"warn-on-reap", "there is nothing to reap on Windows"},
     {"control-fd", "Windows has no descriptors; AIORUN_CONTROL_PIPE names the control pipe"},
     {"listen", "sockets cannot be passed on by LISTEN_FDS on Windows"},
-    {"memory-max", "there are no cgroups on Windows"},
-    {"cpu-max", "there are no cgroups on Windows"},
-    {"pids-max", "there are no cgroups on Windows"},
 };
 
 /* Why the value that the option has makes no sense; NULL: it does. */

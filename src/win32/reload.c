@@ -42,7 +42,7 @@ bool platform_reload(const struct plan *plan, const struct platform_map *map)
     uint32_t *new_worker_of = invert_workers(plan, map);
     bool made = runs_prepare(map->slots);
     made = control_prepare(map->slots) && made && new_worker_of != NULL;
-    made = made && output_reload(plan, map);
+    made = made && output_reload(plan, map) && limits_open(plan);
     if (made) {
         loop_reload(plan);
         runs_reload(map, new_worker_of);

@@ -169,6 +169,7 @@ static const char *open_program(struct run_id run, const struct platform_program
     if (program->what != PLATFORM_JOB) /* which has its submitter's */
         choose_standard(spawn, program);
     spawn->own_group = !(program->what == PLATFORM_COMMAND && start_shares_console());
+    spawn->limits = is_a_workers(program->what) ? limits_of(program->worker) : NULL;
     spawn->job = runs_make_job();
     if (spawn->job == NULL)
         return "make a job object";

@@ -12,6 +12,7 @@
  *   spawn.c     CreateProcess
  *   start.c     what a run is given, and platform_start()
  *   runs.c      processes and their job objects by slot: asking, killing, listing them
+ *   limits.c    what the processes of a worker may have together
  *   refuse.c    options that have no meaning here
  *   pipe.h      the control pipes, jobs and the admin pipe
  *   output.c    where the output of workers goes
@@ -151,7 +152,8 @@ bool command_set_line(HANDLE heap, struct command *command, char *const *argv);
 
 struct spawn {
     const struct command *command;
-    HANDLE job;         /* everything that it starts lives in it */
+    HANDLE job;         /* everything that it starts lives in it, */
+    HANDLE limits;      /* which is in this one; NULL: in none */
     bool own_group;     /* Ctrl-Break can be sent to it, and Ctrl-C does not reach it */
     HANDLE standard[3]; /* input, output, error: inheritable; NULL: none */
     HANDLE passes[SPAWN_HANDLES_MAX]; /* what it inherits beside them, likewise */
@@ -233,6 +235,16 @@ void start_drop(void);
 /* Is the launcher's command in our own process group, where console events reach it as they reach
  * us? */
 bool start_shares_console(void);
+
+/* ---- limits.c ---- */
+
+/* Opens what the limits of the plan's workers need, instead of those of the plan before; a worker
+ * of the same name keeps its own.  Allocates; false without memory, and nothing has changed.  What
+ * Windows refuses is logged. */
+bool limits_open(const struct plan *plan);
+
+/* The job object that those of the worker's runs and jobs are to be in; NULL: none. */
+HANDLE limits_of(uint32_t worker);
 
 /* ---- refuse.c ---- */
 

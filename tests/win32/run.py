@@ -293,13 +293,13 @@ command = '{VICTIM}' sleep
 umask = 22
 limit.nofile = 5
 listen = tcp:127.0.0.1:8080
-memory-max = 1G
+nice = 3
 group = no
 ready = tcp:127.0.0.1:8080
 """)
     status, text = aiorun("--config", "bad.ini")
-    for place in ("2: loop", "5: umask", "6: limit.nofile", "7: listen", "8: memory-max",
-                  "9: group", "10: ready"):
+    for place in ("2: loop", "5: umask", "6: limit.nofile", "7: listen", "9: group",
+                  "10: ready"):
         expect(f"bad.ini:{place}: " in text, f"{place} is not refused:\n{text}")
     expect(status == 125, f"status {status}")
 
@@ -551,6 +551,33 @@ command = VICTIM say here exit 0
     expect(program.end() == 0, program.text())
     expect("here" in program.lines and "to-nowhere" not in program.text(), program.text())
     expect(Path("a.txt").read_text() == "before\nto-file\nafter\n", Path("a.txt").read_text())
+
+
+def test_limits_are_those_of_a_job_object_of_the_worker():
+    """wine takes two of them and enforces none: so this is what Windows is asked for."""
+    processors = len(os.sched_getaffinity(0))
+    program, pid = fleet("""[worker:a]
+command = VICTIM on-event exit 0 say up in-job sleep
+instances = 2
+memory-max = 64M
+pids-max = 7
+cpu-max = 0.5
+[worker:b]
+command = VICTIM on-event exit 0 say up sleep
+memory-max = 1G
+[worker:c]
+command = VICTIM on-event exit 0 say up sleep
+""")
+    program.wait_for("^up", 4)
+    expect(sorted(line for line in program.lines if line.startswith("console: job")) ==
+           ["console: job memory 1073741824", "console: job memory 67108864",
+            "console: job processes 7", "console: job rate 0",
+            f"console: job rate {5000 // processors}"], program.text())
+    expect(program.lines.count("in a job") == 2, program.text())
+    expect(len([line for line in program.lines if "not enforced" in line]) == 1 and
+           "cpu-max of worker 'a' is not enforced: " in program.text(), program.text())
+    event(CTRL_BREAK, pid)
+    expect(program.end() == 0, program.text())
 
 
 def test_health_check_that_fails_ends_a_run():
