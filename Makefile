@@ -119,7 +119,7 @@ MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -mu
 windows: build/mingw/ini.h
 	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc AR=$(MINGW)-ar CODE= \
 	        LINK='-municode -static -Wl,--wrap=fopen' \
-	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LDFLAGS=-lws2_32 LIBEV= LIBINIH= build/win32/aiorun.exe \
 	        build/win32/libaiorun.a build/win32/libaiorun.dll
 
 $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))

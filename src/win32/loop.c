@@ -85,6 +85,8 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     refuse_options(plan, faults);
     start_prepare(plan, faults);
     start_switch();
+    ready_prepare(plan, faults);
+    ready_switch();
     report_file_open(plan->report, faults);
 }
 
@@ -175,7 +177,7 @@ void platform_arm(msec when)
 
 static DWORD time_to_wait(void)
 {
-    msec until = msec_min(driver.timer, runs_next_ready());
+    msec until = msec_min(driver.timer, ready_next());
     if (until == NEVER)
         return INFINITE;
     msec rest = until - platform_now();
@@ -221,7 +223,7 @@ void platform_loop(void)
         }
         capture_flush();
         if (!driver.finished)
-            runs_tell_ready();
+            ready_tell();
         if (!driver.finished && driver.timer != NEVER && platform_now() >= driver.timer) {
             driver.timer = NEVER;
             supervisor_time(driver.supervisor);

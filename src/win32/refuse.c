@@ -44,13 +44,12 @@ static const char *judge_value(const char *name, const struct plan *plan,
             return "Windows has no sd_notify(3)";
         case READY_FD:
             return "Windows has no descriptors";
-        case READY_TCP:
-        case READY_COMMAND:
-            return "'tcp' and 'exec:CMD' are not there on Windows";
         case READY_AUTO:
         case READY_EXEC:
         case READY_CONTROL:
         case READY_AFTER:
+        case READY_TCP:
+        case READY_COMMAND:
             break;
         }
     return NULL;

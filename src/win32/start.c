@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct companions {
-    struct command before_start, after_stop, health;
+    struct command before_start, after_stop, health, question;
 };
 
 /* What a plan is made of here; all of it is in a heap of its own. */
@@ -44,6 +44,9 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
                                faults);
     if (worker->after_stop != NULL)
         command_prepare_beside(next->heap, &companions->after_stop, command, worker->after_stop,
+                               faults);
+    if (worker->ready.kind == READY_COMMAND)
+        command_prepare_beside(next->heap, &companions->question, command, worker->ready.text,
                                faults);
     if (worker->health.argv != NULL) {
         companions->health = *command;
@@ -118,6 +121,11 @@ static const struct command *choose_command(const struct platform_program *progr
         break;
     }
     return &starts.now.on_error;
+}
+
+const struct command *start_question(uint32_t worker)
+{
+    return &starts.now.companions[worker].question;
 }
 
 static void tell_error(struct spawn *spawn, const struct platform_error *error)
@@ -195,12 +203,10 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->tree = run->asked = run->killed = false;
     run->sent = 0;
     run->events = console_count();
-    run->ready_at = NEVER;
     if (!runs_begin(run, process, pid, spawn->job))
         return false;
-    const struct plan_worker *worker = &starts.now.plan->workers[program->worker];
-    if (program->what == PLATFORM_COMMAND && worker->ready.kind == READY_AFTER)
-        runs_ready_at(run, msec_add(platform_now(), worker->ready.time));
+    if (program->what == PLATFORM_COMMAND)
+        ready_start(run);
     return true;
 }
 

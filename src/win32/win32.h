@@ -12,6 +12,7 @@
  *   spawn.c     CreateProcess
  *   start.c     what a run is given, and platform_start()
  *   runs.c      processes and their job objects by slot: asking, killing, listing them
+ *   ready.c     readiness that nobody tells of
  *   limits.c    what the processes of a worker may have together
  *   refuse.c    options that have no meaning here
  *   pipe.h      the control pipes, jobs and the admin pipe
@@ -182,6 +183,19 @@ HANDLE spawn_process(const struct spawn *spawn, DWORD *pid, struct platform_star
 #define NO_SLOT   UINT32_MAX
 #define NO_WORKER UINT32_MAX
 
+/* Whether a run is ready: see ready.c. */
+struct question {
+    msec due;            /* when something is to be done about it; NEVER: nothing is */
+    msec delay;          /* until the next one, if the answer to this one is no */
+    bool asking;         /* the loop will come with an answer, */
+    bool over;           /* and nobody wants to know it any more */
+    const void *address; /* that is being connected to, or comes next; NULL: the first one */
+    uintptr_t socket;
+    struct win_operation connected;
+    HANDLE process, job; /* of the command that is run */
+    struct win_wait ended;
+};
+
 /* A slot's process.  It stays where it is as long as the slot is there, whatever its number. */
 struct run {
     uint32_t slot, generation;
@@ -194,8 +208,8 @@ struct run {
     bool tree;       /* its process is gone, but something of its tree was left */
     bool asked;      /* what is left of its tree was */
     bool killed;     /* it was, with its tree */
-    msec ready_at;   /* it is ready then, by its time; NEVER: it is not */
     int sent;        /* the signal that we sent it last as a console event; 0: none */
+    struct question question;
     struct win_wait end;
     struct win_wait other; /* the end of one of its tree */
     HANDLE other_process;
@@ -213,16 +227,25 @@ HANDLE runs_make_job(void);
  * waited for; nothing has changed then. */
 bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job);
 
-/* The run is ready at this time, if it is still there. */
-void runs_ready_at(struct run *run, msec when);
-
-/* When the next one is (NEVER: none), and telling of those that are by now. */
-msec runs_next_ready(void);
-void runs_tell_ready(void);
-
 bool runs_prepare(uint32_t slots);
 void runs_drop(void);
 void runs_reload(const struct platform_map *map, const uint32_t *new_worker_of);
+
+/* ---- ready.c ---- */
+
+/* Looks up the addresses that connections are to be made to; adds faults, allocates.  Then either
+ * ready_switch(), when runs_at() tells the new plan's workers, or ready_drop(). */
+void ready_prepare(const struct plan *plan, struct faults *faults);
+void ready_switch(void);
+void ready_drop(void);
+
+/* A worker's command runs, has ended. */
+void ready_start(struct run *run);
+void ready_stop(struct run *run);
+
+/* When there is something to do about one (NEVER: never), and doing it. */
+msec ready_next(void);
+void ready_tell(void);
 
 /* ---- start.c ---- */
 
@@ -231,6 +254,9 @@ void runs_reload(const struct platform_map *map, const uint32_t *new_worker_of);
 void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
+
+/* The command of `ready = exec:CMD`. */
+const struct command *start_question(uint32_t worker);
 
 /* Is the launcher's command in our own process group, where console events reach it as they reach
  * us? */

@@ -295,7 +295,7 @@ limit.nofile = 5
 listen = tcp:127.0.0.1:8080
 nice = 3
 group = no
-ready = tcp:127.0.0.1:8080
+ready = fd:3
 """)
     status, text = aiorun("--config", "bad.ini")
     for place in ("2: loop", "5: umask", "6: limit.nofile", "7: listen", "9: group",
@@ -751,11 +751,11 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests that match this")
     parser.add_argument("-v", action="store_true", help="print every test")
     options = parser.parse_args()
-    import test_output, test_pipe  # which import what is above from here
-    tests.update((name[5:], function)
-                 for name, function in {**globals(), **vars(test_output), **vars(test_pipe)}.items()
-                 if name.startswith("test_") and callable(function) and
-                 re.search(options.k, name[5:]))
+    import test_output, test_pipe, test_ready  # which import what is above from here
+    for module in (globals(), vars(test_output), vars(test_pipe), vars(test_ready)):
+        tests.update((name[5:], function) for name, function in module.items()
+                     if name.startswith("test_") and callable(function) and
+                     re.search(options.k, name[5:]))
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
     fork = multiprocessing.get_context("fork")

@@ -26,6 +26,8 @@
  *     kill PID            ends the process with exit code 1
  *     status-of ARG...    starts the rest, says "status N" with all 32 bits
  *     codes AIORUN        lets that run `exit N` for every N of 0..255, and says each exit code
+ *     exists FILE         exits with 1 when it does not
+ *     note FILE           makes it a byte longer
  *     handles PID         says how many handles the process has
  *     pid                 says its process number
  *     in-job              says whether it is in a job
@@ -287,6 +289,14 @@ int wmain(int count, wchar_t **arguments)
             say_codes(*++arguments);
         } else if (wcscmp(verb, L"wait-gone") == 0) {
             wait_gone(wcstoul(*++arguments, NULL, 0));
+        } else if (wcscmp(verb, L"exists") == 0) {
+            if (GetFileAttributesW(*++arguments) == INVALID_FILE_ATTRIBUTES)
+                return 1;
+        } else if (wcscmp(verb, L"note") == 0) {
+            HANDLE file =
+                CreateFileW(*++arguments, FILE_APPEND_DATA, 7, NULL, OPEN_ALWAYS, 0, NULL);
+            WriteFile(file, "x", 1, &code, NULL);
+            CloseHandle(file);
         } else if (wcscmp(verb, L"handles") == 0) {
             HANDLE process =
                 OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, wcstoul(*++arguments, NULL, 0));
