@@ -111,9 +111,9 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 $(MUSL)/lib/libinih.a: .ci/musl-inih
 	.ci/musl-inih $(MUSL)
 
-# The program for Windows, made by mingw-w64.  Formats are checked where printf is the system's own.
+# The program for Windows, made by mingw-w64.
 MINGW := x86_64-w64-mingw32
-MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -municode \
+MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -municode \
                 -include src/win32/c11.h -isystem build/mingw
 
 windows: build/mingw/ini.h

@@ -42,10 +42,11 @@ const char *arguments_job_name(const struct arguments *arguments, char *buffer);
 
 /* Complains of `verb`, in one line on standard error. */
 void complain(const struct verb *verb, enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(__printf__, 3, 4)));
 
 /* As complain() of an error; returns STATUS_OWN_FAILURE, for `return fail(...)`. */
-int fail(const struct verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int fail(const struct verb *verb, const char *format, ...)
+    __attribute__((format(__printf__, 2, 3)));
 
 int submit_run(const struct arguments *arguments);
 

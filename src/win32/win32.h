@@ -170,7 +170,7 @@ HANDLE spawn_null(void);
 
 /* Adds a variable, in UTF-8; there must be none of that name in the command's environment. */
 void spawn_add(struct spawn *spawn, const char *format, ...)
-    __attribute__((format(gnu_printf, 2, 3)));
+    __attribute__((format(__printf__, 2, 3)));
 
 /* Lets the command inherit an inheritable handle. */
 void spawn_pass(struct spawn *spawn, HANDLE handle);
