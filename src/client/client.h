@@ -90,6 +90,12 @@ bool channel_expect_ok(struct channel *channel, const struct verb *verb);
 /* Complains of a result that is not CHANNEL_DONE; false, for `return`. */
 bool channel_complain(enum channel_result result, const struct verb *verb);
 
+/* Waits for the end of job `name`.  True when it exited, or could not be started, as the reply then
+ * says: its number is the exit status.  Dies of the signal that killed it; false with a complaint.
+ */
+bool channel_read_end(struct channel *channel, const struct verb *verb, const char *name,
+                      struct control_reply *reply);
+
 /* ---- the system's half: the control pipe ---- */
 
 /* Does the environment tell of a control pipe, be it there or not? */
