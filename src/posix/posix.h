@@ -23,6 +23,7 @@
  *   reload.c    a new plan
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
+ *   descriptor.h  what the verbs know of this folder, too
  */
 #ifndef AIORUN_POSIX_H
 #define AIORUN_POSIX_H
