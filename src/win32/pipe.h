@@ -1,7 +1,7 @@
 /* pipe.h - what the control pipes and the admin pipe share; nobody else includes it.
  *
  *   pipe.c     named pipes that only our own user may open
- *   channel.c  the control pipes of the runs
+ *   control.c, channel.c  the control pipes of the runs (channel.h)
  *   outer.c    the control pipe of an aiorun around us
  *   jobs.c     shielded and submitted jobs
  *   admin.c    the admin pipe
@@ -79,8 +79,6 @@ struct passed *passed_now(void);
 void passed_set(struct passed *passed);
 
 /* ---- channel.c ---- */
-
-bool channel_open_all(uint32_t slots);
 
 /* The channel that has said the line that is being reported. */
 struct channel_id channel_speaker(void);
