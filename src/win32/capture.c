@@ -87,8 +87,9 @@ static void hold(struct capture *capture)
 
 static void arm(struct capture *capture)
 {
+    static char nothing;
     if (!capture->armed)
-        capture->armed = pipe_read(capture->reading, &capture->readable, NULL, 0);
+        capture->armed = pipe_read(capture->reading, &capture->readable, &nothing, 0);
 }
 
 static void on_readable(struct win_operation *operation, DWORD bytes, DWORD error)
@@ -211,10 +212,10 @@ static bool open_sink(void)
 {
     static struct async_writer sink = {.roomy.done = on_roomy};
     HANDLE output = GetStdHandle(STD_OUTPUT_HANDLE), log = GetStdHandle(STD_ERROR_HANDLE);
-    bool terminal = is_console(output) && GetEnvironmentVariableW(L"NO_COLOR", NULL, 0) == 0;
     char *room = platform_reserve(2 * SINK_SIZE);
     HANDLE file = lines_are_records() ? log : output;
-    if (room == NULL || !lines_open(terminal) || !async_begin(&sink, file, room, SINK_SIZE))
+    if (room == NULL || !lines_open(console_has_colours(output)) ||
+        !async_begin(&sink, file, room, SINK_SIZE))
         return false;
     if (file == log || are_same(output, log))
         log_lines_go_by(&sink);

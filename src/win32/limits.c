@@ -9,6 +9,7 @@
 static struct {
     const struct plan *plan;
     HANDLE *jobs; /* by worker; NULL: it has no limits */
+    HANDLE *next; /* what is to take their place; NULL: nothing */
 } limits;
 
 static bool is_limited(const struct plan_worker *worker)
@@ -84,20 +85,29 @@ static HANDLE open_limits(const struct plan_worker *worker)
     return job;
 }
 
-bool limits_open(const struct plan *plan)
+bool limits_prepare(const struct plan *plan)
 {
-    HANDLE *jobs = platform_allocate((plan->worker_count + 1) * sizeof *jobs);
-    if (jobs == NULL)
-        return false;
+    limits.next = platform_allocate((plan->worker_count + 1) * sizeof *limits.next);
+    return limits.next != NULL;
+}
+
+void limits_drop(void)
+{
+    platform_free(limits.next);
+    limits.next = NULL;
+}
+
+void limits_switch(const struct plan *plan)
+{
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        jobs[i] = open_limits(&plan->workers[i]);
+        limits.next[i] = open_limits(&plan->workers[i]);
     for (uint32_t i = 0; limits.jobs != NULL && i < limits.plan->worker_count; i++)
         if (limits.jobs[i] != NULL)
             CloseHandle(limits.jobs[i]); /* who is in it still has them */
     platform_free(limits.jobs);
-    limits.jobs = jobs;
+    limits.jobs = limits.next;
+    limits.next = NULL;
     limits.plan = plan;
-    return true;
 }
 
 HANDLE limits_of(uint32_t worker)

@@ -98,10 +98,11 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", win_error(GetLastError()));
         return -1;
     }
-    if (!runs_open(slots) || !limits_open(plan)) {
+    if (!runs_open(slots) || !limits_prepare(plan)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;
     }
+    limits_switch(plan);
     if (!control_open(plan, slots))
         return -1;
     if (!output_open(plan, slots)) {

@@ -160,7 +160,7 @@ static bool renew_feed(uint32_t logger)
     if (feed->writing != NULL)
         return true;
     if (!is_read(logger))
-        capture_take_rest(&feed->rest, feed->reading, platform_now());
+        capture_take_rest(&feed->rest, feed->reading, platform_now() + LAST_WORDS);
     CloseHandle(feed->reading);
     return open_feed(feed);
 }
@@ -248,7 +248,7 @@ void output_close(void)
 {
     msec until = platform_now() + LAST_WORDS;
     for (uint32_t i = 0; i < output.plan->worker_count; i++)
-        if (output.feeds[i].reading != NULL)
+        if (output.feeds[i].reading != NULL && !is_read(i))
             capture_take_rest(&output.feeds[i].rest, output.feeds[i].reading, until);
     capture_close(until);
 }

@@ -44,17 +44,20 @@ bool platform_reload(const struct plan *plan, const struct platform_map *map)
     uint32_t *new_worker_of = invert_workers(plan, map);
     bool made = runs_prepare(map->slots);
     made = control_prepare(map->slots) && made && new_worker_of != NULL;
-    made = made && output_reload(plan, map) && limits_open(plan);
+    made = limits_prepare(plan) && made;
+    made = made && output_reload(plan, map); /* the last one: it changes what is */
     if (made) {
         loop_reload(plan);
         runs_reload(map, new_worker_of);
         control_reload(map);
+        limits_switch(plan);
         ready_switch();
         start_switch(); /* last: what was asked before is in the old memory */
     } else {
         log_line(LEVEL_ERROR, "cannot allocate what the workers of the new file need");
         runs_drop();
         control_drop();
+        limits_drop();
     }
     if (new_worker_of != NULL)
         platform_free(new_worker_of);

@@ -40,12 +40,16 @@ void log_lines_finish(void)
         async_wait(writer, TIME_AT_END);
 }
 
-enum plan_log_format platform_log_format(bool *terminal)
+bool console_has_colours(HANDLE file)
 {
     DWORD mode;
-    *terminal = GetConsoleMode(GetStdHandle(STD_ERROR_HANDLE), &mode) &&
-                (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING) &&
-                GetEnvironmentVariableW(L"NO_COLOR", NULL, 0) == 0;
+    return GetConsoleMode(file, &mode) && (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING) &&
+           GetEnvironmentVariableW(L"NO_COLOR", NULL, 0) == 0;
+}
+
+enum plan_log_format platform_log_format(bool *terminal)
+{
+    *terminal = console_has_colours(GetStdHandle(STD_ERROR_HANDLE));
     return LOG_TEXT;
 }
 

@@ -264,10 +264,12 @@ bool start_shares_console(void);
 
 /* ---- limits.c ---- */
 
-/* Opens what the limits of the plan's workers need, instead of those of the plan before; a worker
- * of the same name keeps its own.  Allocates; false without memory, and nothing has changed.  What
- * Windows refuses is logged. */
-bool limits_open(const struct plan *plan);
+/* Allocates; false without memory.  Then either limits_drop(), or limits_switch(): it opens what
+ * the limits of the plan's workers need, instead of those of the plan before, which must still be
+ * there.  A worker of the same name keeps its own.  What Windows refuses is logged. */
+bool limits_prepare(const struct plan *plan);
+void limits_drop(void);
+void limits_switch(const struct plan *plan);
 
 /* The job object that those of the worker's runs and jobs are to be in; NULL: none. */
 HANDLE limits_of(uint32_t worker);
@@ -389,6 +391,9 @@ void async_keep_up(struct async_writer *writer, DWORD time);
 /* Log lines go by this writer from now on, which is begun: it writes to the same file, and they
  * stay in their order. */
 void log_lines_go_by(struct async_writer *writer);
+
+/* Is it a console that knows colours, and does nobody object? */
+bool console_has_colours(HANDLE file);
 
 /* Waits, for at most a second, until every log line is written. */
 void log_lines_finish(void);
