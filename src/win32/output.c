@@ -78,8 +78,10 @@ static struct feed *open_feeds(const struct plan *plan)
 /* A logger that was there before keeps its pipe, and what waits in it. */
 static void keep_feed(const struct plan *plan, struct feed *feeds, uint32_t old)
 {
+    if (output.feeds[old].reading == NULL)
+        return;
     uint32_t now = plan_find_worker(plan, output.plan->workers[old].name);
-    if (output.feeds[old].reading == NULL || now == NO_WORKER || !plan->workers[now].is_logger)
+    if (now == NO_WORKER || !plan->workers[now].is_logger)
         return;
     close_feed(&feeds[now], 0); /* nothing is in it */
     feeds[now] = output.feeds[old];
