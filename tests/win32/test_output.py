@@ -13,17 +13,36 @@ SPEAKER = windows_path(BUILD / "speaker.exe")
 ENDS = "[aiorun]\nforever = no\n"
 
 
+def begin(*options, output=None):
+    """The fleet of the file, with its output in files: Windows' services, which the first program
+    begins, would keep a pipe open."""
+    with open("out.txt", "wb") as out, open("err.txt", "wb") as err:
+        return subprocess.Popen(["wine", AIORUN, *options, "--config", "fleet.ini"],
+                                env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=output or out,
+                                stderr=err, start_new_session=True)
+
+
+def said():
+    return Path("err.txt").read_text(errors="replace")
+
+
 def ended(text, *options, status=0):
     """What a fleet that ends by itself wrote to its standard output and standard error."""
     write("fleet.ini", ENDS + text.replace("VICTIM", f"'{VICTIM}'"))
-    process = subprocess.run(["wine", AIORUN, *options, "--config", "fleet.ini"], env=ENVIRONMENT,
-                             stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-    expect(process.returncode == status, f"status {process.returncode}: {process.stderr}")
-    return process.stdout.decode(errors="replace"), process.stderr.decode(errors="replace")
+    process = begin(*options)
+    expect(process.wait(60) == status, f"status {process.returncode}: {said()}")
+    return Path("out.txt").read_text(errors="replace"), said()
 
 
 def worker(name, *lines):
     return "\n".join([f"[worker:{name}]", *lines, ""])
+
+
+def until(condition, what):
+    end = time.monotonic() + 30
+    while not condition():
+        expect(time.monotonic() < end, f"not in time: {what}")
+        time.sleep(0.05)
 
 
 # ---- prefix ---------------------------------------------------------------------------------------
@@ -100,13 +119,10 @@ def test_prefix_into_a_pipe_that_nobody_ever_reads_does_not_keep_the_end_waiting
         pass
     os.set_blocking(writing, True)
     write("fleet.ini", ENDS + worker("web", f"command = '{VICTIM}' say up", "output = prefix"))
-    process = subprocess.Popen(["wine", AIORUN, "--config", "fleet.ini"], env=ENVIRONMENT,
-                               stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE,
-                               start_new_session=True)
+    process = begin(output=writing)
     try:
-        _, said = process.communicate(timeout=30)
-        expect(process.returncode == 0, f"status {process.returncode}")
-        expect(b"what workers wrote last is lost" in said, said)
+        expect(process.wait(30) == 0, f"status {process.returncode}: {said()}")
+        expect("what workers wrote last is lost" in said(), said())
     finally:
         process.kill()
         os.close(reading)
@@ -117,16 +133,10 @@ def test_prefix_into_a_broken_pipe_harms_nobody():
     reading, writing = os.pipe()
     os.close(reading)
     write("fleet.ini", worker("web", f"command = '{VICTIM}' say up sleep", "output = prefix"))
-    process = subprocess.Popen(["wine", AIORUN, "--config", "fleet.ini"], env=ENVIRONMENT,
-                               stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE,
-                               start_new_session=True)
+    process = begin(output=writing)
     os.close(writing)
     try:
-        for line in process.stderr:
-            if b"cannot write to standard output: " in line:
-                break
-        else:
-            expect(False, "it is not told")
+        until(lambda: "cannot write to standard output: " in said(), "it is told")
         expect(process.poll() is None, "it has ended")
     finally:
         os.killpg(process.pid, 9)
@@ -162,13 +172,13 @@ def test_prefix_passes_on_what_a_run_wrote_before_the_log_tells_its_end():
 
 
 def test_prefix_as_json_is_records_of_the_log():
-    out, said = ended(worker("web", 'command = VICTIM say \'a "b"\' write last', "output = prefix"),
+    out, err = ended(worker("web", 'command = VICTIM say \'a "b"\' write last', "output = prefix"),
                       "--log-format", "json")
     expect(out == "", out)
-    records = [json.loads(line) for line in said.splitlines()]
+    records = [json.loads(line) for line in err.splitlines()]
     mine = [(r["level"], r["worker"], r["message"]) for r in records if "worker" in r]
     expect([m for m in mine if m[2].startswith(("a", "last"))] ==
-           [("INFO", "web", 'a "b"'), ("INFO", "web", "last")], said)
+           [("INFO", "web", 'a "b"'), ("INFO", "web", "last")], err)
 
 
 def test_prefix_after_restarts_and_a_reload():
@@ -185,21 +195,14 @@ output = prefix
     text = Path("fleet.ini").read_text()
     write("fleet.ini", "[worker:first]\ncommand = '" + VICTIM + "' on-event exit 0 say new sleep\n"
           "output = prefix\n" + text)
-    status, said = run(AIORUN, "reload", "--control", f"aiorun-{pid}")
-    expect(status == 0, said)
+    status, text = run(AIORUN, "reload", "--control", f"aiorun-{pid}")
+    expect(status == 0, text)
     program.wait_for(r"^first \| new")
     seen = program.text().count("web   | half")
     program.wait_for(r"^web   \| half", seen + 2)
     event(CTRL_BREAK, pid)
     program.end()
     expect(program.text().count("other | other") == 1, program.text())
-
-
-def until(condition, what):
-    end = time.monotonic() + 30
-    while not condition():
-        expect(time.monotonic() < end, f"not in time: {what}")
-        time.sleep(0.05)
 
 
 def logged(word):
@@ -279,8 +282,8 @@ def test_reload_keeps_what_waits_in_a_pipe():
     text = Path("fleet.ini").read_text()
     write("fleet.ini", worker("first", f"command = '{VICTIM}' on-event exit 0 say up sleep",
                               logger("log").replace("/log", "/other").replace("VICTIM", VICTIM)) + text)
-    status, said = run(AIORUN, "reload", "--control", f"aiorun-{pid}")
-    expect(status == 0, said)
+    status, text = run(AIORUN, "reload", "--control", f"aiorun-{pid}")
+    expect(status == 0, text)
     until(lambda: Path("other").exists() and Path("other").read_text() == "up\n", "the new one")
     event(CTRL_BREAK, pid)
     expect(program.end() == 0, program.text())
