@@ -10,12 +10,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "programs.h"
+/* The commands around a worker's instances. */
+struct companions {
+    struct command before_start, after_stop, health;
+};
+
+/* Those of the whole. */
+struct hooks {
+    struct command handler, callback, on_error;
+};
 
 /* What a plan's commands need. */
 struct prepared {
     const struct plan *plan;
-    struct programs programs;
+    struct command *commands;      /* by worker */
+    struct companions *companions; /* by worker; NULL: it is no file's */
+    struct hooks *hooks;           /* NULL: it has none */
     struct command_memory memory;
 };
 
@@ -76,8 +86,8 @@ static void check_descriptors(const struct plan *plan, const struct plan_worker 
 static void prepare_companions(uint32_t index, struct faults *faults)
 {
     const struct plan_worker *worker = &starts.next.plan->workers[index];
-    const struct command *command = &starts.next.programs.commands[index];
-    struct companions *companions = &starts.next.programs.companions[index];
+    const struct command *command = &starts.next.commands[index];
+    struct companions *companions = &starts.next.companions[index];
     struct {
         struct command *command;
         const char *line;
@@ -99,11 +109,11 @@ static void prepare_companions(uint32_t index, struct faults *faults)
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
 {
     const struct plan_worker *worker = &plan->workers[index];
-    struct command *command = &starts.next.programs.commands[index];
+    struct command *command = &starts.next.commands[index];
     command_prepare(command, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
-    if (starts.next.programs.companions != NULL)
+    if (starts.next.companions != NULL)
         prepare_companions(index, faults);
 }
 
@@ -120,18 +130,18 @@ static bool has_companions(const struct plan *plan)
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
     static struct command only; /* a launcher needs no table */
-    starts.next.programs.commands = &only;
+    starts.next.commands = &only;
     if (plan_is_fleet(plan))
-        starts.next.programs.commands =
-            command_allocate((plan->worker_count + 1) * sizeof *starts.next.programs.commands);
-    if (starts.next.programs.commands == NULL) {
+        starts.next.commands =
+            command_allocate((plan->worker_count + 1) * sizeof *starts.next.commands);
+    if (starts.next.commands == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
     if (has_companions(plan)) {
-        starts.next.programs.companions =
-            command_allocate(plan->worker_count * sizeof *starts.next.programs.companions);
-        if (starts.next.programs.companions == NULL) {
+        starts.next.companions =
+            command_allocate(plan->worker_count * sizeof *starts.next.companions);
+        if (starts.next.companions == NULL) {
             fault_add(faults, NULL, "out of memory for the commands");
             return;
         }
@@ -145,7 +155,7 @@ static void prepare_hooks(const struct plan *plan, struct faults *faults)
     if (!plan->shutdown_handler && !plan->shutdown_callback && !plan->on_error)
         return;
     struct hooks *hooks = command_allocate(sizeof *hooks);
-    starts.next.programs.hooks = hooks;
+    starts.next.hooks = hooks;
     if (hooks == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
@@ -212,7 +222,7 @@ static void tell_error(struct command *command, const struct platform_error *err
  * has taken away has none, and is refused. */
 static struct command *job_command(uint32_t worker)
 {
-    job = worker != NO_WORKER ? starts.now.programs.commands[worker] : (struct command){0};
+    job = worker != NO_WORKER ? starts.now.commands[worker] : (struct command){0};
     job.argv = NULL;
     job.paths = NULL;
     return &job;
@@ -220,8 +230,25 @@ static struct command *job_command(uint32_t worker)
 
 static struct command *choose_command(const struct platform_program *program)
 {
-    return program->what == PLATFORM_JOB ? job_command(program->worker)
-                                         : programs_choose(&starts.now.programs, program);
+    switch (program->what) {
+    case PLATFORM_COMMAND:
+        return &starts.now.commands[program->worker];
+    case PLATFORM_JOB:
+        return job_command(program->worker);
+    case PLATFORM_BEFORE_START:
+        return &starts.now.companions[program->worker].before_start;
+    case PLATFORM_AFTER_STOP:
+        return &starts.now.companions[program->worker].after_stop;
+    case PLATFORM_HEALTH:
+        return &starts.now.companions[program->worker].health;
+    case PLATFORM_HANDLER:
+        return &starts.now.hooks->handler;
+    case PLATFORM_CALLBACK:
+        return &starts.now.hooks->callback;
+    case PLATFORM_ON_ERROR:
+        break;
+    }
+    return &starts.now.hooks->on_error;
 }
 
 static void tell_whose(struct command *command, const struct platform_program *program)

@@ -12,9 +12,8 @@
 #include "win32/pipe.h"
 
 #define CHANNEL_READ_SIZE 1024
-#define CHANNEL_BACKLOG                                                                            \
-    2048 /* bytes for a client that does not read; the kernel keeps some, too                      \
-          */
+#define CHANNEL_BACKLOG   2048 /* bytes for a client that does not read; the kernel keeps some, too \
+                                */
 
 enum channel_state {
     CHANNEL_FREE,

@@ -4,14 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "programs.h"
+struct companions {
+    struct command before_start, after_stop, health, question;
+};
 
 /* What a plan is made of here; all of it is in a heap of its own. */
 struct prepared {
     HANDLE heap;
     const struct plan *plan;
-    struct programs programs;
-    struct command *questions; /* by worker: of `ready = exec:CMD` */
+    struct command *commands;      /* by worker */
+    struct companions *companions; /* likewise */
+    struct command handler, callback, on_error;
 };
 
 static struct {
@@ -29,8 +32,8 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
                            struct faults *faults)
 {
     const struct plan_worker *worker = &next->plan->workers[index];
-    struct command *command = &next->programs.commands[index];
-    struct companions *companions = &next->programs.companions[index];
+    struct command *command = &next->commands[index];
+    struct companions *companions = &next->companions[index];
     const struct environment *environment = plain;
     if (!is_plain(&worker->attributes))
         environment =
@@ -43,7 +46,7 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
         command_prepare_beside(next->heap, &companions->after_stop, command, worker->after_stop,
                                faults);
     if (worker->ready.kind == READY_COMMAND)
-        command_prepare_beside(next->heap, &next->questions[index], command, worker->ready.text,
+        command_prepare_beside(next->heap, &companions->question, command, worker->ready.text,
                                faults);
     if (worker->health.argv != NULL) {
         companions->health = *command;
@@ -57,16 +60,13 @@ void start_prepare(const struct plan *plan, struct faults *faults)
     struct prepared *next = &starts.next;
     next->plan = plan;
     next->heap = HeapCreate(0, 0, 0);
-    struct programs *programs = &next->programs;
-    size_t count = plan->worker_count + 1;
     if (next->heap != NULL) {
-        programs->commands = heap_allocate(next->heap, count * sizeof *programs->commands);
-        programs->companions = heap_allocate(next->heap, count * sizeof *programs->companions);
-        programs->hooks = heap_allocate(next->heap, sizeof *programs->hooks);
-        next->questions = heap_allocate(next->heap, count * sizeof *next->questions);
+        next->commands =
+            heap_allocate(next->heap, (plan->worker_count + 1) * sizeof *next->commands);
+        next->companions =
+            heap_allocate(next->heap, (plan->worker_count + 1) * sizeof *next->companions);
     }
-    if (next->heap == NULL || programs->commands == NULL || programs->companions == NULL ||
-        programs->hooks == NULL || next->questions == NULL) {
+    if (next->heap == NULL || next->commands == NULL || next->companions == NULL) {
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
@@ -74,11 +74,9 @@ void start_prepare(const struct plan *plan, struct faults *faults)
         environment_prepare(next->heap, NULL, plan->no_control, faults);
     for (uint32_t i = 0; i < plan->worker_count; i++)
         prepare_worker(next, i, plain, faults);
-    command_prepare_hook(next->heap, &programs->hooks->handler, plan->shutdown_handler, plain,
-                         faults);
-    command_prepare_hook(next->heap, &programs->hooks->callback, plan->shutdown_callback, plain,
-                         faults);
-    command_prepare_hook(next->heap, &programs->hooks->on_error, plan->on_error, plain, faults);
+    command_prepare_hook(next->heap, &next->handler, plan->shutdown_handler, plain, faults);
+    command_prepare_hook(next->heap, &next->callback, plan->shutdown_callback, plain, faults);
+    command_prepare_hook(next->heap, &next->on_error, plan->on_error, plain, faults);
 }
 
 void start_switch(void)
@@ -103,9 +101,31 @@ bool start_shares_console(void)
 
 /* ---- a start ---- */
 
+static const struct command *choose_command(const struct platform_program *program)
+{
+    switch (program->what) {
+    case PLATFORM_COMMAND:
+    case PLATFORM_JOB: /* see job_command() */
+        return &starts.now.commands[program->worker];
+    case PLATFORM_BEFORE_START:
+        return &starts.now.companions[program->worker].before_start;
+    case PLATFORM_AFTER_STOP:
+        return &starts.now.companions[program->worker].after_stop;
+    case PLATFORM_HEALTH:
+        return &starts.now.companions[program->worker].health;
+    case PLATFORM_HANDLER:
+        return &starts.now.handler;
+    case PLATFORM_CALLBACK:
+        return &starts.now.callback;
+    case PLATFORM_ON_ERROR:
+        break;
+    }
+    return &starts.now.on_error;
+}
+
 const struct command *start_question(uint32_t worker)
 {
-    return &starts.now.questions[worker];
+    return &starts.now.companions[worker].question;
 }
 
 static void tell_error(struct spawn *spawn, const struct platform_error *error)
@@ -195,8 +215,7 @@ static const struct command *job_command(struct run_id run, const struct platfor
                                          struct spawn *spawn, struct platform_started *started)
 {
     if (program->worker != NO_WORKER)
-        return control_job(run, starts.now.programs.commands[program->worker].priority, spawn,
-                           started);
+        return control_job(run, starts.now.commands[program->worker].priority, spawn, started);
     started->end = (struct ending){ENDING_NOT_STARTED, STATUS_OWN_FAILURE};
     snprintf(started->sentence, sizeof started->sentence,
              "cannot start a job: the worker that it belongs to was changed, or is gone");
@@ -214,7 +233,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     if (program->what == PLATFORM_JOB)
         spawn.command = job_command(run_id, program, &spawn, started);
     else
-        spawn.command = programs_choose(&starts.now.programs, program);
+        spawn.command = choose_command(program);
     if (spawn.command == NULL)
         return;
     const char *failed = open_program(run_id, program, &spawn);

@@ -569,11 +569,11 @@ memory-max = 1G
 command = VICTIM on-event exit 0 say up sleep
 """)
     program.wait_for("^up", 4)
-    program.wait_for("^in a job", 2)
     expect(sorted(line for line in program.lines if line.startswith("console: job")) ==
            ["console: job memory 1073741824", "console: job memory 67108864",
             "console: job processes 7", "console: job rate 0",
             f"console: job rate {5000 // processors}"], program.text())
+    expect(program.lines.count("in a job") == 2, program.text())
     expect(len([line for line in program.lines if "not enforced" in line]) == 1 and
            "cpu-max of worker 'a' is not enforced: " in program.text(), program.text())
     event(CTRL_BREAK, pid)
