@@ -111,15 +111,15 @@ $(MUSL)/lib/libev.a: .ci/musl-libev
 $(MUSL)/lib/libinih.a: .ci/musl-inih
 	.ci/musl-inih $(MUSL)
 
-# The program for Windows, made by mingw-w64.  Formats are checked where printf is the system's own.
+# The program for Windows, made by mingw-w64.
 MINGW := x86_64-w64-mingw32
-MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -Wno-format -municode \
+MINGW_CFLAGS := -D__USE_MINGW_ANSI_STDIO=1 -D_WIN32_WINNT=0x0A00 -municode \
                 -include src/win32/c11.h -isystem build/mingw
 
 windows: build/mingw/ini.h
 	$(MAKE) BUILD=build/win32 SYSTEM=win32 CC=$(MINGW)-gcc AR=$(MINGW)-ar CODE= \
 	        LINK='-municode -static -Wl,--wrap=fopen' \
-	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LIBEV= LIBINIH= build/win32/aiorun.exe \
+	        EXTRA_CFLAGS='$(MINGW_CFLAGS)' LDFLAGS=-lws2_32 LIBEV= LIBINIH= build/win32/aiorun.exe \
 	        build/win32/libaiorun.a build/win32/libaiorun.dll
 
 $(BUILD)/aiorun.exe: $(call objects,$(PROGRAM))
@@ -130,7 +130,7 @@ $(BUILD)/libaiorun.dll: $(BUILD)/obj/lib/libaiorun.o
 
 build/win32/victim.exe build/win32/console.exe: build/win32/%.exe: tests/win32/%.c tests/win32/event.h
 	@mkdir -p $(@D)
-	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -municode -static -o $@ $<
+	$(MINGW)-gcc -std=c11 $(WARNINGS) -D_WIN32_WINNT=0x0A00 -O1 -municode -static -o $@ $<
 
 build/win32/speaker.exe: tests/win32/speaker.c windows
 	$(MINGW)-gcc -std=c11 $(WARNINGS) -O1 -static -Isrc -o $@ $< build/win32/libaiorun.a

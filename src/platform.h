@@ -299,10 +299,17 @@ void platform_close(void);
 /* Writes one log line to standard error; never waits.  See log_sink. */
 bool platform_write_log(const char *line, size_t length);
 
+/* What workers write is collected here and goes out when there is nothing else to do.  Room for a
+ * line of at most `size` bytes, behind those that are there; NULL: there is none now, and the
+ * driver calls lines_pump() (lines.h) when there is.  platform_output_add() says how many bytes it
+ * became. */
+char *platform_output_room(size_t size);
+void platform_output_add(size_t size);
+
 /* Writes to the file of --report, which platform_prepare() has opened and refused a plan for if it
- * could not.  All pieces together may take a second, and no file makes it wait longer; false with
- * errno when a piece could not be written whole, and from then on. */
-bool platform_write_report(const char *bytes, size_t length);
+ * could not.  No file makes it wait longer than `until`; false with errno when not all was written.
+ */
+bool platform_write_report(const char *bytes, size_t length, msec until);
 
 /* How log lines are to look by themselves: journal(7), a terminal, or neither. */
 enum plan_log_format platform_log_format(bool *terminal);

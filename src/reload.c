@@ -39,7 +39,7 @@ static const char *const fixed_settings[] = {
 /* ---- words ---- */
 
 static void say(struct supervisor *supervisor, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(__printf__, 2, 3)));
 
 static void say(struct supervisor *supervisor, const char *format, ...)
 {

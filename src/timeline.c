@@ -12,6 +12,8 @@
 #define CAPACITY 1024 /* records; the oldest give way */
 #define LIST_MAX 32   /* processes named at a time */
 
+#define TIME_TO_WRITE SECOND /* for a pipe whose reader does not come */
+
 bool timeline_open(struct supervisor *supervisor)
 {
     const struct plan *plan = supervisor->plan;
@@ -351,6 +353,14 @@ static bool log_bars(const char *line, size_t length)
     return true;
 }
 
+/* All pieces together. */
+static msec file_until;
+
+static bool write_to_file(const char *bytes, size_t length)
+{
+    return platform_write_report(bytes, length, file_until);
+}
+
 void timeline_write(struct supervisor *supervisor, struct ending end)
 {
     struct report *report = supervisor->report;
@@ -368,6 +378,7 @@ void timeline_write(struct supervisor *supervisor, struct ending end)
     if (log_enabled(LEVEL_INFO) && report_is_notable(report, &facts))
         report_write(report, REPORT_FORMAT_BARS, &facts, log_bars);
     errno = 0;
-    if (!report_write(report, report_format(path), &facts, platform_write_report))
+    file_until = msec_add(platform_now(), TIME_TO_WRITE);
+    if (!report_write(report, report_format(path), &facts, write_to_file))
         log_line(LEVEL_ERROR, "cannot write the report to '%s': %s", path, strerror(errno));
 }

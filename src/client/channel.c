@@ -61,3 +61,26 @@ bool channel_expect_ok(struct channel *channel, const struct verb *verb)
     fail(verb, "the supervisor tells of an end before it has accepted anything");
     return false;
 }
+
+bool channel_read_end(struct channel *channel, const struct verb *verb, const char *name,
+                      struct control_reply *reply)
+{
+    enum channel_result result = channel_read(channel, reply);
+    if (result != CHANNEL_DONE)
+        return channel_complain(result, verb);
+    switch (reply->answer) {
+    case ANSWER_EXITED:
+    case ANSWER_FAILED:
+        return true;
+    case ANSWER_KILLED:
+        die_of((int)reply->number);
+    case ANSWER_DROPPED:
+        fail(verb, "job %s was dropped: its turn never came", name);
+        return false;
+    case ANSWER_OK:
+    case ANSWER_ERROR:
+        break;
+    }
+    fail(verb, "the supervisor does not tell how job %s ended", name);
+    return false;
+}

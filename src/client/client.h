@@ -42,10 +42,11 @@ const char *arguments_job_name(const struct arguments *arguments, char *buffer);
 
 /* Complains of `verb`, in one line on standard error. */
 void complain(const struct verb *verb, enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(__printf__, 3, 4)));
 
 /* As complain() of an error; returns STATUS_OWN_FAILURE, for `return fail(...)`. */
-int fail(const struct verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int fail(const struct verb *verb, const char *format, ...)
+    __attribute__((format(__printf__, 2, 3)));
 
 int submit_run(const struct arguments *arguments);
 
@@ -88,6 +89,12 @@ bool channel_expect_ok(struct channel *channel, const struct verb *verb);
 
 /* Complains of a result that is not CHANNEL_DONE; false, for `return`. */
 bool channel_complain(enum channel_result result, const struct verb *verb);
+
+/* Waits for the end of job `name`.  True when it exited, or could not be started, as the reply then
+ * says: its number is the exit status.  Dies of the signal that killed it; false with a complaint.
+ */
+bool channel_read_end(struct channel *channel, const struct verb *verb, const char *name,
+                      struct control_reply *reply);
 
 /* ---- the system's half: the control pipe ---- */
 

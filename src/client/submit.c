@@ -10,26 +10,11 @@
 static int wait_for_end(struct channel *channel, const struct verb *verb, const char *name)
 {
     struct control_reply reply;
-    enum channel_result result = channel_read(channel, &reply);
-    if (result != CHANNEL_DONE) {
-        channel_complain(result, verb);
+    if (!channel_read_end(channel, verb, name, &reply))
         return STATUS_OWN_FAILURE;
-    }
-    switch (reply.answer) {
-    case ANSWER_EXITED:
-        return (int)reply.number;
-    case ANSWER_KILLED:
-        die_of((int)reply.number);
-    case ANSWER_FAILED:
+    if (reply.answer == ANSWER_FAILED)
         fail(verb, "job %s could not be started", name);
-        return (int)reply.number;
-    case ANSWER_DROPPED:
-        return fail(verb, "job %s was dropped: its turn never came", name);
-    case ANSWER_OK:
-    case ANSWER_ERROR:
-        break;
-    }
-    return fail(verb, "the supervisor does not tell how job %s ended", name);
+    return (int)reply.number;
 }
 
 /* The line for the control pipe, or for the admin socket; 0 with a complaint. */

@@ -29,6 +29,6 @@ struct faults {
  * in it are shown as '?', so that an argument cannot write on a terminal.  `faults` may be NULL:
  * nothing is kept then. */
 void fault_add(struct faults *faults, const char *place, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(__printf__, 3, 4)));
 
 #endif

@@ -20,7 +20,7 @@ struct text {
 };
 
 /* Appends what printf would print. */
-void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_add(struct text *text, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 /* Each appends a value in words that its parser reads back: `90s`, `infinity`. */
 void text_add_duration(struct text *text, msec value);

@@ -1,3 +1,4 @@
+#include "lines.h"
 #include "posix/posix.h"
 #include "report/log.h"
 
@@ -14,18 +15,12 @@
  * nobody writes to it any more; where something that outlived its run still does, the next run
  * shares it. */
 
-#define PIECE_MAX    ((size_t)64 << 10)  /* of a line: a longer one goes on in pieces of this */
-#define READ_MAX     ((size_t)128 << 10) /* at a time */
-#define LABEL_MAX    128                 /* with its colour */
 #define ENDING_READS 64 /* of a pipe that somebody else still writes to, when its run is over */
 #define LAST_WORDS   (2 * SECOND) /* that our reader has to make room at the very end */
 
 struct capture {
     ev_io io;
-    uint32_t slot, worker, instance;
-    pid_t pid;
-    uint32_t kept; /* bytes of a line whose end is still to come */
-    char *part;    /* and they: PIECE_MAX, in pages that are not there before they are written */
+    struct line_source lines; /* its part is in pages that are not there before they are written */
     bool open, held;
     struct capture *next_held;
 };
@@ -35,110 +30,8 @@ static struct {
     const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
-    int label_width;
-    bool plain, colours; /* not as records of our log; on a terminal */
     struct capture *first_held;
 } captures;
-
-/* What was read last.  While the sink is full, the rest of it waits here, and nobody reads. */
-static struct {
-    char *bytes; /* PIECE_MAX for the beginning of a line that was kept, and READ_MAX */
-    char *at, *scanned, *end;
-    struct capture *owner; /* NULL: nothing waits */
-    bool last;             /* there is no more to come of it: a line without an end is one */
-} input;
-
-/* ---- lines ---- */
-
-static void write_name(const struct capture *capture, char *name, size_t size)
-{
-    const struct plan_worker *worker = &captures.plan->workers[capture->worker];
-    snprintf(name, size, worker->instances > 1 ? "%s:%u" : "%s", worker->name,
-             (unsigned)capture->instance);
-}
-
-/* What a line begins with; returns its bytes. */
-static size_t write_label(const struct capture *capture, char *label)
-{
-    static const int colours[] = {36, 33, 32, 35, 34, 96, 93, 92, 95, 94};
-    char name[LABEL_MAX / 2];
-    uint32_t colour = capture->worker % (sizeof colours / sizeof colours[0]);
-    int length;
-    write_name(capture, name, sizeof name);
-    if (captures.colours)
-        length = snprintf(label, LABEL_MAX, "\033[%dm%-*s |\033[0m ", colours[colour],
-                          captures.label_width, name);
-    else
-        length = snprintf(label, LABEL_MAX, "%-*s | ", captures.label_width, name);
-    return length < LABEL_MAX ? (size_t)length : LABEL_MAX - 1;
-}
-
-/* False when there is no room now. */
-static bool pass_on(const struct capture *capture, const char *label, size_t label_length,
-                    const char *text, size_t length)
-{
-    size_t most = captures.plain ? label_length + length + 1 : LOG_FORMAT_MAX(length);
-    char *room = sink_room(most);
-    if (room == NULL)
-        return false;
-    if (!captures.plain) {
-        sink_add(log_format(room, most, label, capture->pid, text, length));
-        return true;
-    }
-    memcpy(room, label, label_length);
-    memcpy(room + label_length, text, length);
-    room[label_length + length] = '\n';
-    sink_add(label_length + length + 1);
-    return true;
-}
-
-static void keep_rest(struct capture *capture)
-{
-    capture->kept = (uint32_t)(input.end - input.at);
-    memcpy(capture->part, input.at, capture->kept);
-}
-
-/* Passes on what was read, line by line; false when it has to wait. */
-static bool pump(void)
-{
-    struct capture *capture = input.owner;
-    char label[LABEL_MAX];
-    if (capture == NULL)
-        return true;
-    size_t label_length = 0;
-    if (captures.plain)
-        label_length = write_label(capture, label);
-    else
-        write_name(capture, label, sizeof label);
-    while (input.at < input.end) {
-        char *newline = memchr(input.scanned, '\n', (size_t)(input.end - input.scanned));
-        bool whole = newline != NULL && (size_t)(newline - input.at) <= PIECE_MAX;
-        size_t length = (size_t)((whole ? newline : input.end) - input.at);
-        if (!whole && length <= PIECE_MAX && !input.last)
-            break; /* its end may come next */
-        length = length < PIECE_MAX ? length : PIECE_MAX;
-        if (!pass_on(capture, label, label_length, input.at, length))
-            return false;
-        input.at += length + whole;
-        input.scanned = input.at;
-    }
-    keep_rest(capture);
-    input.owner = NULL;
-    return true;
-}
-
-/* The rest of a line comes in front of what is read now. */
-static void begin_input(struct capture *capture, size_t count)
-{
-    char *fresh = input.bytes + PIECE_MAX;
-    input.at = fresh - capture->kept;
-    memcpy(input.at, capture->part, capture->kept);
-    input.scanned = fresh;
-    input.end = fresh + count;
-    input.owner = capture;
-    input.last = count == 0;
-    capture->kept = 0;
-}
 
 static void close_capture(struct capture *capture)
 {
@@ -152,26 +45,25 @@ static void close_capture(struct capture *capture)
 /* Reads once; false when there is no more for now, or nothing can be read. */
 static bool take(struct capture *capture)
 {
-    if (!capture->open || input.owner != NULL)
+    if (!capture->open || lines_waiting() != NULL)
         return false;
-    ssize_t count = read(capture->io.fd, input.bytes + PIECE_MAX, READ_MAX);
+    ssize_t count = read(capture->io.fd, lines_buffer(), LINES_READ_MAX);
     if (count < 0 && errno == EINTR)
         return true;
     if (count < 0 && errno == EAGAIN)
         return false;
-    if (count <= 0)
-        close_capture(capture);
-    begin_input(capture, count > 0 ? (size_t)count : 0);
-    return pump() && count > 0;
+    if (count > 0)
+        return lines_take(&capture->lines, (size_t)count);
+    close_capture(capture);
+    lines_end(&capture->lines);
+    return false;
 }
 
 /* What a line has so far is one. */
 static void end_line(struct capture *capture)
 {
-    if (capture->kept == 0 || input.owner != NULL)
-        return;
-    begin_input(capture, 0);
-    pump();
+    if (lines_waiting() == NULL)
+        lines_end(&capture->lines);
 }
 
 /* ---- waiting ---- */
@@ -182,7 +74,7 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
     if (events & EV_ERROR)
         loop_watch_again(watcher);
     take(capture);
-    if (input.owner == NULL || !capture->open)
+    if (lines_waiting() == NULL || !capture->open)
         return;
     ev_io_stop(loop, watcher);
     if (capture->held)
@@ -194,7 +86,7 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
 
 static void on_drained(void)
 {
-    if (!pump())
+    if (!lines_pump())
         return;
     while (captures.first_held != NULL) {
         struct capture *capture = captures.first_held;
@@ -214,15 +106,14 @@ static void watch(struct capture *capture, int fd)
 
 /* ---- opening ---- */
 
-static struct capture *new_capture(uint32_t slot)
+static struct capture *new_capture(void)
 {
     struct capture *capture = calloc(1, sizeof *capture);
     if (capture == NULL)
         return NULL;
-    capture->slot = slot;
-    capture->part = mmap(NULL, PIECE_MAX, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (capture->part != MAP_FAILED)
+    capture->lines.part = mmap(NULL, LINES_PIECE_MAX, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (capture->lines.part != MAP_FAILED)
         return capture;
     free(capture);
     return NULL;
@@ -230,42 +121,16 @@ static struct capture *new_capture(uint32_t slot)
 
 static void free_capture(struct capture *capture)
 {
-    munmap(capture->part, PIECE_MAX);
+    munmap(capture->lines.part, LINES_PIECE_MAX);
     free(capture);
 }
 
-static bool is_captured(const struct plan_worker *worker)
-{
-    return worker->output.kind == OUTPUT_PREFIX || worker->is_logger;
-}
-
-/* Names of the longest width get no blanks behind them. */
-static bool measure(const struct plan *plan)
-{
-    bool any = false;
-    captures.plan = plan;
-    captures.label_width = 0;
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        struct capture last = {.worker = i, .instance = (uint32_t)plan->workers[i].instances - 1};
-        char name[LABEL_MAX / 2];
-        if (!is_captured(&plan->workers[i]))
-            continue;
-        any = true;
-        write_name(&last, name, sizeof name);
-        if ((int)strlen(name) > captures.label_width)
-            captures.label_width = (int)strlen(name);
-    }
-    return any;
-}
-
-static bool open_input(void)
+static bool open_lines(void)
 {
     bool terminal = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
-    captures.plain = log_style() == LOG_STYLE_TEXT || log_style() == LOG_STYLE_COLOUR;
-    captures.colours = captures.plain && terminal;
-    input.bytes = calloc(1, PIECE_MAX + READ_MAX + 4); /* log_format() looks beyond */
-    return input.bytes != NULL &&
-           sink_open(captures.loop, captures.plain ? STDOUT_FILENO : STDERR_FILENO, on_drained);
+    return lines_open(terminal) &&
+           sink_open(captures.loop, lines_are_records() ? STDERR_FILENO : STDOUT_FILENO,
+                     on_drained);
 }
 
 /* A table of `slots`, with what has been in another one before; NULL without memory. */
@@ -275,7 +140,7 @@ static struct capture **make_table(uint32_t slots, const uint32_t *old_slot_of)
     bool done = list != NULL;
     for (uint32_t slot = 0; done && slot < slots; slot++) {
         bool old = captures.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
-        list[slot] = old ? captures.list[old_slot_of[slot]] : new_capture(slot);
+        list[slot] = old ? captures.list[old_slot_of[slot]] : new_capture();
         done = list[slot] != NULL;
     }
     for (uint32_t slot = 0; !done && list != NULL && slot < slots && list[slot] != NULL; slot++)
@@ -289,11 +154,13 @@ static struct capture **make_table(uint32_t slots, const uint32_t *old_slot_of)
 bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 {
     captures.loop = loop;
-    if (!measure(plan))
+    captures.plan = plan;
+    lines_name_by(plan);
+    if (!lines_are_needed(plan))
         return true;
     captures.slots = slots;
     captures.list = make_table(slots, NULL);
-    return captures.list != NULL && open_input();
+    return captures.list != NULL && open_lines();
 }
 
 /* ---- a new plan ---- */
@@ -302,11 +169,12 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 static void drop(struct capture *capture, msec until)
 {
     struct capture **link = &captures.first_held;
-    bool waits = capture->open || capture->kept > 0 || input.owner == capture;
-    if (waits && input.owner != NULL && !(sink_wait(until) && pump())) {
+    const struct line_source *waits = lines_waiting();
+    bool has_more = capture->open || capture->lines.kept > 0 || waits == &capture->lines;
+    if (has_more && waits != NULL && !(sink_wait(until) && lines_pump()))
         log_line(LEVEL_WARNING, "what a worker wrote last is lost, since nobody reads it");
-        input.owner = input.owner == capture ? NULL : input.owner;
-    }
+    if (lines_waiting() == &capture->lines)
+        lines_forget();
     for (int i = 0; i < ENDING_READS && take(capture); i++)
         ;
     end_line(capture);
@@ -315,40 +183,45 @@ static void drop(struct capture *capture, msec until)
         link = &(*link)->next_held;
     if (*link != NULL)
         *link = capture->next_held;
-    input.owner = input.owner == capture ? NULL : input.owner;
+    if (lines_waiting() == &capture->lines)
+        lines_forget();
     free_capture(capture);
+}
+
+/* Who has no place in the new table goes; the workers' indices are those of the old plan. */
+static void drop_gone(uint32_t slots, const uint32_t *old_slot_of)
+{
+    msec until = platform_now() + LAST_WORDS;
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (old_slot_of[slot] != NO_SLOT)
+            captures.list[old_slot_of[slot]] = NULL;
+    for (uint32_t slot = 0; slot < captures.slots; slot++)
+        if (captures.list[slot] != NULL)
+            drop(captures.list[slot], until);
 }
 
 bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
 {
     const struct plan *old_plan = captures.plan;
     bool first = captures.list == NULL;
-    if (!measure(plan) && first)
-        return true;
-    struct capture **list = make_table(slots, old_slot_of);
-    if (list == NULL || (first && !open_input())) {
-        measure(old_plan);
-        return false;
+    struct capture **list = NULL;
+    if (!first || lines_are_needed(plan)) {
+        list = make_table(slots, old_slot_of);
+        if (list == NULL || (first && !open_lines()))
+            return false;
     }
-    for (uint32_t slot = 0; slot < slots; slot++) {
-        struct capture *capture = list[slot];
-        bool old = !first && old_slot_of[slot] != NO_SLOT;
-        if (old)
-            captures.list[old_slot_of[slot]] = NULL;
-        if (old && capture->worker < old_plan->worker_count)
-            capture->worker = plan_find_worker(plan, old_plan->workers[capture->worker].name);
+    if (!first)
+        drop_gone(slots, old_slot_of);
+    for (uint32_t slot = 0; !first && slot < slots; slot++) {
+        struct line_source *lines = &list[slot]->lines;
+        if (old_slot_of[slot] != NO_SLOT && lines->worker < old_plan->worker_count)
+            lines->worker = plan_find_worker(plan, old_plan->workers[lines->worker].name);
     }
-    captures.plan = old_plan; /* whose names those have who go */
-    msec until = platform_now() + LAST_WORDS;
-    for (uint32_t slot = 0; !first && slot < captures.slots; slot++)
-        if (captures.list[slot] != NULL)
-            drop(captures.list[slot], until);
-    captures.plan = plan;
     free(captures.list);
     captures.list = list;
     captures.slots = slots;
-    for (uint32_t slot = 0; slot < slots; slot++)
-        list[slot]->slot = slot;
+    captures.plan = plan;
+    lines_name_by(plan);
     return true;
 }
 
@@ -357,8 +230,8 @@ bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old
 static struct capture *begin(uint32_t slot, uint32_t worker, uint32_t instance)
 {
     struct capture *capture = captures.list[slot];
-    capture->worker = worker;
-    capture->instance = instance;
+    capture->lines.worker = worker;
+    capture->lines.instance = instance;
     return capture;
 }
 
@@ -399,7 +272,7 @@ void capture_stop(uint32_t slot)
 void capture_started(uint32_t slot, pid_t pid)
 {
     if (captures.list != NULL)
-        captures.list[slot]->pid = pid;
+        captures.list[slot]->lines.pid = pid;
 }
 
 void capture_drain(uint32_t slot)
@@ -416,13 +289,14 @@ void capture_close(void)
         struct capture *capture = captures.list[slot];
         bool more = true;
         for (int i = 0; i < ENDING_READS && flows && more; i++) {
-            flows = input.owner == NULL || (sink_wait(until) && pump());
+            flows = lines_waiting() == NULL || (sink_wait(until) && lines_pump());
             more = flows && take(capture);
-            more = more || input.owner != NULL;
+            more = more || lines_waiting() != NULL;
         }
         end_line(capture);
     }
-    flows = captures.list == NULL || (flows && sink_wait(until) && pump() && sink_wait(until));
+    flows =
+        captures.list == NULL || (flows && sink_wait(until) && lines_pump() && sink_wait(until));
     sink_close();
     if (!flows)
         log_line(LEVEL_WARNING, "what workers wrote last is lost, since nobody reads it");

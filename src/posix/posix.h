@@ -23,6 +23,7 @@
  *   reload.c    a new plan
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
+ *   descriptor.h  what the verbs know of this folder, too
  */
 #ifndef AIORUN_POSIX_H
 #define AIORUN_POSIX_H
@@ -602,14 +603,10 @@ bool stderr_cannot_nowait(int error);
 
 /* ---- sink.c ---- */
 
-/* Opens `fd`, which need not be there, for lines that must not be lost; `drained` is called when it
- * has been full and is not any more.  Allocates; false without memory. */
+/* Opens `fd`, which need not be there, for lines that must not be lost: what
+ * platform_output_room() has room in.  `drained` is called when it has been full and is not any
+ * more.  Allocates; false without memory. */
 bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void));
-
-/* Where a line of at most `size` bytes may be put; NULL: wait until it is drained.  sink_add() says
- * how many bytes it became. */
-char *sink_room(size_t size);
-void sink_add(size_t size);
 
 /* Writes as much as there is room for; true when all is written, or lost because it is broken. */
 bool sink_flush(void);

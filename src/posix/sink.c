@@ -171,7 +171,7 @@ bool sink_flush(void)
     return !waits;
 }
 
-char *sink_room(size_t size)
+char *platform_output_room(size_t size)
 {
     assert(size <= SINK_SIZE);
     if (SINK_SIZE - sink.end < size && (sink.full || !sink_flush()))
@@ -179,7 +179,7 @@ char *sink_room(size_t size)
     return sink.bytes + sink.end;
 }
 
-void sink_add(size_t size)
+void platform_output_add(size_t size)
 {
     sink.end += size;
 }

@@ -32,11 +32,12 @@ void log_open(enum log_level threshold, enum log_style style, log_sink *sink);
 bool log_enabled(enum log_level level);
 
 /* A line; cut with "..." beyond 4,000 bytes.  Control characters are shown as '?'. */
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_line(enum log_level level, const char *format, ...)
+    __attribute__((format(__printf__, 2, 3)));
 
 /* A line about a process: JSON has `worker` and `pid` (0: none) as fields of their own. */
 void log_about(enum log_level level, const char *worker, long pid, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((format(__printf__, 4, 5)));
 
 enum log_style log_style(void);
 

@@ -140,7 +140,7 @@ enum writer_escape { ESCAPE_TEXT, ESCAPE_JSON, ESCAPE_HTML };
 
 /* Appends what printf would print, at most 4,095 bytes. */
 void writer_add(struct writer *writer, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(__printf__, 2, 3)));
 
 /* Appends a string with everything escaped that would not stay text. */
 void writer_add_escaped(struct writer *writer, enum writer_escape escape, const char *text);

@@ -5,6 +5,10 @@
 
 #include <time.h>
 
+/* Formats are C11's, as __USE_MINGW_ANSI_STDIO has it: GCC would check those of functions of ours
+ * by what Microsoft's library knows. */
+#define __printf__ __gnu_printf__
+
 #ifndef TIME_UTC
 #define TIME_UTC 1
 

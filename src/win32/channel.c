@@ -1,65 +1,21 @@
-/* The control pipes: one named pipe a run, and any number of connections to it.  A connection is
- * the run's own, and gets no answers, until it says `attach`: from then on it is private. */
+#include "win32/channel.h"
+
 #include "report/log.h"
 #include "supervisor.h"
-#include "win32/pipe.h"
 
-#include <ntsecapi.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SPARE     128 /* connections beyond one a run, */
 #define PER_RUN   48  /* and of one run in all */
-#define READ_SIZE 1024
-#define DRAIN_MAX 64   /* reads: a client that floods cannot keep a run's end away */
-#define BACKLOG   2048 /* bytes for a client that does not read; the kernel keeps some, too */
-
-enum channel_state {
-    CHANNEL_FREE,
-    CHANNEL_LISTENS,
-    CHANNEL_OPEN,
-    CHANNEL_CLOSING, /* until what goes on with it is over */
-};
-
-struct channel {
-    struct win_operation input, output; /* the client's coming, and reading; writing */
-    HANDLE pipe;
-    enum channel_state state;
-    uint32_t index, generation;
-    struct run_id run;
-    struct channel *next; /* of the same slot, or free */
-    bool reading, writing;
-    bool stale; /* what the reading has brought was taken already */
-    bool attached;
-    bool deaf; /* its client is gone, but may have said something */
-    struct control_reader reader;
-    struct passed passed;
-    size_t flying, waiting; /* bytes that are being written, and those after them */
-    char in[READ_SIZE], flight[BACKLOG], backlog[BACKLOG];
-};
-
-/* A slot's pipe: of the run that it has, or had last. */
-struct pipe {
-    struct run_id run;
-    struct channel *channels; /* all of the slot, those of runs before included */
-    uint32_t count;           /* of them, those of this run */
-    bool named, listens;
-    bool asked; /* to stop, for the `reason`, `until` then */
-    msec until;
-    char reason[CONTROL_NAME_MAX + 1];
-    wchar_t name[PIPE_NAME_MAX];
-};
+#define DRAIN_MAX 64  /* reads: a client that floods cannot keep a run's end away */
 
 static struct {
     struct channel **list; /* by index; what they point to stays where it is */
-    uint32_t count, room;
+    struct channel **next; /* what is to take its place; NULL: nothing */
+    uint32_t count, slots;
     struct channel *free;
     uint32_t free_count;
-    struct pipe *pipes; /* by slot */
-    uint32_t slots;
-    struct pipe *next_pipes; /* what is to take their place; NULL: nothing */
-    struct channel **next_list;
     struct channel_id speaker;
 } channels;
 
@@ -106,14 +62,34 @@ static void adopt(uint32_t count)
 
 bool channel_open_all(uint32_t slots)
 {
-    uint32_t count = needed(slots);
-    channels.slots = slots;
-    channels.pipes = platform_allocate(slots * sizeof *channels.pipes);
-    channels.list = platform_allocate(count * sizeof(struct channel *));
-    if (channels.pipes == NULL || channels.list == NULL || !extend(channels.list, count))
+    if (!channel_prepare(slots))
         return false;
-    adopt(count);
+    channel_reload(slots);
     return true;
+}
+
+bool channel_prepare(uint32_t slots)
+{
+    uint32_t count = needed(slots) > channels.count ? needed(slots) : channels.count;
+    channels.next = platform_allocate(count * sizeof(struct channel *));
+    return channels.next != NULL && extend(channels.next, count);
+}
+
+void channel_drop(void)
+{
+    platform_free(channels.next);
+    channels.next = NULL;
+}
+
+void channel_reload(uint32_t slots)
+{
+    if (channels.count > 0)
+        memcpy(channels.next, channels.list, channels.count * sizeof(struct channel *));
+    platform_free(channels.list);
+    channels.list = channels.next;
+    channels.next = NULL;
+    channels.slots = slots;
+    adopt(needed(slots));
 }
 
 struct channel_id channel_speaker(void)
@@ -130,18 +106,12 @@ static struct channel_id name_of(const struct channel *channel)
 
 static struct pipe *pipe_of(const struct channel *channel)
 {
-    return &channels.pipes[channel->run.slot];
-}
-
-static bool is_of(const struct channel *channel, const struct pipe *pipe)
-{
-    return channel->run.generation == pipe->run.generation;
+    return control_pipe(channel->run.slot);
 }
 
 /* ---- opening and closing ---- */
 
-/* Takes a free channel for an instance of the slot's pipe; false with GetLastError(). */
-static bool listen(struct pipe *pipe, bool first)
+bool channel_listen(struct pipe *pipe, bool first)
 {
     struct channel *channel = channels.free;
     if (channel == NULL) {
@@ -180,7 +150,7 @@ static void listen_again(struct pipe *pipe)
     if (!pipe->named || pipe->listens || pipe->count >= PER_RUN ||
         channels.free_count <= channels.slots)
         return;
-    if (!listen(pipe, false))
+    if (!channel_listen(pipe, false))
         log_line(LEVEL_WARNING, "a control pipe takes no more connections: %s",
                  win_error(GetLastError()));
 }
@@ -199,19 +169,18 @@ static void put_back(struct channel *channel)
     channel->next = channels.free;
     channels.free = channel;
     channels.free_count++;
-    if (is_of(channel, pipe)) {
+    if (channel_is_of(channel, pipe)) {
         pipe->count--;
         listen_again(pipe);
     }
 }
 
-/* What was written stays there for the client to read. */
-static void close_channel(struct channel *channel)
+void channel_shut(struct channel *channel)
 {
     struct pipe *pipe = pipe_of(channel);
     if (channel->state == CHANNEL_FREE || channel->state == CHANNEL_CLOSING)
         return;
-    if (channel->state == CHANNEL_LISTENS && is_of(channel, pipe))
+    if (channel->state == CHANNEL_LISTENS && channel_is_of(channel, pipe))
         pipe->listens = false;
     channel->state = CHANNEL_CLOSING;
     passed_close(&channel->passed);
@@ -254,7 +223,7 @@ static bool write_line(struct channel *channel, const char *line, size_t length)
 {
     if (channel->deaf)
         return true;
-    if (length > BACKLOG - channel->waiting)
+    if (length > CHANNEL_BACKLOG - channel->waiting)
         return false;
     memcpy(channel->backlog + channel->waiting, line, length);
     channel->waiting += length;
@@ -270,77 +239,14 @@ void platform_answer(struct channel_id id, const char *line, size_t length)
     struct channel *channel = channels.list[id.index - 1];
     /* Whoever asks and never reads the answers has no use for a channel. */
     if (is_open(channel, id.generation) && !write_line(channel, line, length))
-        close_channel(channel);
+        channel_shut(channel);
 }
 
-/* ---- orders ---- */
-
-static void order(struct channel *channel, const char *line, size_t length)
+void channel_order(struct channel *channel, const char *line, size_t length)
 {
     if (!write_line(channel, line, length))
         log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
                  (int)length - 1, line);
-}
-
-/* Whoever connects later is told, too: the pipe of POSIX keeps it until somebody reads. */
-static void note_order(struct pipe *pipe, const char *line, size_t length)
-{
-    char copy[CONTROL_LINE_MAX];
-    struct control_order_message message;
-    const char *fault;
-    memcpy(copy, line, length);
-    copy[length - 1] = '\0';
-    if (!control_parse_order(copy, &message, &fault) || message.order != ORDER_SHUTDOWN)
-        return;
-    pipe->asked = true;
-    pipe->until = message.time == NEVER ? NEVER : platform_now() + message.time;
-    snprintf(pipe->reason, sizeof pipe->reason, "%s", message.reason);
-}
-
-/* The pipe of a run that is there; NULL: it has none. */
-static struct pipe *pipe_of_run(struct run_id run)
-{
-    struct pipe *pipe = run.slot < channels.slots ? &channels.pipes[run.slot] : NULL;
-    bool there = pipe != NULL && pipe->named && pipe->run.generation == run.generation;
-    return there ? pipe : NULL;
-}
-
-static void order_all(struct pipe *pipe, const char *line, size_t length, bool idle_only)
-{
-    struct channel *next;
-    for (struct channel *channel = pipe->channels; channel != NULL; channel = next) {
-        next = channel->next;
-        if (channel->state == CHANNEL_OPEN && !channel->attached && is_of(channel, pipe) &&
-            !(idle_only && channel->writing))
-            order(channel, line, length);
-    }
-}
-
-void platform_order(struct run_id run, const char *line, size_t length)
-{
-    struct pipe *pipe = pipe_of_run(run);
-    if (pipe == NULL)
-        return;
-    note_order(pipe, line, length);
-    order_all(pipe, line, length, false);
-}
-
-/* What the pipe itself still holds cannot be seen from here: only what does not fit in it. */
-void platform_remind(struct run_id run, const char *line, size_t length)
-{
-    struct pipe *pipe = pipe_of_run(run);
-    if (pipe != NULL)
-        order_all(pipe, line, length, true);
-}
-
-static void repeat_order(struct channel *channel)
-{
-    const struct pipe *pipe = pipe_of(channel);
-    char line[CONTROL_LINE_MAX];
-    if (!pipe->asked || !is_of(channel, pipe))
-        return;
-    msec left = pipe->until == NEVER ? NEVER : pipe->until - platform_now();
-    order(channel, line, control_format_shutdown(line, pipe->reason, left < 0 ? 0 : left));
 }
 
 /* ---- lines ---- */
@@ -402,9 +308,9 @@ static void take_bytes(struct channel *channel, const char *bytes, size_t count)
 
 static void read_more(struct channel *channel)
 {
-    channel->reading = pipe_read(channel->pipe, &channel->input, channel->in, READ_SIZE);
+    channel->reading = pipe_read(channel->pipe, &channel->input, channel->in, CHANNEL_READ_SIZE);
     if (!channel->reading)
-        close_channel(channel);
+        channel_shut(channel);
 }
 
 /* A pipe's name can be seen by all programs of its user: so a run's processes alone may use it.
@@ -428,15 +334,15 @@ static void begin(struct channel *channel)
 {
     struct pipe *pipe = pipe_of(channel);
     channel->state = CHANNEL_OPEN;
-    if (is_of(channel, pipe))
+    if (channel_is_of(channel, pipe))
         pipe->listens = false;
     listen_again(pipe);
     if (!may_speak(channel)) {
         complain(channel, "its sender is no process of this run");
-        close_channel(channel);
+        channel_shut(channel);
         return;
     }
-    repeat_order(channel);
+    control_repeat_order(channel);
 }
 
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
@@ -453,7 +359,7 @@ static void on_input(struct win_operation *operation, DWORD bytes, DWORD error)
         return;
     }
     if (!stale && error != ERROR_SUCCESS) {
-        close_channel(channel);
+        channel_shut(channel);
         return;
     }
     if (!stale && listened)
@@ -475,10 +381,10 @@ static bool settle_input(struct channel *channel, DWORD *bytes)
 }
 
 /* Takes in what waits in the pipe; the packet of what was under way goes on reading. */
-static void drain(struct channel *channel)
+void channel_drain(struct channel *channel)
 {
     uint32_t generation = channel->generation;
-    DWORD bytes = 0, waits = 0;
+    DWORD bytes = 0;
     bool listened = channel->state == CHANNEL_LISTENS;
     if (listened && !HasOverlappedIoCompleted(&channel->input.overlapped))
         return;
@@ -490,188 +396,9 @@ static void drain(struct channel *channel)
         else
             take_bytes(channel, channel->in, bytes);
     }
+    char buffer[CHANNEL_READ_SIZE];
     for (int n = 0; n < DRAIN_MAX && is_open(channel, generation) &&
-                    PeekNamedPipe(channel->pipe, NULL, 0, NULL, &waits, NULL) && waits > 0;
-         n++) {
-        char buffer[READ_SIZE];
-        /* The lowest bit of the event keeps it from the completion port. */
-        OVERLAPPED now = {.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL)};
-        HANDLE event = now.hEvent;
-        now.hEvent = (HANDLE)((uintptr_t)event | 1);
-        bool done = ReadFile(channel->pipe, buffer, sizeof buffer, NULL, &now) ||
-                    GetLastError() == ERROR_IO_PENDING;
-        now.hEvent = event;
-        done = done && GetOverlappedResult(channel->pipe, &now, &bytes, TRUE);
-        CloseHandle(event);
-        if (!done)
-            return;
+                    pipe_read_now(channel->pipe, buffer, sizeof buffer, &bytes) && bytes > 0;
+         n++)
         take_bytes(channel, buffer, bytes);
-    }
-}
-
-void control_ended(struct run_id run)
-{
-    struct pipe *pipe = &channels.pipes[run.slot];
-    struct channel *next;
-    for (struct channel *channel = pipe->channels; channel != NULL; channel = next) {
-        next = channel->next; /* who listens anew stands in front of it */
-        bool speaks = channel->state == CHANNEL_OPEN || channel->state == CHANNEL_LISTENS;
-        if (speaks && channel->run.generation == run.generation)
-            drain(channel);
-    }
-    jobs_ended(run);
-}
-
-/* ---- the start of a run ---- */
-
-/* So that nobody can make a pipe of that name before we do, or guess one. */
-static bool choose_name(struct pipe *pipe)
-{
-    uint32_t dice[4];
-    if (!RtlGenRandom(dice, sizeof dice))
-        return false;
-    _snwprintf(pipe->name, PIPE_NAME_MAX, L"\\\\.\\pipe\\aiorun-%lu-%08x%08x%08x%08x",
-               GetCurrentProcessId(), dice[0], dice[1], dice[2], dice[3]);
-    return true;
-}
-
-/* The connections of the run before; private ones live as long as their clients want. */
-static void forget_last(struct pipe *pipe)
-{
-    struct channel *next;
-    pipe->named = pipe->listens = pipe->asked = false;
-    pipe->run.generation = 0;
-    pipe->count = 0;
-    for (struct channel *channel = pipe->channels; channel != NULL; channel = next) {
-        next = channel->next;
-        if (!channel->attached)
-            close_channel(channel);
-    }
-}
-
-bool control_start(struct run_id run, struct spawn *spawn)
-{
-    struct pipe *pipe = &channels.pipes[run.slot];
-    char name[PIPE_NAME_MAX];
-    forget_last(pipe);
-    pipe->run = run;
-    if (!choose_name(pipe) || !listen(pipe, true))
-        return false;
-    pipe->named = true;
-    WideCharToMultiByte(CP_UTF8, 0, pipe->name, -1, name, sizeof name, NULL, NULL);
-    spawn_add(spawn, "AIORUN_CONTROL_PIPE=%s", name);
-    spawn_add(spawn, "AIORUN_PROTOCOL=1");
-    return true;
-}
-
-void control_started(struct run_id run, bool ok)
-{
-    if (!ok)
-        forget_last(&channels.pipes[run.slot]);
-    jobs_started(run);
-}
-
-/* ---- all of it ---- */
-
-bool platform_is_our_user(struct run_id run)
-{
-    (void)run;
-    return true;
-}
-
-bool control_open(const struct plan *plan, uint32_t slots)
-{
-    if (!pipe_open()) {
-        log_line(LEVEL_CRITICAL, "cannot make the rights of the control pipes: %s",
-                 win_error(GetLastError()));
-        return false;
-    }
-    if (!channel_open_all(slots) || !jobs_open(slots)) {
-        log_line(LEVEL_CRITICAL, "cannot allocate the table of control pipes");
-        return false;
-    }
-    outer_open(plan);
-    return admin_pipe_open(plan);
-}
-
-void control_close(void)
-{
-    admin_pipe_close();
-}
-
-/* ---- a new plan ---- */
-
-bool control_prepare(uint32_t slots)
-{
-    uint32_t count = needed(slots) > channels.count ? needed(slots) : channels.count;
-    channels.next_pipes = platform_allocate(slots * sizeof *channels.next_pipes);
-    channels.next_list = platform_allocate(count * sizeof(struct channel *));
-    return channels.next_pipes != NULL && channels.next_list != NULL && jobs_prepare(slots) &&
-           extend(channels.next_list, count);
-}
-
-void control_drop(void)
-{
-    jobs_drop();
-    platform_free(channels.next_pipes);
-    platform_free(channels.next_list);
-    channels.next_pipes = NULL;
-    channels.next_list = NULL;
-}
-
-/* Their slots are theirs as long as they are there; slot 0 has no pipe of its own. */
-static void move_channels(struct channel *first, struct pipe *to, uint32_t slot)
-{
-    struct channel *next;
-    for (struct channel *channel = first; channel != NULL; channel = next) {
-        next = channel->next;
-        channel->run.slot = slot;
-        channel->next = to->channels;
-        to->channels = channel;
-    }
-}
-
-static void move_pipe(struct pipe *from, struct pipe *to, uint32_t slot)
-{
-    struct channel *first = from->channels;
-    *to = *from;
-    to->run.slot = slot;
-    to->channels = NULL;
-    from->channels = NULL;
-    move_channels(first, to, slot);
-}
-
-/* What is in slot 0 is nobody's any more. */
-static void close_gone(void)
-{
-    struct channel *next;
-    for (struct channel *channel = channels.pipes[0].channels; channel != NULL; channel = next) {
-        next = channel->next;
-        close_channel(channel);
-    }
-}
-
-/* No line is being taken in: see supervisor_time(). */
-void control_reload(const struct platform_map *map)
-{
-    struct pipe *old = channels.pipes;
-    uint32_t count = needed(map->slots);
-    for (uint32_t slot = 0; slot < map->slots; slot++)
-        if (map->old_slot_of[slot] < map->old_slots)
-            move_pipe(&old[map->old_slot_of[slot]], &channels.next_pipes[slot], slot);
-    for (uint32_t slot = 0; slot < map->old_slots; slot++) {
-        move_channels(old[slot].channels, &channels.next_pipes[0], 0);
-        old[slot].channels = NULL;
-    }
-    memcpy(channels.next_list, channels.list, channels.count * sizeof(struct channel *));
-    platform_free(channels.list);
-    platform_free(channels.pipes);
-    channels.list = channels.next_list;
-    channels.pipes = channels.next_pipes;
-    channels.slots = map->slots;
-    channels.next_list = NULL;
-    channels.next_pipes = NULL;
-    adopt(count);
-    close_gone();
-    jobs_reload(map);
 }

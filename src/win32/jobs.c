@@ -281,6 +281,7 @@ static HANDLE begin(struct run *run, struct platform_started *started)
     HANDLE process = NULL;
     DWORD pid;
     memcpy(spawn.standard, jobs.request.streams, sizeof jobs.request.streams);
+    spawn.limits = limits_of(runs_at(jobs.speaker)->worker);
     spawn.job = runs_make_job();
     if (spawn.job != NULL)
         process = spawn_process(&spawn, &pid, started);

@@ -85,6 +85,8 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     refuse_options(plan, faults);
     start_prepare(plan, faults);
     start_switch();
+    ready_prepare(plan, faults);
+    ready_switch();
     report_file_open(plan->report, faults);
 }
 
@@ -96,11 +98,19 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
         log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", win_error(GetLastError()));
         return -1;
     }
-    if (!runs_open(slots)) {
+    if (!runs_open(slots) || !limits_prepare(plan)) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of processes");
         return -1;
     }
-    return control_open(plan, slots) ? 0 : -1;
+    limits_switch(plan);
+    if (!control_open(plan, slots))
+        return -1;
+    if (!output_open(plan, slots)) {
+        log_line(LEVEL_CRITICAL, "cannot open the pipes for the output of workers: %s",
+                 win_error(GetLastError()));
+        return -1;
+    }
+    return 0;
 }
 
 void loop_reload(const struct plan *plan)
@@ -110,6 +120,7 @@ void loop_reload(const struct plan *plan)
 
 void platform_close(void)
 {
+    output_close();
     control_close();
 }
 
@@ -167,7 +178,7 @@ void platform_arm(msec when)
 
 static DWORD time_to_wait(void)
 {
-    msec until = msec_min(driver.timer, runs_next_ready());
+    msec until = msec_min(driver.timer, ready_next());
     if (until == NEVER)
         return INFINITE;
     msec rest = until - platform_now();
@@ -211,8 +222,9 @@ void platform_loop(void)
             driver.reaped = false;
             supervisor_reaped(driver.supervisor);
         }
+        capture_flush();
         if (!driver.finished)
-            runs_tell_ready();
+            ready_tell();
         if (!driver.finished && driver.timer != NEVER && platform_now() >= driver.timer) {
             driver.timer = NEVER;
             supervisor_time(driver.supervisor);

@@ -1,11 +1,13 @@
 #include "win32/pipe.h"
 
+#include <ntsecapi.h>
 #include <sddl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUFFER_SIZE 4096 /* bytes each way that wait in the kernel; advisory */
+#define BUFFER_SIZE 4096  /* bytes each way that wait in the kernel; advisory */
+#define OUTPUT_SIZE 65536 /* the same, of what commands write */
 
 static struct {
     SECURITY_ATTRIBUTES attributes;
@@ -60,13 +62,23 @@ HANDLE pipe_client(HANDLE pipe, DWORD *pid)
 
 /* ---- instances ---- */
 
-HANDLE pipe_make(const wchar_t *name, bool first)
+/* So that nobody can make a pipe of that name before we do, or guess one. */
+bool pipe_choose_name(wchar_t name[PIPE_NAME_MAX])
 {
-    HANDLE pipe = CreateNamedPipeW(
-        name,
-        PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | (first ? FILE_FLAG_FIRST_PIPE_INSTANCE : 0),
-        PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
-        PIPE_UNLIMITED_INSTANCES, BUFFER_SIZE, BUFFER_SIZE, 0, &rights.attributes);
+    uint32_t dice[4];
+    if (!RtlGenRandom(dice, sizeof dice))
+        return false;
+    _snwprintf(name, PIPE_NAME_MAX, L"\\\\.\\pipe\\aiorun-%lu-%08x%08x%08x%08x",
+               GetCurrentProcessId(), dice[0], dice[1], dice[2], dice[3]);
+    return true;
+}
+
+static HANDLE make(const wchar_t *name, DWORD mode, DWORD instances, DWORD size)
+{
+    HANDLE pipe = CreateNamedPipeW(name, mode | FILE_FLAG_OVERLAPPED,
+                                   PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT |
+                                       PIPE_REJECT_REMOTE_CLIENTS,
+                                   instances, size, size, 0, &rights.attributes);
     if (pipe == INVALID_HANDLE_VALUE)
         return NULL;
     if (win_loop_attach(pipe) == 0)
@@ -75,6 +87,33 @@ HANDLE pipe_make(const wchar_t *name, bool first)
     CloseHandle(pipe);
     SetLastError(error);
     return NULL;
+}
+
+HANDLE pipe_make(const wchar_t *name, bool first)
+{
+    return make(name, PIPE_ACCESS_DUPLEX | (first ? FILE_FLAG_FIRST_PIPE_INSTANCE : 0),
+                PIPE_UNLIMITED_INSTANCES, BUFFER_SIZE);
+}
+
+/* Its only instance is taken at once, so nobody else can come to it. */
+bool pipe_pair(HANDLE *reading, HANDLE *writing)
+{
+    SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
+    wchar_t name[PIPE_NAME_MAX];
+    if (!pipe_choose_name(name))
+        return false;
+    *reading = make(name, PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE, 1, OUTPUT_SIZE);
+    if (*reading == NULL)
+        return false;
+    *writing = CreateFileW(name, GENERIC_WRITE | FILE_READ_ATTRIBUTES, 0, &inherited, OPEN_EXISTING,
+                           0, NULL);
+    if (*writing != INVALID_HANDLE_VALUE)
+        return true;
+    DWORD error = GetLastError();
+    CloseHandle(*reading);
+    SetLastError(error);
+    *reading = *writing = NULL;
+    return false;
 }
 
 static void reset(struct win_operation *operation)
@@ -107,6 +146,25 @@ bool pipe_write(HANDLE pipe, struct win_operation *operation, const void *bytes,
     reset(operation);
     return WriteFile(pipe, bytes, size, NULL, &operation->overlapped) ||
            GetLastError() == ERROR_IO_PENDING;
+}
+
+/* An event, for whoever waits for one reading by itself; its lowest bit keeps the packet from the
+ * completion port (GetQueuedCompletionStatus()'s documentation). */
+bool pipe_read_now(HANDLE pipe, void *buffer, DWORD size, DWORD *count)
+{
+    static HANDLE event;
+    DWORD waits = 0;
+    *count = 0;
+    if (event == NULL)
+        event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (event == NULL || !PeekNamedPipe(pipe, NULL, 0, NULL, &waits, NULL))
+        return false;
+    if (waits == 0)
+        return true;
+    OVERLAPPED now = {.hEvent = (HANDLE)((uintptr_t)event | 1)};
+    bool begun = ReadFile(pipe, buffer, size, NULL, &now) || GetLastError() == ERROR_IO_PENDING;
+    now.hEvent = event;
+    return begun && GetOverlappedResult(pipe, &now, count, TRUE);
 }
 
 /* ---- handles that come with a line ---- */

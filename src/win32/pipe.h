@@ -1,7 +1,7 @@
 /* pipe.h - what the control pipes and the admin pipe share; nobody else includes it.
  *
  *   pipe.c     named pipes that only our own user may open
- *   channel.c  the control pipes of the runs
+ *   control.c, channel.c  the control pipes of the runs (channel.h)
  *   outer.c    the control pipe of an aiorun around us
  *   jobs.c     shielded and submitted jobs
  *   admin.c    the admin pipe
@@ -18,6 +18,9 @@
 
 /* ---- pipe.c ---- */
 
+/* Writes a name that nobody can guess, and so nobody has taken.  False with GetLastError(). */
+bool pipe_choose_name(wchar_t name[PIPE_NAME_MAX]);
+
 /* Makes what pipes are protected by; false with GetLastError(). */
 bool pipe_open(void);
 
@@ -33,6 +36,14 @@ bool pipe_listen(HANDLE pipe, struct win_operation *operation);
 /* Read, write at most `size` bytes.  False with GetLastError(): nothing will be told. */
 bool pipe_read(HANDLE pipe, struct win_operation *operation, void *buffer, DWORD size);
 bool pipe_write(HANDLE pipe, struct win_operation *operation, const void *bytes, DWORD size);
+
+/* A pipe of our own: an end to read from, as pipe_make() has it, and one that commands write to,
+ * which may be inherited.  False with GetLastError(). */
+bool pipe_pair(HANDLE *reading, HANDLE *writing);
+
+/* Reads at most `size` bytes of those that are there; *count may be 0.  No `done` is called, and
+ * false means that there is nothing more to come, or GetLastError(). */
+bool pipe_read_now(HANDLE pipe, void *buffer, DWORD size, DWORD *count);
 
 /* The process at the other end; NULL with GetLastError(): ERROR_INVALID_PARAMETER when it is gone.
  * *pid is what it is, or was. */
@@ -68,8 +79,6 @@ struct passed *passed_now(void);
 void passed_set(struct passed *passed);
 
 /* ---- channel.c ---- */
-
-bool channel_open_all(uint32_t slots);
 
 /* The channel that has said the line that is being reported. */
 struct channel_id channel_speaker(void);

@@ -26,9 +26,6 @@ static const struct refusal {
     {"warn-on-reap", "there is nothing to reap on Windows"},
     {"control-fd", "Windows has no descriptors; AIORUN_CONTROL_PIPE names the control pipe"},
     {"listen", "sockets cannot be passed on by LISTEN_FDS on Windows"},
-    {"memory-max", "there are no cgroups on Windows"},
-    {"cpu-max", "there are no cgroups on Windows"},
-    {"pids-max", "there are no cgroups on Windows"},
 };
 
 /* Why the value that the option has makes no sense; NULL: it does. */
@@ -41,23 +38,18 @@ static const char *judge_value(const char *name, const struct plan *plan,
                "with it";
     if (strcmp(name, "group") == 0 && plan_is_fleet(plan) && !worker->group)
         return "each worker has a process group of its own on Windows";
-    if (strcmp(name, "output") == 0 && worker->output.kind == OUTPUT_PREFIX)
-        return "'prefix' is not there on Windows, but inherit, null and file:PATH are";
-    if (strcmp(name, "output") == 0 && worker->output.kind == OUTPUT_PIPE)
-        return "'pipe' is not there on Windows, but inherit, null and file:PATH are";
     if (strcmp(name, "ready") == 0)
         switch (worker->ready.kind) {
         case READY_NOTIFY:
             return "Windows has no sd_notify(3)";
         case READY_FD:
             return "Windows has no descriptors";
-        case READY_TCP:
-        case READY_COMMAND:
-            return "'tcp' and 'exec:CMD' are not there on Windows";
         case READY_AUTO:
         case READY_EXEC:
         case READY_CONTROL:
         case READY_AFTER:
+        case READY_TCP:
+        case READY_COMMAND:
             break;
         }
     return NULL;

@@ -8,6 +8,7 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     size_t before = faults->count + faults->dropped;
     refuse_options(plan, faults);
     start_prepare(plan, faults);
+    ready_prepare(plan, faults);
     bool good = faults->count + faults->dropped == before;
     if (!good)
         platform_drop_reload();
@@ -23,6 +24,7 @@ bool platform_must_wait(const char *path)
 void platform_drop_reload(void)
 {
     start_drop();
+    ready_drop();
 }
 
 /* The place now of each worker before; NULL without memory. */
@@ -42,15 +44,20 @@ bool platform_reload(const struct plan *plan, const struct platform_map *map)
     uint32_t *new_worker_of = invert_workers(plan, map);
     bool made = runs_prepare(map->slots);
     made = control_prepare(map->slots) && made && new_worker_of != NULL;
+    made = limits_prepare(plan) && made;
+    made = made && output_reload(plan, map); /* the last one: it changes what is */
     if (made) {
         loop_reload(plan);
         runs_reload(map, new_worker_of);
         control_reload(map);
+        limits_switch(plan);
+        ready_switch();
         start_switch(); /* last: what was asked before is in the old memory */
     } else {
         log_line(LEVEL_ERROR, "cannot allocate what the workers of the new file need");
         runs_drop();
         control_drop();
+        limits_drop();
     }
     if (new_worker_of != NULL)
         platform_free(new_worker_of);

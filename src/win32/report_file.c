@@ -3,13 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TIME_TO_WRITE SECOND /* for a pipe whose reader does not come */
-
-static struct {
-    HANDLE handle;
-    bool begun, failed;
-    msec until;
-} file = {.handle = INVALID_HANDLE_VALUE};
+static HANDLE file = INVALID_HANDLE_VALUE;
 
 /* Overlapped, so that a pipe that nobody reads is not waited for. */
 void report_file_open(const char *path, struct faults *faults)
@@ -18,44 +12,34 @@ void report_file_open(const char *path, struct faults *faults)
         return;
     wchar_t *wide = wide_from(path);
     if (wide != NULL)
-        file.handle = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL,
-                                  OPEN_ALWAYS, FILE_FLAG_OVERLAPPED, NULL);
-    if (file.handle == INVALID_HANDLE_VALUE)
+        file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL,
+                           OPEN_ALWAYS, FILE_FLAG_OVERLAPPED, NULL);
+    if (file == INVALID_HANDLE_VALUE)
         fault_add(faults, "option --report", "cannot open '%s' for writing: %s", path,
                   win_error(GetLastError()));
-    else if (faults->count == 0 && GetFileType(file.handle) == FILE_TYPE_DISK &&
-             !SetEndOfFile(file.handle))
+    else if (faults->count == 0 && GetFileType(file) == FILE_TYPE_DISK && !SetEndOfFile(file))
         fault_add(faults, "option --report", "cannot empty '%s': %s", path,
                   win_error(GetLastError()));
     platform_free(wide);
 }
 
-static bool write_all(const char *bytes, size_t length)
+bool platform_write_report(const char *bytes, size_t length, msec until)
 {
     static LONGLONG position;
     OVERLAPPED overlapped = {.Offset = (DWORD)position, .OffsetHigh = (DWORD)(position >> 32)};
     DWORD written = 0;
-    msec left = file.until - platform_now();
-    if (!WriteFile(file.handle, bytes, (DWORD)length, NULL, &overlapped) &&
+    msec left = until - platform_now();
+    if (!WriteFile(file, bytes, (DWORD)length, NULL, &overlapped) &&
         GetLastError() != ERROR_IO_PENDING) {
         errno = EIO;
         return false;
     }
-    bool done = GetOverlappedResultEx(file.handle, &overlapped, &written,
-                                      left > 0 ? (DWORD)left : 0, FALSE);
-    if (!done && CancelIo(file.handle)) {
-        GetOverlappedResult(file.handle, &overlapped, &written, TRUE);
+    bool done =
+        GetOverlappedResultEx(file, &overlapped, &written, left > 0 ? (DWORD)left : 0, FALSE);
+    if (!done && CancelIo(file)) {
+        GetOverlappedResult(file, &overlapped, &written, TRUE);
         errno = ETIMEDOUT;
     }
     position += written;
     return done && written == length;
-}
-
-bool platform_write_report(const char *bytes, size_t length)
-{
-    if (!file.begun)
-        file.until = msec_add(platform_now(), TIME_TO_WRITE);
-    file.begun = true;
-    file.failed = file.failed || !write_all(bytes, length);
-    return !file.failed;
 }

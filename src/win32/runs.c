@@ -32,6 +32,7 @@ static bool make_runs(struct run **runs, uint32_t first, uint32_t end)
         if (runs[slot] == NULL)
             return false;
         runs[slot]->slot = slot;
+        runs[slot]->question.due = NEVER;
     }
     return true;
 }
@@ -46,6 +47,11 @@ bool runs_open(uint32_t slots)
 struct run *runs_at(uint32_t slot)
 {
     return table.runs[slot];
+}
+
+uint32_t runs_count(void)
+{
+    return table.size;
 }
 
 struct run *runs_named(struct run_id run)
@@ -162,11 +168,14 @@ static void on_ended(struct win_operation *operation, DWORD bytes, DWORD error)
     (void)bytes, (void)error;
     win_loop_waited(&run->end);
     struct ending end = ending_of(run);
+    ready_stop(run);
     control_ended(id_of(run));
     CloseHandle(run->process);
     run->process = NULL;
     loop_reaped();
-    supervisor_ended(loop_supervisor(), id_of(run), end, look_for_tree(run));
+    bool left = look_for_tree(run);
+    output_ended(run->slot, left);
+    supervisor_ended(loop_supervisor(), id_of(run), end, left);
 }
 
 bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job)
@@ -179,40 +188,6 @@ bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job)
     return true;
 }
 
-/* ---- readiness by time ---- */
-
-static msec next_ready = NEVER;
-
-void runs_ready_at(struct run *run, msec when)
-{
-    run->ready_at = when;
-    next_ready = msec_min(next_ready, when);
-}
-
-msec runs_next_ready(void)
-{
-    return next_ready;
-}
-
-void runs_tell_ready(void)
-{
-    msec now = platform_now();
-    if (now < next_ready)
-        return;
-    next_ready = NEVER;
-    for (uint32_t slot = 1; slot < table.size; slot++) {
-        struct run *run = table.runs[slot];
-        if (run->process == NULL || run->ready_at == NEVER)
-            continue;
-        if (run->ready_at > now) {
-            next_ready = msec_min(next_ready, run->ready_at);
-            continue;
-        }
-        run->ready_at = NEVER;
-        supervisor_ready(loop_supervisor(), id_of(run));
-    }
-}
-
 /* Slot 0 is nobody's: whatever our runs start is theirs. */
 void platform_census(void)
 {
@@ -222,6 +197,8 @@ void platform_census(void)
         if (!run->tree)
             continue;
         bool left = look_for_tree(run);
+        if (!left)
+            output_ended(slot, left);
         supervisor_tree(loop_supervisor(), id_of(run), left, left && !run->asked);
     }
 }
@@ -396,7 +373,8 @@ void runs_reload(const struct platform_map *map, const uint32_t *new_worker_of)
             run->worker = new_worker_of[run->worker];
     }
     for (uint32_t slot = 0; slot < table.size; slot++)
-        if (table.runs[slot] != NULL && !table.runs[slot]->other.pending)
+        if (table.runs[slot] != NULL && !table.runs[slot]->other.pending &&
+            !table.runs[slot]->question.asking)
             platform_free(table.runs[slot]); /* else the loop will come back to it */
     platform_free(table.runs);
     table = next_table;

@@ -220,7 +220,8 @@ static void explain_error(struct platform_started *started, const struct command
     if (error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND)
         status = STATUS_NOT_FOUND;
     if (error == ERROR_DIRECTORY || error == ERROR_NOT_ENOUGH_MEMORY ||
-        error == ERROR_NO_SYSTEM_RESOURCES || error == ERROR_INVALID_PARAMETER)
+        error == ERROR_NO_SYSTEM_RESOURCES || error == ERROR_INVALID_PARAMETER ||
+        error == ERROR_NOT_ENOUGH_QUOTA) /* pids-max */
         status = STATUS_OWN_FAILURE;
     explain(started, status,
             error == ERROR_DIRECTORY ? "cannot start '%s' in its directory: %s"
@@ -266,16 +267,19 @@ HANDLE spawn_process(const struct spawn *spawn, DWORD *pid, struct platform_star
     const struct command *command = spawn->command;
     LPPROC_THREAD_ATTRIBUTE_LIST attributes = (LPPROC_THREAD_ATTRIBUTE_LIST)list;
     PROCESS_INFORMATION made = {0};
-    HANDLE handles[3 + SPAWN_HANDLES_MAX], job = spawn->job;
+    HANDLE handles[3 + SPAWN_HANDLES_MAX];
+    HANDLE jobs[] = {spawn->limits, spawn->job}; /* the outer one first */
+    size_t none = spawn->limits == NULL;
     SIZE_T size = sizeof list;
     if (!is_startable(find_program(command, path), started, command))
         return NULL;
     size_t count = list_handles(spawn, handles);
     make_block(spawn);
     /* In its job object from its first instruction on: whatever becomes of us, it is not left. */
-    bool done = InitializeProcThreadAttributeList(attributes, 2, 0, &size) &&
-                UpdateProcThreadAttribute(attributes, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, &job,
-                                          sizeof job, NULL, NULL);
+    bool done =
+        InitializeProcThreadAttributeList(attributes, 2, 0, &size) &&
+        UpdateProcThreadAttribute(attributes, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, jobs + none,
+                                  sizeof jobs - none * sizeof jobs[0], NULL, NULL);
     if (done && count > 0)
         done = UpdateProcThreadAttribute(attributes, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, handles,
                                          count * sizeof handles[0], NULL, NULL);

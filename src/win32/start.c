@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct companions {
-    struct command before_start, after_stop, health;
+    struct command before_start, after_stop, health, question;
 };
 
 /* What a plan is made of here; all of it is in a heap of its own. */
@@ -44,6 +44,9 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
                                faults);
     if (worker->after_stop != NULL)
         command_prepare_beside(next->heap, &companions->after_stop, command, worker->after_stop,
+                               faults);
+    if (worker->ready.kind == READY_COMMAND)
+        command_prepare_beside(next->heap, &companions->question, command, worker->ready.text,
                                faults);
     if (worker->health.argv != NULL) {
         companions->health = *command;
@@ -120,6 +123,11 @@ static const struct command *choose_command(const struct platform_program *progr
     return &starts.now.on_error;
 }
 
+const struct command *start_question(uint32_t worker)
+{
+    return &starts.now.companions[worker].question;
+}
+
 static void tell_error(struct spawn *spawn, const struct platform_error *error)
 {
     bool killed = error->end.kind == ENDING_KILLED;
@@ -153,30 +161,6 @@ static void choose_standard(struct spawn *spawn, const struct platform_program *
         spawn->standard[0] = spawn_null();
 }
 
-/* Where the output of a file's worker goes; the handle that was opened for it, or NULL. */
-static bool open_output(struct spawn *spawn, const struct platform_program *program, HANDLE *opened)
-{
-    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
-    SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
-    if (output->kind == OUTPUT_NULL)
-        spawn->standard[1] = spawn->standard[2] = spawn_null();
-    if (output->kind != OUTPUT_FILE)
-        return true;
-    wchar_t *path = wide_from(output->text);
-    HANDLE file = INVALID_HANDLE_VALUE;
-    if (path != NULL)
-        file = CreateFileW(path, FILE_APPEND_DATA | SYNCHRONIZE,
-                           FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, &inherited,
-                           OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
-    DWORD error = GetLastError();
-    platform_free(path);
-    SetLastError(error);
-    if (file == INVALID_HANDLE_VALUE)
-        return false;
-    *opened = spawn->standard[1] = spawn->standard[2] = file;
-    return true;
-}
-
 static void fail(struct platform_started *started, const struct command *command, const char *what)
 {
     DWORD error = GetLastError();
@@ -187,12 +171,13 @@ static void fail(struct platform_started *started, const struct command *command
 
 /* Everything before the process itself.  NULL, or what failed, with GetLastError(). */
 static const char *open_program(struct run_id run, const struct platform_program *program,
-                                struct spawn *spawn, HANDLE *opened)
+                                struct spawn *spawn)
 {
     bool has_pipe = program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB;
     if (program->what != PLATFORM_JOB) /* which has its submitter's */
         choose_standard(spawn, program);
     spawn->own_group = !(program->what == PLATFORM_COMMAND && start_shares_console());
+    spawn->limits = is_a_workers(program->what) ? limits_of(program->worker) : NULL;
     spawn->job = runs_make_job();
     if (spawn->job == NULL)
         return "make a job object";
@@ -203,7 +188,7 @@ static const char *open_program(struct run_id run, const struct platform_program
     if (has_pipe && !starts.now.plan->no_control && !control_start(run, spawn))
         return "open a control pipe";
     if (is_a_workers(program->what) && program->what != PLATFORM_JOB &&
-        !open_output(spawn, program, opened))
+        !output_start(run, program, spawn))
         return "open the output";
     return NULL;
 }
@@ -218,12 +203,10 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     run->tree = run->asked = run->killed = false;
     run->sent = 0;
     run->events = console_count();
-    run->ready_at = NEVER;
     if (!runs_begin(run, process, pid, spawn->job))
         return false;
-    const struct plan_worker *worker = &starts.now.plan->workers[program->worker];
-    if (program->what == PLATFORM_COMMAND && worker->ready.kind == READY_AFTER)
-        runs_ready_at(run, msec_add(platform_now(), worker->ready.time));
+    if (program->what == PLATFORM_COMMAND)
+        ready_start(run);
     return true;
 }
 
@@ -244,7 +227,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
                     struct platform_started *started)
 {
     struct spawn spawn = {.command = NULL};
-    HANDLE opened = NULL, process = NULL;
+    HANDLE process = NULL;
     DWORD pid = 0;
     memset(started, 0, sizeof *started);
     if (program->what == PLATFORM_JOB)
@@ -253,13 +236,12 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         spawn.command = choose_command(program);
     if (spawn.command == NULL)
         return;
-    const char *failed = open_program(run_id, program, &spawn, &opened);
+    const char *failed = open_program(run_id, program, &spawn);
     if (failed != NULL)
         fail(started, spawn.command, failed);
     else
         process = spawn_process(&spawn, &pid, started);
-    if (opened != NULL)
-        CloseHandle(opened);
+    output_started(run_id, pid);
     if (process != NULL && !begin_run(run_id, program, &spawn, process, pid)) {
         fail(started, spawn.command, "wait");
         CloseHandle(process);
@@ -271,9 +253,4 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     started->pid = (long)pid;
     if (program->what == PLATFORM_COMMAND || program->what == PLATFORM_JOB)
         control_started(run_id, started->ok);
-}
-
-void platform_end_input(struct run_id run)
-{
-    (void)run; /* refuse.c refuses loggers */
 }

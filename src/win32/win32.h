@@ -12,8 +12,13 @@
  *   spawn.c     CreateProcess
  *   start.c     what a run is given, and platform_start()
  *   runs.c      processes and their job objects by slot: asking, killing, listing them
+ *   ready.c     readiness that nobody tells of
+ *   limits.c    what the processes of a worker may have together
  *   refuse.c    options that have no meaning here
  *   pipe.h      the control pipes, jobs and the admin pipe
+ *   output.c    where the output of workers goes
+ *   capture.c   output that comes to us, line by line
+ *   async.c     writing that does not wait
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
  *   reload.c    a new plan
@@ -21,6 +26,7 @@
 #ifndef AIORUN_WINDOWS_H
 #define AIORUN_WINDOWS_H
 
+#include "lines.h"
 #include "platform.h"
 #include "win32/words.h"
 
@@ -147,7 +153,8 @@ bool command_set_line(HANDLE heap, struct command *command, char *const *argv);
 
 struct spawn {
     const struct command *command;
-    HANDLE job;         /* everything that it starts lives in it */
+    HANDLE job;         /* everything that it starts lives in it, */
+    HANDLE limits;      /* which is in this one; NULL: in none */
     bool own_group;     /* Ctrl-Break can be sent to it, and Ctrl-C does not reach it */
     HANDLE standard[3]; /* input, output, error: inheritable; NULL: none */
     HANDLE passes[SPAWN_HANDLES_MAX]; /* what it inherits beside them, likewise */
@@ -163,7 +170,7 @@ HANDLE spawn_null(void);
 
 /* Adds a variable, in UTF-8; there must be none of that name in the command's environment. */
 void spawn_add(struct spawn *spawn, const char *format, ...)
-    __attribute__((format(gnu_printf, 2, 3)));
+    __attribute__((format(__printf__, 2, 3)));
 
 /* Lets the command inherit an inheritable handle. */
 void spawn_pass(struct spawn *spawn, HANDLE handle);
@@ -175,6 +182,19 @@ HANDLE spawn_process(const struct spawn *spawn, DWORD *pid, struct platform_star
 
 #define NO_SLOT   UINT32_MAX
 #define NO_WORKER UINT32_MAX
+
+/* Whether a run is ready: see ready.c. */
+struct question {
+    msec due;            /* when something is to be done about it; NEVER: nothing is */
+    msec delay;          /* until the next one, if the answer to this one is no */
+    bool asking;         /* the loop will come with an answer, */
+    bool over;           /* and nobody wants to know it any more */
+    const void *address; /* that is being connected to, or comes next; NULL: the first one */
+    uintptr_t socket;
+    struct win_operation connected;
+    HANDLE process, job; /* of the command that is run */
+    struct win_wait ended;
+};
 
 /* A slot's process.  It stays where it is as long as the slot is there, whatever its number. */
 struct run {
@@ -188,14 +208,15 @@ struct run {
     bool tree;       /* its process is gone, but something of its tree was left */
     bool asked;      /* what is left of its tree was */
     bool killed;     /* it was, with its tree */
-    msec ready_at;   /* it is ready then, by its time; NEVER: it is not */
     int sent;        /* the signal that we sent it last as a console event; 0: none */
+    struct question question;
     struct win_wait end;
     struct win_wait other; /* the end of one of its tree */
     HANDLE other_process;
 };
 
 bool runs_open(uint32_t slots); /* allocates; false without memory */
+uint32_t runs_count(void);      /* slots */
 struct run *runs_at(uint32_t slot);
 struct run *runs_named(struct run_id run); /* NULL when it is over */
 
@@ -206,16 +227,25 @@ HANDLE runs_make_job(void);
  * waited for; nothing has changed then. */
 bool runs_begin(struct run *run, HANDLE process, DWORD pid, HANDLE job);
 
-/* The run is ready at this time, if it is still there. */
-void runs_ready_at(struct run *run, msec when);
-
-/* When the next one is (NEVER: none), and telling of those that are by now. */
-msec runs_next_ready(void);
-void runs_tell_ready(void);
-
 bool runs_prepare(uint32_t slots);
 void runs_drop(void);
 void runs_reload(const struct platform_map *map, const uint32_t *new_worker_of);
+
+/* ---- ready.c ---- */
+
+/* Looks up the addresses that connections are to be made to; adds faults, allocates.  Then either
+ * ready_switch(), when runs_at() tells the new plan's workers, or ready_drop(). */
+void ready_prepare(const struct plan *plan, struct faults *faults);
+void ready_switch(void);
+void ready_drop(void);
+
+/* A worker's command runs, has ended. */
+void ready_start(struct run *run);
+void ready_stop(struct run *run);
+
+/* When there is something to do about one (NEVER: never), and doing it. */
+msec ready_next(void);
+void ready_tell(void);
 
 /* ---- start.c ---- */
 
@@ -225,9 +255,24 @@ void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
 
+/* The command of `ready = exec:CMD`. */
+const struct command *start_question(uint32_t worker);
+
 /* Is the launcher's command in our own process group, where console events reach it as they reach
  * us? */
 bool start_shares_console(void);
+
+/* ---- limits.c ---- */
+
+/* Allocates; false without memory.  Then either limits_drop(), or limits_switch(): it opens what
+ * the limits of the plan's workers need, instead of those of the plan before, which must still be
+ * there.  A worker of the same name keeps its own.  What Windows refuses is logged. */
+bool limits_prepare(const struct plan *plan);
+void limits_drop(void);
+void limits_switch(const struct plan *plan);
+
+/* The job object that those of the worker's runs and jobs are to be in; NULL: none. */
+HANDLE limits_of(uint32_t worker);
 
 /* ---- refuse.c ---- */
 
@@ -259,7 +304,96 @@ void control_drop(void);
 void control_reload(const struct platform_map *map);
 void control_close(void);
 
+/* ---- output.c ---- */
+
+#define LAST_WORDS (2 * SECOND) /* that our reader has to make room at the very end */
+
+/* Allocates, and opens the pipes into loggers; false with GetLastError(). */
+bool output_open(const struct plan *plan, uint32_t slots);
+
+/* Before the start of a worker's run: what its output goes to, and a logger's input.  False with
+ * GetLastError().  output_started() comes after the start, with its pid, or 0. */
+bool output_start(struct run_id run, const struct platform_program *program, struct spawn *spawn);
+void output_started(struct run_id run, DWORD pid);
+
+/* The run's process is gone, or what was `left` of its tree: passes on what it wrote, as far as
+ * there is room. */
+void output_ended(uint32_t slot, bool left);
+
+/* A new plan; the old one and its runs must still be there.  False with GetLastError(), and nothing
+ * has changed. */
+bool output_reload(const struct plan *plan, const struct platform_map *map);
+
+/* Passes on what there is of everybody, and does not wait long for it. */
+void output_close(void);
+
+/* ---- capture.c ---- */
+
+bool capture_open(const struct plan *plan, uint32_t slots);
+bool capture_reload(const struct plan *plan, const struct platform_map *map);
+
+/* What the run is to write to, from now on until the slot is gone: ours to close.  NULL with
+ * GetLastError(). */
+HANDLE capture_start(uint32_t slot, uint32_t worker, uint32_t instance);
+void capture_started(uint32_t slot, DWORD pid);
+
+/* As output_ended(), output_close(). */
+void capture_ended(uint32_t slot, bool left);
+void capture_close(msec until);
+
+/* A source whose part is in pages that are not there before they are written; false without memory.
+ */
+bool capture_make_source(struct line_source *source);
+
+/* Passes on what waits in the pipe `reading`, which is not waited for, and ends a line with it; as
+ * far as there is room, or until then.  And the same before the source goes away: what there is no
+ * room for in time is lost, and that is logged. */
+void capture_take_rest(struct line_source *source, HANDLE reading, msec until);
+void capture_drop_source(struct line_source *source, HANDLE reading, msec until);
+
+/* What was written is to go out: nothing else is to be done now. */
+void capture_flush(void);
+
+/* ---- async.c ---- */
+
+/* Bytes on their way to a file, by a thread of their own: Windows has no write that does not wait.
+ */
+struct async_writer {
+    HANDLE file, thread; /* NULL: not begun */
+    SRWLOCK lock;
+    CONDITION_VARIABLE filled, emptied;
+    char *bytes, *taken; /* what waits; what is being written */
+    size_t size, length, flying;
+    bool filling;               /* more is to come before it goes */
+    bool held_up;               /* it did not keep up, and has not caught up yet */
+    bool wanted;                /* there was no room */
+    DWORD error;                /* why nothing can be written any more, and all is lost */
+    struct win_operation roomy; /* if it has a `done`, it is posted when there is room again, and
+                                   when there is an error */
+};
+
+/* `room` is two times `size` bytes.  False with GetLastError(). */
+bool async_begin(struct async_writer *writer, HANDLE file, char *room, size_t size);
+
+/* Room for `size` bytes at most; NULL: there is none now.  async_add() says how many they became;
+ * nothing of it is written before async_send(), which returns writer->error. */
+char *async_room(struct async_writer *writer, size_t size);
+void async_add(struct async_writer *writer, size_t size);
+DWORD async_send(struct async_writer *writer);
+
+/* Until all is written; false when that takes longer than `time` (ms).  The second waits only as
+ * long as it keeps up. */
+bool async_wait(struct async_writer *writer, DWORD time);
+void async_keep_up(struct async_writer *writer, DWORD time);
+
 /* ---- stderr.c ---- */
+
+/* Log lines go by this writer from now on, which is begun: it writes to the same file, and they
+ * stay in their order. */
+void log_lines_go_by(struct async_writer *writer);
+
+/* Is it a console that knows colours, and does nobody object? */
+bool console_has_colours(HANDLE file);
 
 /* Waits, for at most a second, until every log line is written. */
 void log_lines_finish(void);

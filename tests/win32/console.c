@@ -6,7 +6,8 @@
  * It is the program's debugger: where that asks whether there is a console, the answer is yes;
  * where it sends a console event to a process group, a line on standard error says "console: TYPE
  * to GROUP", and each process of the group gets it as from a console, in a new thread.  The program
- * itself is unchanged, and knows nothing.
+ * itself is unchanged, and knows nothing.  What limits it asks Windows for, which wine does not
+ * enforce, a line says, too.
  */
 #include "event.h"
 
@@ -40,7 +41,11 @@ static struct breakpoint {
     const char *name;
     unsigned char *at;
     unsigned char original;
-} breakpoints[] = {{"GenerateConsoleCtrlEvent", NULL, 0}, {"GetConsoleCP", NULL, 0}};
+} breakpoints[] = {{"GenerateConsoleCtrlEvent", NULL, 0},
+                   {"GetConsoleCP", NULL, 0},
+                   {"SetInformationJobObject", NULL, 0}};
+
+#define LIMITS 2 /* which of them is only looked at */
 
 #define BREAKPOINTS (sizeof breakpoints / sizeof breakpoints[0])
 
@@ -49,7 +54,8 @@ static void set_breakpoints(HANDLE process)
     for (size_t i = 0; i < BREAKPOINTS; i++) {
         unsigned char trap = 0xcc;
         breakpoints[i].at = (unsigned char *)(void *)find(breakpoints[i].name);
-        if (!WriteProcessMemory(process, breakpoints[i].at, &trap, 1, NULL))
+        if (!ReadProcessMemory(process, breakpoints[i].at, &breakpoints[i].original, 1, NULL) ||
+            !WriteProcessMemory(process, breakpoints[i].at, &trap, 1, NULL))
             die("set a breakpoint");
         FlushInstructionCache(process, breakpoints[i].at, 1);
     }
@@ -73,16 +79,63 @@ static void perform(HANDLE process, DWORD thread_id, size_t which)
     CloseHandle(thread);
 }
 
+static void write_code(HANDLE process, unsigned char *at, unsigned char code)
+{
+    WriteProcessMemory(process, at, &code, 1, NULL);
+    FlushInstructionCache(process, at, 1);
+}
+
+static void say_limits(HANDLE process, const CONTEXT *context)
+{
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION amounts;
+    JOBOBJECT_CPU_RATE_CONTROL_INFORMATION control;
+    const void *from = (const void *)context->R8;
+    DWORD flags = 0;
+    if (context->Rdx == JobObjectExtendedLimitInformation &&
+        ReadProcessMemory(process, from, &amounts, sizeof amounts, NULL))
+        flags = amounts.BasicLimitInformation.LimitFlags;
+    if (flags & JOB_OBJECT_LIMIT_JOB_MEMORY)
+        fprintf(stderr, "console: job memory %llu\n", (unsigned long long)amounts.JobMemoryLimit);
+    if (flags & JOB_OBJECT_LIMIT_ACTIVE_PROCESS)
+        fprintf(stderr, "console: job processes %lu\n",
+                amounts.BasicLimitInformation.ActiveProcessLimit);
+    if (context->Rdx == JobObjectCpuRateControlInformation &&
+        ReadProcessMemory(process, from, &control, sizeof control, NULL))
+        fprintf(stderr, "console: job rate %lu\n", control.ControlFlags == 5 ? control.CpuRate : 0);
+}
+
+/* Lets the thread take the step that the breakpoint is in the place of. */
+static void look_on(HANDLE process, DWORD thread_id)
+{
+    HANDLE thread = OpenThread(THREAD_ALL_ACCESS, FALSE, thread_id);
+    CONTEXT context = {.ContextFlags = CONTEXT_FULL};
+    if (!GetThreadContext(thread, &context))
+        die("read a thread");
+    say_limits(process, &context);
+    write_code(process, breakpoints[LIMITS].at, breakpoints[LIMITS].original);
+    context.Rip = (DWORD64)(uintptr_t)breakpoints[LIMITS].at;
+    context.EFlags |= 0x100; /* EXCEPTION_SINGLE_STEP comes after it */
+    SetThreadContext(thread, &context);
+    CloseHandle(thread);
+}
+
 static DWORD take_exception(const DEBUG_EVENT *event, HANDLE process)
 {
     const EXCEPTION_RECORD *record = &event->u.Exception.ExceptionRecord;
     static BOOL begun;
+    if (record->ExceptionCode == EXCEPTION_SINGLE_STEP) {
+        write_code(process, breakpoints[LIMITS].at, 0xcc);
+        return DBG_CONTINUE;
+    }
     if (record->ExceptionCode != EXCEPTION_BREAKPOINT)
         return DBG_EXCEPTION_NOT_HANDLED;
     for (size_t i = 0; i < BREAKPOINTS; i++) {
         if (record->ExceptionAddress != breakpoints[i].at)
             continue;
-        perform(process, event->dwThreadId, i);
+        if (i == LIMITS)
+            look_on(process, event->dwThreadId);
+        else
+            perform(process, event->dwThreadId, i);
         return DBG_CONTINUE;
     }
     if (!begun) /* the system's own, when everything is loaded */

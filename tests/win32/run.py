@@ -290,19 +290,16 @@ def test_keys_without_meaning_are_refused():
 loop = epoll
 [worker:one]
 command = '{VICTIM}' sleep
-output = prefix
+umask = 22
 limit.nofile = 5
 listen = tcp:127.0.0.1:8080
-memory-max = 1G
+nice = 3
 group = no
-ready = tcp:127.0.0.1:8080
-[worker:two]
-command = '{VICTIM}' sleep
-output = pipe:cat
+ready = fd:3
 """)
     status, text = aiorun("--config", "bad.ini")
-    for place in ("2: loop", "5: output", "6: limit.nofile", "7: listen", "8: memory-max",
-                  "9: group", "10: ready", "13: output"):
+    for place in ("2: loop", "5: umask", "6: limit.nofile", "7: listen", "9: group",
+                  "10: ready"):
         expect(f"bad.ini:{place}: " in text, f"{place} is not refused:\n{text}")
     expect(status == 125, f"status {status}")
 
@@ -556,6 +553,33 @@ command = VICTIM say here exit 0
     expect(Path("a.txt").read_text() == "before\nto-file\nafter\n", Path("a.txt").read_text())
 
 
+def test_limits_are_those_of_a_job_object_of_the_worker():
+    """wine takes two of them and enforces none: so this is what Windows is asked for."""
+    processors = os.cpu_count()
+    program, pid = fleet("""[worker:a]
+command = VICTIM on-event exit 0 say up in-job sleep
+instances = 2
+memory-max = 64M
+pids-max = 7
+cpu-max = 0.5
+[worker:b]
+command = VICTIM on-event exit 0 say up sleep
+memory-max = 1G
+[worker:c]
+command = VICTIM on-event exit 0 say up sleep
+""")
+    program.wait_for("^up", 4)
+    expect(sorted(line for line in program.lines if line.startswith("console: job")) ==
+           ["console: job memory 1073741824", "console: job memory 67108864",
+            "console: job processes 7", "console: job rate 0",
+            f"console: job rate {5000 // processors}"], program.text())
+    expect(program.lines.count("in a job") == 2, program.text())
+    expect(len([line for line in program.lines if "not enforced" in line]) == 1 and
+           "cpu-max of worker 'a' is not enforced: " in program.text(), program.text())
+    event(CTRL_BREAK, pid)
+    expect(program.end() == 0, program.text())
+
+
 def test_health_check_that_fails_ends_a_run():
     program, pid = fleet("""[worker:a]
 command = VICTIM on-event exit 0 say up sleep
@@ -727,11 +751,11 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests that match this")
     parser.add_argument("-v", action="store_true", help="print every test")
     options = parser.parse_args()
-    import test_pipe  # which imports what is above from here
-    tests.update((name[5:], function)
-                 for name, function in {**globals(), **vars(test_pipe)}.items()
-                 if name.startswith("test_") and callable(function) and
-                 re.search(options.k, name[5:]))
+    import test_output, test_pipe, test_ready  # which import what is above from here
+    for module in (globals(), vars(test_output), vars(test_pipe), vars(test_ready)):
+        tests.update((name[5:], function) for name, function in module.items()
+                     if name.startswith("test_") and callable(function) and
+                     re.search(options.k, name[5:]))
     passed = failed = 0
     PREFIX.mkdir(parents=True, exist_ok=True)
     fork = multiprocessing.get_context("fork")

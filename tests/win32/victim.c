@@ -1,6 +1,12 @@
 /* victim.c - what the Windows tests start: it does what its arguments say, one after the other.
  *
  *     say WORD            a line on standard output
+ *     say-error WORD      the same on standard error
+ *     write WORD          the same without its end
+ *     line N              a line of N bytes
+ *     count N             lines of 100 bytes, 0 to N - 1
+ *     log FILE            appends its standard input to the file, and then "<end>"
+ *     log-some N FILE     the same with N bytes of it at most; "<end>" if there are less
  *     args ...            the rest, a line each, as bytes in hexadecimal; then exit 0
  *     exit N              ends; N up to 32 bits
  *     on-event ACTION     what a console event does from now on: ignore, exit N (exit-later N:
@@ -20,6 +26,9 @@
  *     kill PID            ends the process with exit code 1
  *     status-of ARG...    starts the rest, says "status N" with all 32 bits
  *     codes AIORUN        lets that run `exit N` for every N of 0..255, and says each exit code
+ *     exists FILE         exits with 1 when it does not
+ *     note FILE           makes it a byte longer
+ *     handles PID         says how many handles the process has
  *     pid                 says its process number
  *     in-job              says whether it is in a job
  */
@@ -33,13 +42,60 @@
 
 static wchar_t *action, *argument;
 
-static void say(const wchar_t *text)
+static void put(DWORD stream, const wchar_t *text, const char *end)
 {
     char line[1024];
-    int length = WideCharToMultiByte(CP_UTF8, 0, text, -1, line, sizeof line - 1, NULL, NULL);
     DWORD written;
-    line[length - 1] = '\n';
-    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), line, (DWORD)length, &written, NULL);
+    WideCharToMultiByte(CP_UTF8, 0, text, -1, line, sizeof line - 1, NULL, NULL);
+    strcat(line, end);
+    WriteFile(GetStdHandle(stream), line, (DWORD)strlen(line), &written, NULL);
+}
+
+static void say(const wchar_t *text)
+{
+    put(STD_OUTPUT_HANDLE, text, "\n");
+}
+
+static void say_line(DWORD length)
+{
+    char *line = malloc(length + 1);
+    DWORD written;
+    memset(line, 'x', length);
+    line[length] = '\n';
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), line, length + 1, &written, NULL);
+    free(line);
+}
+
+static void say_count(unsigned count)
+{
+    char lines[100 * 100 + 1];
+    DWORD written;
+    for (unsigned n = 0, in = 0; n < count; n++) {
+        sprintf(lines + 100 * in++, "%099u\n", n);
+        if (in < 100 && n + 1 < count)
+            continue;
+        WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), lines, 100 * in, &written, NULL);
+        in = 0;
+    }
+}
+
+/* One byte at a time, when not everything is to be taken: none is in our hands when it is over. */
+static void log_input(const wchar_t *name, unsigned long most)
+{
+    HANDLE file = CreateFileW(name, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                              OPEN_ALWAYS, 0, NULL);
+    char bytes[4096];
+    DWORD count = 0, written;
+    while (most > 0 &&
+           ReadFile(GetStdHandle(STD_INPUT_HANDLE), bytes,
+                    most == (unsigned long)-1 ? sizeof bytes : 1, &count, NULL) &&
+           count > 0) {
+        WriteFile(file, bytes, count, &written, NULL);
+        most -= most != (unsigned long)-1;
+    }
+    if (most > 0)
+        WriteFile(file, "<end>", 5, &written, NULL);
+    CloseHandle(file);
 }
 
 static void say_number(const wchar_t *words, unsigned long number)
@@ -162,6 +218,19 @@ int wmain(int count, wchar_t **arguments)
         BOOL inside = FALSE;
         if (wcscmp(verb, L"say") == 0) {
             say(*++arguments);
+        } else if (wcscmp(verb, L"say-error") == 0) {
+            put(STD_ERROR_HANDLE, *++arguments, "\n");
+        } else if (wcscmp(verb, L"write") == 0) {
+            put(STD_OUTPUT_HANDLE, *++arguments, "");
+        } else if (wcscmp(verb, L"line") == 0) {
+            say_line(wcstoul(*++arguments, NULL, 0));
+        } else if (wcscmp(verb, L"count") == 0) {
+            say_count(wcstoul(*++arguments, NULL, 0));
+        } else if (wcscmp(verb, L"log") == 0) {
+            log_input(*++arguments, (unsigned long)-1);
+        } else if (wcscmp(verb, L"log-some") == 0) {
+            log_input(arguments[2], wcstoul(arguments[1], NULL, 0));
+            arguments += 2;
         } else if (wcscmp(verb, L"args") == 0) {
             say_arguments(arguments + 1);
             return 0;
@@ -220,6 +289,20 @@ int wmain(int count, wchar_t **arguments)
             say_codes(*++arguments);
         } else if (wcscmp(verb, L"wait-gone") == 0) {
             wait_gone(wcstoul(*++arguments, NULL, 0));
+        } else if (wcscmp(verb, L"exists") == 0) {
+            if (GetFileAttributesW(*++arguments) == INVALID_FILE_ATTRIBUTES)
+                return 1;
+        } else if (wcscmp(verb, L"note") == 0) {
+            HANDLE file =
+                CreateFileW(*++arguments, FILE_APPEND_DATA, 7, NULL, OPEN_ALWAYS, 0, NULL);
+            WriteFile(file, "x", 1, &code, NULL);
+            CloseHandle(file);
+        } else if (wcscmp(verb, L"handles") == 0) {
+            HANDLE process =
+                OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, wcstoul(*++arguments, NULL, 0));
+            if (process == NULL || !GetProcessHandleCount(process, &code))
+                die("count its handles");
+            say_number(L"handles ", code);
         } else if (wcscmp(verb, L"pid") == 0) {
             say_number(L"pid ", GetCurrentProcessId());
         } else if (wcscmp(verb, L"in-job") == 0) {

@@ -11,17 +11,6 @@
 
 #define DESCRIPTORS_MAX 4 /* that go with a line */
 
-int keep_away(int fd)
-{
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return moved;
-}
-
 /* Waits until `fd` is ready for `events`. */
 static enum channel_result wait_for(int fd, short events, int interrupt)
 {
@@ -94,8 +83,8 @@ enum channel_result channel_attach(struct channel *channel, int interrupt)
     channel->interrupt = interrupt;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return CHANNEL_FAILED;
-    channel->link = keep_away(ends[0]);
-    ends[1] = keep_away(ends[1]);
+    channel->link = descriptor_keep_away(ends[0]);
+    ends[1] = descriptor_keep_away(ends[1]);
     enum channel_result result = CHANNEL_FAILED;
     if (channel->link >= 0 && ends[1] >= 0)
         result = send_line(aiorun_fd(), interrupt, attach, strlen(attach), &ends[1], 1);

@@ -22,7 +22,7 @@ intptr_t people_dial(const char *path)
         return -1;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = keep_away(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    int fd = descriptor_keep_away(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
         int saved = errno;
         close(fd);

@@ -84,7 +84,8 @@ void held_obey(const struct signalfd_siginfo *arrived, pid_t pid)
 
 static int open_for(kernel_sigset set)
 {
-    return keep_away((int)syscall(SYS_signalfd4, -1, &set, sizeof set, SFD_CLOEXEC | SFD_NONBLOCK));
+    return descriptor_keep_away(
+        (int)syscall(SYS_signalfd4, -1, &set, sizeof set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int held_open(void)

@@ -12,6 +12,7 @@
 #define AIORUN_CLIENT_POSIX_H
 
 #include "client/client.h"
+#include "posix/descriptor.h"
 
 #include <sys/signalfd.h>
 #include <sys/types.h>
@@ -21,10 +22,6 @@
 /* Sends a line with the descriptors `fds`, which stay ours. */
 enum channel_result channel_send_with(struct channel *channel, const char *line, size_t length,
                                       const int *fds, size_t count);
-
-/* Moves `fd` out of the way of the standard streams, which may be closed and must stay so: returns
- * a descriptor above 2 that closes on exec; -1 with errno. */
-int keep_away(int fd);
 
 /* ---- held.c ---- */
 

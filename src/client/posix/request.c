@@ -30,7 +30,7 @@ static bool write_all(int fd, const char *bytes, size_t size)
 /* A memfd that holds the bytes; -1 with errno. */
 static int keep_in_memory(const char *bytes, size_t size)
 {
-    int fd = keep_away(memfd_create("aiorun-submit", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int fd = descriptor_keep_away(memfd_create("aiorun-submit", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return -1;
     if (!write_all(fd, bytes, size)) {
@@ -81,7 +81,7 @@ static bool take_streams(const struct verb *verb, int *fds)
         fds[i] = i;
         if (fcntl(i, F_GETFD) >= 0)
             continue;
-        fds[i] = keep_away(open("/dev/null", O_RDWR | O_CLOEXEC));
+        fds[i] = descriptor_keep_away(open("/dev/null", O_RDWR | O_CLOEXEC));
         if (fds[i] < 0) {
             fail(verb, "cannot open /dev/null: %s", strerror(errno));
             return false;

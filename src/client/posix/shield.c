@@ -124,8 +124,8 @@ static bool start(struct job *job)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return false;
-    ends[0] = keep_away(ends[0]);
-    ends[1] = keep_away(ends[1]);
+    ends[0] = descriptor_keep_away(ends[0]);
+    ends[1] = descriptor_keep_away(ends[1]);
     if (ends[0] < 0 || ends[1] < 0)
         return false;
     job->pid = fork();
@@ -158,7 +158,7 @@ static bool claim(struct channel *channel, const struct verb *verb, const struct
         return channel_complain(result, verb);
     if (!channel_expect_ok(channel, verb))
         return false;
-    int pidfd = keep_away((int)syscall(SYS_pidfd_open, job->pid, 0));
+    int pidfd = descriptor_keep_away((int)syscall(SYS_pidfd_open, job->pid, 0));
     if (pidfd < 0) {
         fail(verb, "cannot open a pidfd of the job: %s", strerror(errno));
         return false;

@@ -27,27 +27,13 @@ static int fail_to_run(const struct arguments *arguments, int status)
 }
 
 /* Waits for the job's end, and ends like it. */
-static int look_after(struct channel *channel, const struct arguments *arguments)
+static int look_after(struct channel *channel, const struct arguments *arguments, const char *name)
 {
     struct control_reply reply;
-    enum channel_result result = channel_read(channel, &reply);
-    if (result != CHANNEL_DONE) {
-        channel_complain(result, arguments->verb);
+    if (!channel_read_end(channel, arguments->verb, name, &reply))
         return STATUS_OWN_FAILURE;
-    }
-    switch (reply.answer) {
-    case ANSWER_EXITED:
-        return (int)reply.number;
-    case ANSWER_KILLED:
-        die_of((int)reply.number);
-    case ANSWER_FAILED:
-        return fail_to_run(arguments, (int)reply.number);
-    case ANSWER_OK:
-    case ANSWER_ERROR:
-    case ANSWER_DROPPED:
-        break;
-    }
-    return fail(arguments->verb, "the supervisor does not tell how '%s' ended", arguments->rest[0]);
+    int status = (int)reply.number;
+    return reply.answer == ANSWER_FAILED ? fail_to_run(arguments, status) : status;
 }
 
 static int run_shielded(const struct arguments *arguments, const char *name, const msec *deadline)
@@ -73,7 +59,7 @@ static int run_shielded(const struct arguments *arguments, const char *name, con
     if (!channel_expect_ok(&channel, verb))
         return STATUS_OWN_FAILURE;
     let_go();
-    return look_after(&channel, arguments);
+    return look_after(&channel, arguments, name);
 }
 
 /* ---- without a supervisor ---- */
