@@ -745,6 +745,13 @@ def begin(count):
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def report(name, verdict, failure, is_told):
+    if verdict is None and is_told:
+        print(f"PASS {name}", flush=True)
+    elif verdict is not None:
+        print(f"{failure} {name}\n    " + verdict.replace("\n", "\n    "), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-j", type=int, default=2, metavar="N", help="tests at a time")
@@ -760,14 +767,22 @@ def main():
     PREFIX.mkdir(parents=True, exist_ok=True)
     fork = multiprocessing.get_context("fork")
     pool = concurrent.futures.ProcessPoolExecutor(options.j, fork, begin, (fork.Value("i"),))
+    again = []
     try:
         for name, verdict in pool.map(run_one, tests):  # in their order
+            if verdict is not None and options.j > 1:
+                again.append(name)
+                report(name, verdict, "BUSY", True)
+                continue
             passed += verdict is None
             failed += verdict is not None
-            if verdict is not None or options.v:
-                print(f"{'FAIL' if verdict else 'PASS'} {name}", flush=True)
-            if verdict is not None:
-                print("    " + verdict.replace("\n", "\n    "), flush=True)
+            report(name, verdict, "FAIL", options.v)
+        # What failed beside others on a busy machine is tried by itself, once, and both are told.
+        for name in again:
+            name, verdict = pool.submit(run_one, name).result()
+            passed += verdict is None
+            failed += verdict is not None
+            report(name, verdict, "FAIL", True)
     finally:
         pool.shutdown()
         for prefix in PREFIX.iterdir():
