@@ -9,6 +9,7 @@
  *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
+ *   pipeset.c   which of them have something to say
  *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
@@ -408,8 +409,9 @@ int channel_open_run(struct run_id run, char *identity, size_t size);
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
 
-/* A channel has become readable that nobody watches so far. */
+/* A pipe has become readable of which SIGIO tells; this channel, if it is still that one. */
 void channel_wake(void);
+void channel_readable(uint32_t index, uint32_t generation);
 
 /* The run's process was reaped: takes in what it said last, before its end is reported. */
 void channel_drain(struct run_id run);
@@ -437,6 +439,15 @@ void channel_reload(const struct reload *reload);
 
 /* recv(2) without waiting; descriptors that come along replace those in `passed`. */
 ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
+
+/* ---- pipeset.c ---- */
+
+/* From now on channel_readable() is called with these two while `fd` has something to read, or is
+ * at its end: until it is removed, or closed and nobody else has the same open file (epoll(7)).
+ * False with errno when the kernel cannot watch it. */
+bool pipeset_add(int fd, uint32_t index, uint32_t generation);
+void pipeset_remove(int fd);
+void pipeset_rename(int fd, uint32_t index, uint32_t generation);
 
 /* ---- admin.c ---- */
 
