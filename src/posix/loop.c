@@ -462,6 +462,9 @@ static void reap(pid_t child)
     pid_t pid = child > 0 ? waitpid(child, &status, options) : 0;
     if (pid > 0)
         take_status(pid, status);
+    /* It need not wait for the others if it has left nothing behind. */
+    if (driver.first_ended != NO_SLOT && tree_is_gone(driver.first_ended))
+        report_ended();
     do {
         pid = waitpid(-1, &status, options);
         if (pid > 0)

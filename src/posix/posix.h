@@ -654,6 +654,9 @@ void tree_open(int fd);
  * same however many children we have. */
 bool tree_left(uint32_t slot);
 
+/* Is it certain that nothing is, whoever else is to be reaped?  Always cheap. */
+bool tree_is_gone(uint32_t slot);
+
 enum { CENSUS_LEFT = 1, CENSUS_FRESH = 2 };
 
 /* Fills found[slot] (runs_count() bytes) for every slot whose own process is gone. */
