@@ -297,29 +297,61 @@ static void close_channel(uint32_t index)
     channels.open_others -= index >= channels.now.own;
 }
 
-int channel_open_run(struct run_id run, char *identity, size_t size)
+/* Both ends of a run's pipe, and device:inode of its own. */
+struct pair {
+    int ours, theirs;
+    char identity[48];
+};
+
+/* For the next start: whoever is started again does not wait for one to be made. */
+static struct {
+    bool full;
+    struct pair pair;
+} stock;
+
+static void close_pair(const struct pair *pair)
+{
+    int error = errno;
+    close(pair->ours);
+    close(pair->theirs);
+    errno = error;
+}
+
+static bool make_pair(struct pair *pair)
 {
     int ends[2];
     struct stat status;
-    close_channel(run.slot); /* of the run before */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return false;
+    bool known = fstat(ends[1], &status) == 0;
+    pair->ours = spawn_keep_high(ends[0]);
+    pair->theirs = ends[1];
+    if (!known)
+        close_pair(pair);
+    else
+        snprintf(pair->identity, sizeof pair->identity, "%llu:%llu",
+                 (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
+    return known;
+}
+
+void channel_stock(void)
+{
+    stock.full = stock.full || make_pair(&stock.pair);
+}
+
+int channel_open_run(struct run_id run, const char **identity)
+{
+    close_channel(run.slot); /* of the run before */
+    channel_stock();
+    if (!stock.full)
         return -1;
-    if (fstat(ends[1], &status) < 0) {
-        close(ends[0]);
-        close(ends[1]);
+    stock.full = false;
+    if (!watch(run.slot, stock.pair.ours, run)) {
+        close_pair(&stock.pair);
         return -1;
     }
-    snprintf(identity, size, "%llu:%llu", (unsigned long long)status.st_dev,
-             (unsigned long long)status.st_ino);
-    ends[0] = spawn_keep_high(ends[0]);
-    if (!watch(run.slot, ends[0], run)) {
-        int error = errno;
-        close(ends[0]);
-        close(ends[1]);
-        errno = error;
-        return -1;
-    }
-    return ends[1];
+    *identity = stock.pair.identity;
+    return stock.pair.theirs;
 }
 
 void channel_abort(struct run_id run)

@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 extern char **environ;
 
 #define VARIABLES_SIZE 640 /* bytes of the variables that are added at a start, */
-#define PID_ROOM       16  /* each with so many for the NUL, and a pid in front of it (spawn.c) */
+#define PID_ROOM       16  /* each with so many for a pid in front of its end (spawn.c) */
 
 /* ---- memory ---- */
 
@@ -444,15 +443,31 @@ void command_add_entry(struct command *command, char *entry)
     place[1] = NULL;
 }
 
-char *command_add(struct command *command, const char *format, ...)
+static char *append(char *to, const char *text, size_t length)
 {
+    memcpy(to, text, length);
+    return to + length;
+}
+
+char *command_add(struct command *command, const char *name, const char *value)
+{
+    size_t name_length = strlen(name), value_length = strlen(value);
     char *entry = variables + variables_used;
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(entry, sizeof variables - variables_used, format, arguments);
-    va_end(arguments);
-    variables_used += (size_t)length + PID_ROOM;
-    assert(length >= 0 && variables_used <= sizeof variables);
+    variables_used += name_length + sizeof "=" + value_length + PID_ROOM;
+    assert(variables_used <= sizeof variables);
+    char *end = append(append(entry, name, name_length), "=", 1);
+    append(end, value, value_length + 1);
     command_add_entry(command, entry);
-    return entry;
+    return end;
+}
+
+void command_add_number(struct command *command, const char *name, uint64_t number)
+{
+    char digits[24], *first = digits + sizeof digits;
+    *--first = '\0';
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    command_add(command, name, first);
 }

@@ -602,6 +602,8 @@ void platform_loop(void)
             continue;
         }
         watch_signals();
+        if (plan_is_fleet(driver.plan) && !driver.plan->no_control)
+            channel_stock();
         if (!driver.finished)
             ev_run(driver.loop, EVRUN_ONCE);
     }

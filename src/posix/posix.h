@@ -185,11 +185,12 @@ bool command_drops(const char *entry);
  * without memory. */
 bool command_find(struct command *command, void *(*allocate)(size_t));
 
-/* Adds a variable for the next start only; returns it.  There must be none of that name already,
- * and command_begin() comes first. */
+/* Adds a variable for the next start only; returns where its value is, with room for a pid instead
+ * of an empty one.  There must be none of that name already, and command_begin() comes first.  Most
+ * of a start's own instructions were printf(3)'s: there is none in here. */
 void command_begin(struct command *command);
-char *command_add(struct command *command, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+char *command_add(struct command *command, const char *name, const char *value);
+void command_add_number(struct command *command, const char *name, uint64_t number);
 
 /* The same, of one that lives longer than the start. */
 void command_add_entry(struct command *command, char *entry);
@@ -403,8 +404,12 @@ bool channel_has_outer(void);
 bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
- * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
-int channel_open_run(struct run_id run, char *identity, size_t size);
+ * is the caller's to close after the start, and that end's device:inode, which is good until the
+ * next call.  -1 with errno. */
+int channel_open_run(struct run_id run, const char **identity);
+
+/* Makes what the next one needs, if it is not there yet: to be called where there is time. */
+void channel_stock(void);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
