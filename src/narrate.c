@@ -299,7 +299,8 @@ static enum log_level error_level(const struct supervisor *supervisor,
     const struct plan *plan = supervisor->plan;
     bool is_worker = narrate_kind(supervisor, action->run.slot) == CORE_WORKER;
     bool told_by_status = plan->mode == MODE_LAUNCH && !plan->forever &&
-                          plan->worker.restart == RESTART_NEVER && is_worker && action->first;
+                          plan->worker.rules->restart == RESTART_NEVER && is_worker &&
+                          action->first;
     return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
 }
 
@@ -310,7 +311,7 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
     const char *name = narrate_name(supervisor, action->run.slot);
     const struct core_slot *slot = core_slot(supervisor->core, action->run.slot);
     bool gave_up = slot->kind == CORE_WORKER &&
-                   supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
+                   supervisor->plan->workers[slot->owner].rules->restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
     bool lives = slot->life == CORE_UP; /* an `error` line, which was logged in its own words */
     if (action->end.kind != ENDING_NOT_STARTED && !lives && log_enabled(level))

@@ -110,7 +110,7 @@ static void warn_of_fixed(const struct reload *reload)
 static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
 {
     struct plan_worker counted = *worker;
-    counted.instances = old->instances;
+    counted.rules->instances = old->rules->instances;
     return plan_worker_equal(old, &counted);
 }
 
@@ -122,7 +122,8 @@ static void map_workers(const struct plan *old, struct reload *reload)
         uint32_t was = plan_find_worker(old, worker->name);
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
             was = CORE_NONE;
-        bool same = was != CORE_NONE && old->workers[was].instances == worker->instances;
+        bool same =
+            was != CORE_NONE && old->workers[was].rules->instances == worker->rules->instances;
         reload->changed += !same && !worker->is_logger;
         reload->old_worker_of[i] = was;
     }

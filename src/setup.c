@@ -48,32 +48,32 @@ static void convert_orders(const struct plan *plan, struct core_worker *workers)
 /* What only a file says of a worker. */
 static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->autostart = plan->autostart;
-    worker->ready_timeout = plan->ready_timeout;
-    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
-    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
-    worker->has_before_start = plan->before_start != NULL;
-    worker->has_after_stop = plan->after_stop != NULL;
-    worker->has_health = plan->health.argv != NULL;
-    worker->health_interval = plan->health.every;
-    worker->health_timeout = plan->health.timeout;
-    worker->health_retries = plan->health.retries + 1;
+    worker->autostart = plan->rules->autostart;
+    worker->ready_timeout = plan->rules->ready_timeout;
+    worker->watchdog = plan->rules->watchdog == NEVER ? 0 : plan->rules->watchdog;
+    worker->max_age = plan->rules->max_age == NEVER ? 0 : plan->rules->max_age;
+    worker->has_before_start = plan->rules->before_start != NULL;
+    worker->has_after_stop = plan->rules->after_stop != NULL;
+    worker->has_health = plan->rules->health.argv != NULL;
+    worker->health_interval = plan->rules->health.every;
+    worker->health_timeout = plan->rules->health.timeout;
+    worker->health_retries = plan->rules->health.retries + 1;
 }
 
 static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
 {
-    worker->instances = (uint32_t)plan->instances;
+    worker->instances = (uint32_t)plan->rules->instances;
     worker->wave = plan->wave;
     worker->attends = plan->is_logger;
     worker->autostart = true;
     worker->ready_timeout = NEVER;
-    worker->restart = plan->restart;
-    worker->backoff = plan->backoff;
-    worker->success = plan->success;
-    worker->rung_count = plan->rung_count;
-    worker->shield_timeout = plan->shield_timeout;
-    for (uint32_t i = 0; i < plan->rung_count; i++)
-        worker->rung_time[i] = plan->rungs[i].time;
+    worker->restart = plan->rules->restart;
+    worker->backoff = plan->rules->backoff;
+    worker->success = plan->rules->success;
+    worker->rung_count = plan->rules->rung_count;
+    worker->shield_timeout = plan->rules->shield_timeout;
+    for (uint32_t i = 0; i < plan->rules->rung_count; i++)
+        worker->rung_time[i] = plan->rules->rungs[i].time;
 }
 
 /* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
@@ -117,9 +117,10 @@ struct core_worker *setup_convert(const struct supervisor *supervisor, const str
     config->timeout = plan->timeout;
     config->drain_delay = plan->drain_delay;
     config->orphan_time = NEVER;
-    for (uint32_t i = 0; i < plan->worker.rung_count; i++)
-        config->orphan_time = i == 0 ? plan->worker.rungs[i].time
-                                     : msec_add(config->orphan_time, plan->worker.rungs[i].time);
+    for (uint32_t i = 0; i < plan->worker.rules->rung_count; i++)
+        config->orphan_time =
+            i == 0 ? plan->worker.rules->rungs[i].time
+                   : msec_add(config->orphan_time, plan->worker.rules->rungs[i].time);
     config->repeat = repeats[plan->repeat];
     config->orphans = orphans[plan->orphans];
     config->launcher = launches;
@@ -146,7 +147,7 @@ bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
     uint32_t count = 0, next = 0;
     *names = NULL;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        count += (uint32_t)plan->workers[i].instances;
+        count += (uint32_t)plan->workers[i].rules->instances;
     if (count <= plan->worker_count)
         return true;
     *names = platform_allocate(count * sizeof **names);
@@ -154,9 +155,9 @@ bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
         return false;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        for (int n = 0; n < worker->instances; n++, next++)
-            snprintf((*names)[next], sizeof(*names)[next], worker->instances > 1 ? "%s:%d" : "%s",
-                     worker->name, n);
+        for (int n = 0; n < worker->rules->instances; n++, next++)
+            snprintf((*names)[next], sizeof(*names)[next],
+                     worker->rules->instances > 1 ? "%s:%d" : "%s", worker->name, n);
     }
     return true;
 }

@@ -53,7 +53,7 @@ static struct {
 static void write_name(const struct capture *capture, char *name, size_t size)
 {
     const struct plan_worker *worker = &captures.plan->workers[capture->worker];
-    snprintf(name, size, worker->instances > 1 ? "%s:%u" : "%s", worker->name,
+    snprintf(name, size, worker->rules->instances > 1 ? "%s:%u" : "%s", worker->name,
              (unsigned)capture->instance);
 }
 
@@ -236,7 +236,7 @@ static void free_capture(struct capture *capture)
 
 static bool is_captured(const struct plan_worker *worker)
 {
-    return worker->output.kind == OUTPUT_PREFIX || worker->is_logger;
+    return worker->rules->output.kind == OUTPUT_PREFIX || worker->is_logger;
 }
 
 /* Names of the longest width get no blanks behind them. */
@@ -246,7 +246,8 @@ static bool measure(const struct plan *plan)
     captures.plan = plan;
     captures.label_width = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
-        struct capture last = {.worker = i, .instance = (uint32_t)plan->workers[i].instances - 1};
+        struct capture last = {.worker = i,
+                               .instance = (uint32_t)plan->workers[i].rules->instances - 1};
         char name[LABEL_MAX / 2];
         if (!is_captured(&plan->workers[i]))
             continue;

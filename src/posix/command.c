@@ -384,7 +384,7 @@ void command_prepare(struct command *command, const struct plan_worker *worker,
 {
     const char *home = NULL;
     memset(command, 0, sizeof *command);
-    command->attributes = &worker->attributes;
+    command->attributes = &worker->rules->attributes;
     command->argv = worker->argv;
     prepare_credentials(command, &home, faults);
     prepare_environment(command, home, faults);

@@ -147,7 +147,7 @@ static bool has_socket(const struct plan *plan, const struct plan_worker *worker
                        enum plan_ready_kind kind)
 {
     bool as_without_us = plan->mode == MODE_LAUNCH && ready.manager != NULL;
-    return kind == READY_NOTIFY || worker->watchdog != NEVER || as_without_us;
+    return kind == READY_NOTIFY || worker->rules->watchdog != NEVER || as_without_us;
 }
 
 static bool is_needed(const struct plan *plan)
@@ -447,13 +447,13 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
         return true;
     stop_all(state); /* of the run before */
     if (kind == READY_FD)
-        opened = open_pipe(state, worker->ready.fd, spawn);
+        opened = open_pipe(state, worker->rules->ready.fd, spawn);
     if (has_socket(plan, worker, kind))
         opened = opened && open_socket(state, command);
-    if (worker->watchdog != NEVER)
-        tell_watchdog((uint64_t)worker->watchdog * 1000, command, spawn);
+    if (worker->rules->watchdog != NEVER)
+        tell_watchdog((uint64_t)worker->rules->watchdog * 1000, command, spawn);
     if (kind == READY_AFTER) {
-        ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
+        ev_timer_init(&state->timer, on_after, (double)worker->rules->ready.time / SECOND, 0);
         ev_timer_start(loop_widen(), &state->timer);
         state->has_timer = true;
     }

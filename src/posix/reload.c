@@ -32,7 +32,7 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     size_t before = faults->count + faults->dropped;
     bool waits = false;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        waits = must_wait_for(&plan->workers[i].attributes.env_files, faults) || waits;
+        waits = must_wait_for(&plan->workers[i].rules->attributes.env_files, faults) || waits;
     if (waits)
         return false;
     start_prepare(plan, faults);

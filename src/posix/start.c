@@ -51,8 +51,9 @@ static bool is_inherited(int fd)
  */
 static bool is_taken(const struct plan_worker *worker, int fd)
 {
-    bool is_socket = fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->listen.count;
-    bool tells_ready = worker->ready.kind == READY_FD && worker->ready.fd == fd;
+    bool is_socket =
+        fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->rules->listen.count;
+    bool tells_ready = worker->rules->ready.kind == READY_FD && worker->rules->ready.fd == fd;
     return is_socket || tells_ready || is_inherited(fd);
 }
 
@@ -71,12 +72,13 @@ static int choose_control_fd(const struct plan_worker *worker)
 static void check_descriptors(const struct plan *plan, const struct plan_worker *worker,
                               struct faults *faults)
 {
-    int fd = worker->ready.fd, sockets_end = LISTEN_FDS_START + (int)worker->listen.count;
+    int fd = worker->rules->ready.fd,
+        sockets_end = LISTEN_FDS_START + (int)worker->rules->listen.count;
     char place[OPTION_PLACE_MAX];
     if (plan->control_fd >= 0 && is_taken(worker, plan->control_fd))
         fault_add(faults, "option --control-fd", "descriptor %d is %s already", plan->control_fd,
                   is_inherited(plan->control_fd) ? "open" : "in use");
-    if (worker->ready.kind == READY_FD && fd < sockets_end)
+    if (worker->rules->ready.kind == READY_FD && fd < sockets_end)
         fault_add(faults,
                   option_place_in(option_find("ready", strlen("ready")), plan, worker, place),
                   "descriptor %d is one of its sockets, which are %d to %d", fd, LISTEN_FDS_START,
@@ -91,8 +93,8 @@ static void prepare_companions(uint32_t index, struct faults *faults)
     struct {
         struct command *command;
         const char *line;
-    } lines[] = {{&companions->before_start, worker->before_start},
-                 {&companions->after_stop, worker->after_stop}};
+    } lines[] = {{&companions->before_start, worker->rules->before_start},
+                 {&companions->after_stop, worker->rules->after_stop}};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         char **argv = NULL;
         if (lines[i].line == NULL)
@@ -102,8 +104,8 @@ static void prepare_companions(uint32_t index, struct faults *faults)
         else
             command_prepare_beside(lines[i].command, command, argv, faults);
     }
-    if (worker->health.argv != NULL)
-        command_prepare_beside(&companions->health, command, worker->health.argv, faults);
+    if (worker->rules->health.argv != NULL)
+        command_prepare_beside(&companions->health, command, worker->rules->health.argv, faults);
 }
 
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
@@ -122,7 +124,8 @@ static bool has_companions(const struct plan *plan)
     bool any = false;
     for (uint32_t i = 0; i < plan->worker_count && plan_is_fleet(plan); i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        any = any || worker->before_start || worker->after_stop || worker->health.argv;
+        any = any || worker->rules->before_start || worker->rules->after_stop ||
+              worker->rules->health.argv;
     }
     return any;
 }
@@ -287,7 +290,7 @@ static const char *open_output(struct run_id run, const struct platform_program 
 {
     if (output_start(run.slot, program->worker, program->instance, spawn))
         return NULL;
-    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
+    const struct plan_output *output = &starts.now.plan->workers[program->worker].rules->output;
     static char words[256] UNTOUCHED("start_words");
     if (output->kind != OUTPUT_FILE)
         return "open the output's pipe";
@@ -306,7 +309,7 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     if (command->credentials.set_user)
         run->user = command->credentials.user;
     run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
-    spawn->death_signal = worker->worker_death_signal;
+    spawn->death_signal = worker->rules->worker_death_signal;
     bool is_job = program->what == PLATFORM_JOB;
     command_begin(command);
     if (!cgroup_start(run_id.slot, program->worker, program->instance, is_job ? "job" : "run",
@@ -401,7 +404,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         .terminal = -1,
         .cgroup = -1,
         .null_stdin = program->what != PLATFORM_JOB,
-        .death_signal = starts.now.plan->worker.worker_death_signal,
+        .death_signal = starts.now.plan->worker.rules->worker_death_signal,
     };
     memset(started, 0, sizeof *started);
     memset(run, 0, sizeof *run);

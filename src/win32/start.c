@@ -35,19 +35,19 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
     struct command *command = &next->commands[index];
     struct companions *companions = &next->companions[index];
     const struct environment *environment = plain;
-    if (!is_plain(&worker->attributes))
-        environment =
-            environment_prepare(next->heap, &worker->attributes, next->plan->no_control, faults);
+    if (!is_plain(&worker->rules->attributes))
+        environment = environment_prepare(next->heap, &worker->rules->attributes,
+                                          next->plan->no_control, faults);
     command_prepare(next->heap, command, worker, environment, faults);
-    if (worker->before_start != NULL)
-        command_prepare_beside(next->heap, &companions->before_start, command, worker->before_start,
-                               faults);
-    if (worker->after_stop != NULL)
-        command_prepare_beside(next->heap, &companions->after_stop, command, worker->after_stop,
-                               faults);
-    if (worker->health.argv != NULL) {
+    if (worker->rules->before_start != NULL)
+        command_prepare_beside(next->heap, &companions->before_start, command,
+                               worker->rules->before_start, faults);
+    if (worker->rules->after_stop != NULL)
+        command_prepare_beside(next->heap, &companions->after_stop, command,
+                               worker->rules->after_stop, faults);
+    if (worker->rules->health.argv != NULL) {
         companions->health = *command;
-        if (!command_set_line(next->heap, &companions->health, worker->health.argv))
+        if (!command_set_line(next->heap, &companions->health, worker->rules->health.argv))
             fault_add(faults, NULL, "out of memory for the health check of %s", worker->name);
     }
 }
@@ -93,7 +93,7 @@ void start_drop(void)
 
 bool start_shares_console(void)
 {
-    return starts.now.plan->mode == MODE_LAUNCH && !starts.now.plan->worker.group;
+    return starts.now.plan->mode == MODE_LAUNCH && !starts.now.plan->worker.rules->group;
 }
 
 /* ---- a start ---- */
@@ -156,7 +156,7 @@ static void choose_standard(struct spawn *spawn, const struct platform_program *
 /* Where the output of a file's worker goes; the handle that was opened for it, or NULL. */
 static bool open_output(struct spawn *spawn, const struct platform_program *program, HANDLE *opened)
 {
-    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
+    const struct plan_output *output = &starts.now.plan->workers[program->worker].rules->output;
     SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
     if (output->kind == OUTPUT_NULL)
         spawn->standard[1] = spawn->standard[2] = spawn_null();
@@ -222,8 +222,8 @@ static bool begin_run(struct run_id run_id, const struct platform_program *progr
     if (!runs_begin(run, process, pid, spawn->job))
         return false;
     const struct plan_worker *worker = &starts.now.plan->workers[program->worker];
-    if (program->what == PLATFORM_COMMAND && worker->ready.kind == READY_AFTER)
-        runs_ready_at(run, msec_add(platform_now(), worker->ready.time));
+    if (program->what == PLATFORM_COMMAND && worker->rules->ready.kind == READY_AFTER)
+        runs_ready_at(run, msec_add(platform_now(), worker->rules->ready.time));
     return true;
 }
 
