@@ -150,7 +150,7 @@ static enum plan_ready_kind ready_kind(const struct supervisor *supervisor, stru
     const struct core_slot *slot = slot_of(supervisor, run);
     if (slot->kind != CORE_WORKER)
         return READY_EXEC;
-    return plan_ready_kind(supervisor->plan, &supervisor->plan->workers[slot->owner],
+    return plan_ready_kind(supervisor->plan, supervisor->plan->workers[slot->owner].rules,
                            supervisor->place.has_manager);
 }
 

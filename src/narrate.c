@@ -191,7 +191,7 @@ void narrate_start(const struct supervisor *supervisor, uint32_t slot)
 void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
 {
     const char *name = narrate_name(supervisor, slot);
-    bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].ready_told;
+    bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].rules->ready_told;
     log_about(told ? progress_level(supervisor, slot) : LEVEL_DEBUG, name,
               notes_of(supervisor, slot)->pid, "%s is ready", name);
 }

@@ -110,7 +110,9 @@ static void warn_of_fixed(const struct reload *reload)
 static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
 {
     struct plan_worker counted = *worker;
-    counted.rules->instances = old->rules->instances;
+    struct plan_rules rules = *worker->rules;
+    rules.instances = old->rules->instances;
+    counted.rules = &rules;
     return plan_worker_equal(old, &counted);
 }
 

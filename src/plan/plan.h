@@ -318,13 +318,13 @@ static inline bool plan_leaves_orphans(const struct plan *plan)
     return spares && plan->mode == MODE_LAUNCH && plan->worker.rules->restart == RESTART_NEVER;
 }
 
-/* When this worker's runs count as ready.  Under a service manager a launcher's command is the
- * service, and expected to speak for itself. */
-static inline enum plan_ready_kind
-plan_ready_kind(const struct plan *plan, const struct plan_worker *worker, bool has_manager)
+/* When the runs of workers with these rules count as ready.  Under a service manager a launcher's
+ * command is the service, and expected to speak for itself. */
+static inline enum plan_ready_kind plan_ready_kind(const struct plan *plan,
+                                                   const struct plan_rules *rules, bool has_manager)
 {
-    if (worker->rules->ready.kind != READY_AUTO)
-        return worker->rules->ready.kind;
+    if (rules->ready.kind != READY_AUTO)
+        return rules->ready.kind;
     return has_manager && plan->mode == MODE_LAUNCH ? READY_NOTIFY : READY_EXEC;
 }
 

@@ -154,7 +154,8 @@ static bool is_needed(const struct plan *plan)
 {
     bool needed = false;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
-        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
+        enum plan_ready_kind kind =
+            plan_ready_kind(plan, plan->workers[i].rules, ready.manager != NULL);
         needed = needed || kind == READY_FD || kind == READY_AFTER ||
                  has_socket(plan, &plan->workers[i], kind);
     }
@@ -167,7 +168,7 @@ bool ready_open(struct supervisor *supervisor, const struct plan *plan, uint32_t
     ready.slots = slots;
     bool passed_on =
         plan->mode == MODE_LAUNCH &&
-        plan_ready_kind(plan, &plan->workers[0], ready.manager != NULL) == READY_NOTIFY;
+        plan_ready_kind(plan, plan->workers[0].rules, ready.manager != NULL) == READY_NOTIFY;
     if (is_needed(plan)) {
         loop_widen();
         ready.list = platform_reserve(slots * sizeof *ready.list);
@@ -438,7 +439,7 @@ static void pass_on(const struct plan *plan, struct command *command, struct spa
 bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
                  struct command *command, struct spawn *spawn)
 {
-    enum plan_ready_kind kind = plan_ready_kind(plan, worker, ready.manager != NULL);
+    enum plan_ready_kind kind = plan_ready_kind(plan, worker->rules, ready.manager != NULL);
     struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
     bool opened = true;
     ready.close_count = 0;
