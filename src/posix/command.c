@@ -81,7 +81,7 @@ static bool set_variable(struct command *command, const char *entry)
             return false;
         memcpy(grown, command->environment, count * sizeof *grown);
         command->environment = grown;
-        command->environment_room = count + 15; /* and the NULL at the end */
+        command->environment_room = (uint32_t)count + 15; /* and the NULL at the end */
     }
     command->environment[command->environment_count++] = (char *)(uintptr_t)entry;
     command->environment[command->environment_count] = NULL;
@@ -122,7 +122,7 @@ static bool inherit_environment(struct command *command, bool clear)
     size_t room = count + 16;
     command->environment =
         command_allocate((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
-    command->environment_room = room;
+    command->environment_room = (uint32_t)room;
     if (command->environment == NULL)
         return false;
     command->environment[0] = NULL;
@@ -181,8 +181,8 @@ static void read_env_file(struct command *command, const char *path, struct faul
 /* Ours are added at each start, and whoever looks finds the first of a name. */
 static void drop_control_variables(struct command *command)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < command->environment_count; i++)
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < command->environment_count; i++)
         if (inherited.keeps_outer || !is_control_variable(command->environment[i]))
             command->environment[kept++] = command->environment[i];
     command->environment_room += command->environment_count - kept;
@@ -266,7 +266,7 @@ static bool find_supplementary(struct credentials *credentials, const char *user
         credentials->groups = groups;
         int room = count;
         if (getgrouplist(user, credentials->group, groups, &count) >= 0) {
-            credentials->group_count = (size_t)count;
+            credentials->group_count = (uint32_t)count;
             return true;
         }
         if (count <= room)
@@ -351,19 +351,18 @@ bool command_find(struct command *command, void *(*allocate)(size_t))
     const char *name = command->name;
     const char *path = variable(command, "PATH");
     size_t count = 1;
+    command->paths = NULL;
+    if (name[0] == '\0' || strchr(name, '/') != NULL)
+        return true;
     if (path == NULL)
         path = "/usr/local/bin:/usr/bin:/bin";
-    bool search = name[0] != '\0' && strchr(name, '/') == NULL;
-    for (const char *c = path; search && *c; c++)
+    for (const char *c = path; *c; c++)
         count += *c == ':';
-    size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
+    size_t text = strlen(path) + count * (strlen(name) + 2);
     command->paths = allocate((count + 1) * sizeof *command->paths + text);
     if (command->paths == NULL)
         return false;
     command->paths[count] = NULL;
-    command->paths[0] = name;
-    if (!search)
-        return true;
     char *next = (char *)(command->paths + count + 1);
     for (size_t i = 0; i < count; i++) {
         size_t length = strcspn(path, ":");
@@ -430,7 +429,8 @@ static size_t variables_used;
 
 void command_begin(struct command *command)
 {
-    command->variables = variables_used = 0;
+    variables_used = 0;
+    command->variables = 0;
     command->environment[command->environment_count] = NULL;
 }
 

@@ -136,7 +136,7 @@ struct credentials {
     bool set_user, set_group;
     uid_t user;
     gid_t group;
-    size_t group_count; /* supplementary groups; with set_user or set_group they replace ours */
+    uint32_t group_count; /* supplementary groups; with set_user or set_group they replace ours */
     gid_t *groups;
 };
 
@@ -146,12 +146,12 @@ struct credentials {
 struct command {
     const char *name; /* argv[0], for sentences */
     char **argv;
-    const char **paths; /* where the program may be, in order; ends in NULL */
+    const char **paths; /* where the program may be, in order; ends in NULL.  NULL: at argv[0] */
     char **environment; /* ends in NULL; room for COMMAND_VARIABLES more is kept */
-    size_t environment_count, environment_room; /* entries, and how many may be added */
-    size_t variables;                           /* of those added for this start */
-    int control_fd;                             /* where a run finds its control pipe */
-    const struct plan_attributes *attributes;   /* NULL: none */
+    uint32_t environment_count, environment_room; /* entries, and how many may be added */
+    uint32_t variables;                           /* of those added for this start */
+    int control_fd;                               /* where a run finds its control pipe */
+    const struct plan_attributes *attributes;     /* NULL: none */
     struct credentials credentials;
 };
 
