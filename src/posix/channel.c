@@ -297,61 +297,61 @@ static void close_channel(uint32_t index)
     channels.open_others -= index >= channels.now.own;
 }
 
-/* Both ends of a run's pipe, and device:inode of its own. */
-struct pair {
-    int ours, theirs;
-    char identity[48];
-};
-
-/* For the next start: whoever is started again does not wait for one to be made. */
+/* A pipe for the next start: whoever is started again does not wait for one to be made. */
 static struct {
     bool full;
-    struct pair pair;
+    int ours, theirs;
+    char text[2 * DIGITS_MAX + sizeof ":"];
+    const char *identity; /* device:inode of their end, in `text` */
 } stock;
 
-static void close_pair(const struct pair *pair)
+static void close_stock(void)
 {
     int error = errno;
-    close(pair->ours);
-    close(pair->theirs);
+    close(stock.ours);
+    close(stock.theirs);
+    stock.full = false;
     errno = error;
 }
 
-static bool make_pair(struct pair *pair)
+static void identify_stock(const struct stat *status)
+{
+    char *at = stock.text + sizeof stock.text - 1; /* a NUL */
+    at = put_digits(at, status->st_ino);
+    *--at = ':';
+    stock.identity = put_digits(at, status->st_dev);
+}
+
+bool channel_stock(void)
 {
     int ends[2];
     struct stat status;
+    if (stock.full)
+        return true;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return false;
-    bool known = fstat(ends[1], &status) == 0;
-    pair->ours = spawn_keep_high(ends[0]);
-    pair->theirs = ends[1];
-    if (!known)
-        close_pair(pair);
+    stock.full = fstat(ends[1], &status) == 0;
+    stock.ours = spawn_keep_high(ends[0]);
+    stock.theirs = ends[1];
+    if (stock.full)
+        identify_stock(&status);
     else
-        snprintf(pair->identity, sizeof pair->identity, "%llu:%llu",
-                 (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
-    return known;
-}
-
-void channel_stock(void)
-{
-    stock.full = stock.full || make_pair(&stock.pair);
+        close_stock();
+    return stock.full;
 }
 
 int channel_open_run(struct run_id run, const char **identity)
 {
     close_channel(run.slot); /* of the run before */
-    channel_stock();
-    if (!stock.full)
+    if (!channel_stock())
         return -1;
-    stock.full = false;
-    if (!watch(run.slot, stock.pair.ours, run)) {
-        close_pair(&stock.pair);
+    if (!watch(run.slot, stock.ours, run)) {
+        close_stock();
         return -1;
     }
-    *identity = stock.pair.identity;
-    return stock.pair.theirs;
+    stock.full = false;
+    *identity = stock.identity;
+    return stock.theirs;
 }
 
 void channel_abort(struct run_id run)

@@ -461,13 +461,18 @@ char *command_add(struct command *command, const char *name, const char *value)
     return end;
 }
 
-void command_add_number(struct command *command, const char *name, uint64_t number)
+char *put_digits(char *end, uint64_t number)
 {
-    char digits[24], *first = digits + sizeof digits;
-    *--first = '\0';
     do {
-        *--first = (char)('0' + number % 10);
+        *--end = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    command_add(command, name, first);
+    return end;
+}
+
+void command_add_number(struct command *command, const char *name, uint64_t number)
+{
+    char digits[DIGITS_MAX + 1], *end = digits + DIGITS_MAX;
+    *end = '\0';
+    command_add(command, name, put_digits(end, number));
 }

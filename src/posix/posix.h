@@ -185,6 +185,11 @@ bool command_drops(const char *entry);
  * without memory. */
 bool command_find(struct command *command, void *(*allocate)(size_t));
 
+/* Writes the number in decimal, without a NUL, so that it ends before `end`; returns where it
+ * begins. Async-signal-safe. */
+#define DIGITS_MAX 20
+char *put_digits(char *end, uint64_t number);
+
 /* Adds a variable for the next start only; returns where its value is, with room for a pid instead
  * of an empty one.  There must be none of that name already, and command_begin() comes first.  Most
  * of a start's own instructions were printf(3)'s: there is none in here. */
@@ -408,8 +413,9 @@ bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
  * next call.  -1 with errno. */
 int channel_open_run(struct run_id run, const char **identity);
 
-/* Makes what the next one needs, if it is not there yet: to be called where there is time. */
-void channel_stock(void);
+/* Makes what the next one needs, if it is not there yet: to be called where there is time.  False
+ * with errno when it could not be made; the next one tries again. */
+bool channel_stock(void);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);

@@ -230,13 +230,10 @@ static const char *spawn_cwd(const struct spawn *spawn)
 /* LISTEN_PID and WATCHDOG_PID hold a pid that nobody knows before the child is there. */
 static void write_pid(char *at)
 {
-    char digits[16];
-    int count = 0;
-    for (long rest = (long)getpid(); rest > 0; rest /= 10)
-        digits[count++] = (char)('0' + rest % 10);
-    while (count > 0)
-        *at++ = digits[--count];
-    *at = '\0';
+    char digits[DIGITS_MAX], *end = digits + sizeof digits;
+    const char *first = put_digits(end, (uint64_t)getpid());
+    memcpy(at, first, (size_t)(end - first));
+    at[end - first] = '\0';
 }
 
 static void set_attributes(const struct spawn *spawn, struct report *report)
