@@ -30,8 +30,9 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_HOOK:
         return hooks[core_slot(supervisor->core, slot)->owner];
     case CORE_WORKER:
-        if (supervisor->names != NULL)
-            return supervisor->names[slot - supervisor->core->first_instance];
+        if (supervisor->names.first != NULL)
+            return supervisor->names.first +
+                   (slot - supervisor->core->first_instance) * supervisor->names.size;
         return supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     case CORE_JOB:
         return supervisor->jobs[slot - supervisor->core->first_job].name;

@@ -26,7 +26,7 @@ struct reload {
     void *core;
     struct platform_slots notes;
     struct admin_life *lives;
-    char (*names)[INSTANCE_NAME_MAX];
+    struct instance_names names;
 };
 
 /* What our start has decided for good. */
@@ -153,7 +153,7 @@ static void free_reload(struct reload *reload)
         plan_free(reload->plan);
     free(reload->plan);
     platform_free(reload->workers);
-    platform_free(reload->names);
+    platform_free(reload->names.first);
     free(reload->old_worker_of);
     free(reload->old_slot_of);
     free(reload->goes);
@@ -376,7 +376,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     supervisor->plan = reload->plan;
     supervisor->core = core;
     platform_free_slots(&supervisor->notes);
-    platform_free(supervisor->names);
+    platform_free(supervisor->names.first);
     platform_free(supervisor->workers);
     supervisor->notes = reload->notes;
     supervisor->names = reload->names;
@@ -391,7 +391,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     reload->plan = plan;
     reload->core = NULL;
     reload->notes = (struct platform_slots){0};
-    reload->names = NULL;
+    reload->names.first = NULL;
     reload->workers = NULL;
 }
 

@@ -169,23 +169,32 @@ struct core_worker *setup_convert(const struct supervisor *supervisor, const str
 }
 
 /* Instances are told apart where a worker has several: "web:0", "web:1". */
-bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
+static int name_instance(const struct plan_worker *worker, int n, char *name, size_t size)
 {
-    uint32_t count = 0, next = 0;
-    *names = NULL;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        count += (uint32_t)plan->workers[i].rules->instances;
-    if (count <= plan->worker_count)
-        return true;
-    *names = platform_allocate(count * sizeof **names);
-    if (*names == NULL)
-        return false;
+    bool one = worker->rules->instances == 1;
+    return snprintf(name, size, one ? "%s" : "%s:%d", worker->name, n);
+}
+
+bool setup_names(const struct plan *plan, struct instance_names *names)
+{
+    uint32_t count = 0;
+    *names = (struct instance_names){.size = 1};
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        for (int n = 0; n < worker->rules->instances; n++, next++)
-            snprintf((*names)[next], sizeof(*names)[next],
-                     worker->rules->instances > 1 ? "%s:%d" : "%s", worker->name, n);
+        int last = worker->rules->instances - 1; /* that has the longest name of them */
+        size_t size = (size_t)name_instance(worker, last, NULL, 0) + 1;
+        names->size = size > names->size ? size : names->size;
+        count += (uint32_t)worker->rules->instances;
     }
+    if (count <= plan->worker_count)
+        return true;
+    names->first = platform_allocate(count * names->size);
+    if (names->first == NULL)
+        return false;
+    char *next = names->first;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        for (int n = 0; n < plan->workers[i].rules->instances; n++, next += names->size)
+            name_instance(&plan->workers[i], n, next, names->size);
     return true;
 }
 

@@ -109,11 +109,12 @@ static void raise_files(void)
 
 /* Tables have room for what mostly never is.  Memory that was used before is zeroed, and there;
  * what is fresh is neither.  So large ones are the kernel's to give and to take, at each reload
- * anew. */
+ * anew; and so is what only the reading of the file took. */
 static void keep_tables_fresh(void)
 {
 #ifdef M_MMAP_THRESHOLD
     mallopt(M_MMAP_THRESHOLD, 32768);
+    malloc_trim(0);
 #endif
 }
 

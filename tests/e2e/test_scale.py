@@ -128,7 +128,7 @@ def test_a_restart_costs_nearly_the_same_among_many():
 
 @needs("plain")
 @deadline(60)
-@cases(section=(sections, 0.9), instance=(instances, 0.55))
+@cases(section=(sections, 0.8), instance=(instances, 0.5))
 def test_memory_of_one_more(kind, most):
     """KiB, each page divided by those who share it (proc(5), Pss)."""
     def memory(count):
