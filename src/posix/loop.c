@@ -421,7 +421,8 @@ static void take_status(pid_t pid, int status)
     keep_for_report(slot, ending_of(status));
 }
 
-static void report_ended(void)
+/* `gone`: it is known that they have left nothing behind. */
+static void report_ended(bool gone)
 {
     while (driver.first_ended != NO_SLOT) {
         uint32_t slot = driver.first_ended;
@@ -435,7 +436,7 @@ static void report_ended(void)
         probe_stop(slot);
         output_ended(slot);
         run->tree = false;
-        bool left = run->has_tree && tree_left(slot);
+        bool left = !gone && run->has_tree && tree_left(slot);
         if (!left)
             cgroup_remove(slot);
         supervisor_ended(driver.supervisor, id, run->end, left);
@@ -463,16 +464,16 @@ static void reap(pid_t child)
     pid_t pid = child > 0 ? waitpid(child, &status, options) : 0;
     if (pid > 0)
         take_status(pid, status);
-    /* It need not wait for the others if it has left nothing behind. */
-    if (driver.first_ended != NO_SLOT && tree_is_gone(driver.first_ended))
-        report_ended();
+    /* It need not wait for the others, if there are any, and it has left nothing behind. */
+    if (driver.first_ended != NO_SLOT && runs_alive() > 0 && tree_is_gone(driver.first_ended))
+        report_ended(true);
     do {
         pid = waitpid(-1, &status, options);
         if (pid > 0)
             take_status(pid, status);
     } while (pid > 0 || (pid < 0 && errno == EINTR));
     tree_set_childless(pid < 0 && errno == ECHILD);
-    report_ended();
+    report_ended(false);
     report_stopped();
     supervisor_reaped(driver.supervisor);
 }
