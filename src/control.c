@@ -150,7 +150,7 @@ static enum plan_ready_kind ready_kind(const struct supervisor *supervisor, stru
     const struct core_slot *slot = slot_of(supervisor, run);
     if (slot->kind != CORE_WORKER)
         return READY_EXEC;
-    return plan_ready_kind(supervisor->plan, &supervisor->plan->workers[slot->owner],
+    return plan_ready_kind(supervisor->plan, supervisor->plan->workers[slot->owner].rules,
                            supervisor->place.has_manager);
 }
 
@@ -382,7 +382,7 @@ static bool may_stop(const struct supervisor *supervisor, struct run_id run)
     if (slot->owner >= supervisor->plan->worker_count)
         return false;
     const struct plan_worker *worker = &supervisor->plan->workers[slot->owner];
-    return worker->may_stop_set ? worker->may_stop : platform_is_our_user(run);
+    return worker->rules->may_stop_set ? worker->rules->may_stop : platform_is_our_user(run);
 }
 
 /* A worker's slot is always its own, and its wrappers may outlive a run; the slot of a job that is

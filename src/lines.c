@@ -26,7 +26,8 @@ static struct {
 
 static void write_name(const struct plan_worker *worker, uint32_t instance, char *name, size_t size)
 {
-    snprintf(name, size, worker->instances > 1 ? "%s:%u" : "%s", worker->name, (unsigned)instance);
+    snprintf(name, size, worker->rules->instances > 1 ? "%s:%u" : "%s", worker->name,
+             (unsigned)instance);
 }
 
 static void write_source(const struct line_source *source, char *name, size_t size)
@@ -52,7 +53,7 @@ static size_t write_label(const struct line_source *source, char *label)
 
 static bool is_captured(const struct plan_worker *worker)
 {
-    return worker->output.kind == OUTPUT_PREFIX || worker->is_logger;
+    return worker->rules->output.kind == OUTPUT_PREFIX || worker->is_logger;
 }
 
 /* Names of the longest width get no blanks behind them. */
@@ -64,7 +65,8 @@ void lines_name_by(const struct plan *plan)
         char name[LABEL_MAX / 2];
         if (!is_captured(&plan->workers[i]))
             continue;
-        write_name(&plan->workers[i], (uint32_t)plan->workers[i].instances - 1, name, sizeof name);
+        write_name(&plan->workers[i], (uint32_t)plan->workers[i].rules->instances - 1, name,
+                   sizeof name);
         if ((int)strlen(name) > lines.label_width)
             lines.label_width = (int)strlen(name);
     }

@@ -30,8 +30,9 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     case CORE_HOOK:
         return hooks[core_slot(supervisor->core, slot)->owner];
     case CORE_WORKER:
-        if (supervisor->names != NULL)
-            return supervisor->names[slot - supervisor->core->first_instance];
+        if (supervisor->names.first != NULL)
+            return supervisor->names.first +
+                   (slot - supervisor->core->first_instance) * supervisor->names.size;
         return supervisor->plan->workers[core_slot(supervisor->core, slot)->owner].name;
     case CORE_JOB:
         return supervisor->jobs[slot - supervisor->core->first_job].name;
@@ -196,7 +197,7 @@ void narrate_start(const struct supervisor *supervisor, uint32_t slot)
 void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
 {
     const char *name = narrate_name(supervisor, slot);
-    bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].ready_told;
+    bool told = supervisor->workers[core_slot(supervisor->core, slot)->owner].rules->ready_told;
     log_about(told ? progress_level(supervisor, slot) : LEVEL_DEBUG, name,
               notes_of(supervisor, slot)->pid, "%s is ready", name);
 }
@@ -304,7 +305,8 @@ static enum log_level error_level(const struct supervisor *supervisor,
     const struct plan *plan = supervisor->plan;
     bool is_worker = narrate_kind(supervisor, action->run.slot) == CORE_WORKER;
     bool told_by_status = plan->mode == MODE_LAUNCH && !plan->forever &&
-                          plan->worker.restart == RESTART_NEVER && is_worker && action->first;
+                          plan->worker.rules->restart == RESTART_NEVER && is_worker &&
+                          action->first;
     return told_by_status ? LEVEL_INFO : LEVEL_ERROR;
 }
 
@@ -315,7 +317,7 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
     const char *name = narrate_name(supervisor, action->run.slot);
     const struct core_slot *slot = core_slot(supervisor->core, action->run.slot);
     bool gave_up = slot->kind == CORE_WORKER &&
-                   supervisor->plan->workers[slot->owner].restart != RESTART_NEVER &&
+                   supervisor->plan->workers[slot->owner].rules->restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
     bool lives = slot->life == CORE_UP; /* an `error` line, which was logged in its own words */
     if (action->end.kind != ENDING_NOT_STARTED && !lives && log_enabled(level))

@@ -26,7 +26,7 @@ struct reload {
     void *core;
     struct platform_slots notes;
     struct admin_life *lives;
-    char (*names)[INSTANCE_NAME_MAX];
+    struct instance_names names;
 };
 
 /* What our start has decided for good. */
@@ -110,7 +110,9 @@ static void warn_of_fixed(const struct reload *reload)
 static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
 {
     struct plan_worker counted = *worker;
-    counted.instances = old->instances;
+    struct plan_rules rules = *worker->rules;
+    rules.instances = old->rules->instances;
+    counted.rules = &rules;
     return plan_worker_equal(old, &counted);
 }
 
@@ -122,7 +124,8 @@ static void map_workers(const struct plan *old, struct reload *reload)
         uint32_t was = plan_find_worker(old, worker->name);
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
             was = CORE_NONE;
-        bool same = was != CORE_NONE && old->workers[was].instances == worker->instances;
+        bool same =
+            was != CORE_NONE && old->workers[was].rules->instances == worker->rules->instances;
         reload->changed += !same && !worker->is_logger;
         reload->old_worker_of[i] = was;
     }
@@ -150,7 +153,7 @@ static void free_reload(struct reload *reload)
         plan_free(reload->plan);
     free(reload->plan);
     platform_free(reload->workers);
-    platform_free(reload->names);
+    platform_free(reload->names.first);
     free(reload->old_worker_of);
     free(reload->old_slot_of);
     free(reload->goes);
@@ -373,7 +376,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     supervisor->plan = reload->plan;
     supervisor->core = core;
     platform_free_slots(&supervisor->notes);
-    platform_free(supervisor->names);
+    platform_free(supervisor->names.first);
     platform_free(supervisor->workers);
     supervisor->notes = reload->notes;
     supervisor->names = reload->names;
@@ -388,7 +391,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     reload->plan = plan;
     reload->core = NULL;
     reload->notes = (struct platform_slots){0};
-    reload->names = NULL;
+    reload->names.first = NULL;
     reload->workers = NULL;
 }
 

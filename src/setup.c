@@ -15,24 +15,38 @@
 
 /* ---- from plan to core ---- */
 
-/* Workers with their orders behind them, to be freed as one; NULL without memory. */
-static struct core_worker *allocate_workers(const struct plan *plan)
+static const struct plan_rules *rules_of(const struct plan *plan, uint32_t *count)
 {
-    size_t links = 0;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        links += plan->workers[i].after_count;
-    return platform_allocate(plan->worker_count * sizeof(struct core_worker) +
-                             links * (sizeof(uint32_t) + sizeof(bool)));
+    *count = plan_is_fleet(plan) ? plan->fleet_rules_count : 1;
+    return plan_is_fleet(plan) ? plan->fleet_rules : &plan->rules;
 }
 
-/* Whom each worker comes after: all of that first, and then whether it needs them. */
-static void convert_orders(const struct plan *plan, struct core_worker *workers)
+static size_t count_links(const struct plan *plan)
 {
-    uint32_t *after = (uint32_t *)(workers + plan->worker_count);
     size_t links = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
         links += plan->workers[i].after_count;
-    bool *needs = (bool *)(after + links);
+    return links;
+}
+
+/* Workers with their rules and orders behind them, to be freed as one; NULL without memory. */
+static struct core_worker *allocate_workers(const struct plan *plan, struct core_rules **rules)
+{
+    uint32_t rules_count;
+    rules_of(plan, &rules_count);
+    struct core_worker *workers =
+        platform_allocate(plan->worker_count * sizeof *workers + rules_count * sizeof **rules +
+                          count_links(plan) * (sizeof(uint32_t) + sizeof(bool)));
+    *rules = (struct core_rules *)(workers + plan->worker_count);
+    return workers;
+}
+
+/* Whom each worker comes after: all of that first, and then whether it needs them.  `room` is for
+ * both. */
+static void convert_orders(const struct plan *plan, struct core_worker *workers, void *room)
+{
+    uint32_t *after = room;
+    bool *needs = (bool *)(after + count_links(plan));
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         workers[i].after = after;
@@ -46,34 +60,54 @@ static void convert_orders(const struct plan *plan, struct core_worker *workers)
 }
 
 /* What only a file says of a worker. */
-static void convert_fleet_worker(const struct plan_worker *plan, struct core_worker *worker)
+static void convert_fleet_rules(const struct plan_rules *plan, struct core_rules *rules)
 {
-    worker->autostart = plan->autostart;
-    worker->ready_timeout = plan->ready_timeout;
-    worker->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
-    worker->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
-    worker->has_before_start = plan->before_start != NULL;
-    worker->has_after_stop = plan->after_stop != NULL;
-    worker->has_health = plan->health.argv != NULL;
-    worker->health_interval = plan->health.every;
-    worker->health_timeout = plan->health.timeout;
-    worker->health_retries = plan->health.retries + 1;
+    rules->autostart = plan->autostart;
+    rules->ready_timeout = plan->ready_timeout;
+    rules->watchdog = plan->watchdog == NEVER ? 0 : plan->watchdog;
+    rules->max_age = plan->max_age == NEVER ? 0 : plan->max_age;
+    rules->has_before_start = plan->before_start != NULL;
+    rules->has_after_stop = plan->after_stop != NULL;
+    rules->has_health = plan->health.argv != NULL;
+    rules->health_interval = plan->health.every;
+    rules->health_timeout = plan->health.timeout;
+    rules->health_retries = plan->health.retries + 1;
 }
 
-static void convert_worker(const struct plan_worker *plan, struct core_worker *worker)
+static void convert_rules(const struct plan_rules *plan, struct core_rules *rules)
 {
-    worker->instances = (uint32_t)plan->instances;
-    worker->wave = plan->wave;
-    worker->attends = plan->is_logger;
-    worker->autostart = true;
-    worker->ready_timeout = NEVER;
-    worker->restart = plan->restart;
-    worker->backoff = plan->backoff;
-    worker->success = plan->success;
-    worker->rung_count = plan->rung_count;
-    worker->shield_timeout = plan->shield_timeout;
+    rules->autostart = true;
+    rules->ready_timeout = NEVER;
+    rules->restart = plan->restart;
+    rules->backoff = plan->backoff;
+    rules->success = plan->success;
+    rules->rung_count = plan->rung_count;
+    rules->shield_timeout = plan->shield_timeout;
     for (uint32_t i = 0; i < plan->rung_count; i++)
-        worker->rung_time[i] = plan->rungs[i].time;
+        rules->rung_time[i] = plan->rungs[i].time;
+}
+
+/* Workers that share their rules in the plan share them here. */
+static void convert_workers(const struct supervisor *supervisor, const struct plan *plan,
+                            struct core_worker *workers, struct core_rules *rules)
+{
+    uint32_t rules_count;
+    const struct plan_rules *planned = rules_of(plan, &rules_count);
+    for (uint32_t i = 0; i < rules_count; i++) {
+        bool has_manager = supervisor->place.has_manager;
+        convert_rules(&planned[i], &rules[i]);
+        rules[i].ready_told = plan_ready_kind(plan, &planned[i], has_manager) != READY_EXEC;
+        if (plan_is_fleet(plan))
+            convert_fleet_rules(&planned[i], &rules[i]);
+    }
+    for (uint32_t i = 0; i < plan->worker_count; i++) {
+        const struct plan_worker *worker = &plan->workers[i];
+        workers[i].rules = &rules[worker->rules - planned];
+        workers[i].instances = (uint32_t)worker->rules->instances;
+        workers[i].wave = worker->wave;
+        workers[i].attends = worker->is_logger;
+    }
+    convert_orders(plan, workers, rules + rules_count);
 }
 
 /* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */
@@ -101,25 +135,19 @@ struct core_worker *setup_convert(const struct supervisor *supervisor, const str
     };
     bool launches = plan->mode == MODE_LAUNCH;
     bool lenient = !supervisor->place.is_init && !supervisor->place.is_unit;
-    struct core_worker *workers = allocate_workers(plan);
+    struct core_rules *rules;
+    struct core_worker *workers = allocate_workers(plan, &rules);
     if (workers == NULL)
         return NULL;
-    for (uint32_t i = 0; i < plan->worker_count; i++) {
-        const struct plan_worker *worker = &plan->workers[i];
-        bool has_manager = supervisor->place.has_manager;
-        convert_worker(worker, &workers[i]);
-        workers[i].ready_told = plan_ready_kind(plan, worker, has_manager) != READY_EXEC;
-        if (plan_is_fleet(plan))
-            convert_fleet_worker(worker, &workers[i]);
-    }
-    convert_orders(plan, workers);
+    convert_workers(supervisor, plan, workers, rules);
     *config = (struct core_config){.workers = workers, .worker_count = plan->worker_count};
     config->timeout = plan->timeout;
     config->drain_delay = plan->drain_delay;
     config->orphan_time = NEVER;
-    for (uint32_t i = 0; i < plan->worker.rung_count; i++)
-        config->orphan_time = i == 0 ? plan->worker.rungs[i].time
-                                     : msec_add(config->orphan_time, plan->worker.rungs[i].time);
+    for (uint32_t i = 0; i < plan->worker.rules->rung_count; i++)
+        config->orphan_time =
+            i == 0 ? plan->worker.rules->rungs[i].time
+                   : msec_add(config->orphan_time, plan->worker.rules->rungs[i].time);
     config->repeat = repeats[plan->repeat];
     config->orphans = orphans[plan->orphans];
     config->launcher = launches;
@@ -141,23 +169,32 @@ struct core_worker *setup_convert(const struct supervisor *supervisor, const str
 }
 
 /* Instances are told apart where a worker has several: "web:0", "web:1". */
-bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX])
+static int name_instance(const struct plan_worker *worker, int n, char *name, size_t size)
 {
-    uint32_t count = 0, next = 0;
-    *names = NULL;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        count += (uint32_t)plan->workers[i].instances;
-    if (count <= plan->worker_count)
-        return true;
-    *names = platform_allocate(count * sizeof **names);
-    if (*names == NULL)
-        return false;
+    bool one = worker->rules->instances == 1;
+    return snprintf(name, size, one ? "%s" : "%s:%d", worker->name, n);
+}
+
+bool setup_names(const struct plan *plan, struct instance_names *names)
+{
+    uint32_t count = 0;
+    *names = (struct instance_names){.size = 1};
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        for (int n = 0; n < worker->instances; n++, next++)
-            snprintf((*names)[next], sizeof(*names)[next], worker->instances > 1 ? "%s:%d" : "%s",
-                     worker->name, n);
+        int last = worker->rules->instances - 1; /* that has the longest name of them */
+        size_t size = (size_t)name_instance(worker, last, NULL, 0) + 1;
+        names->size = size > names->size ? size : names->size;
+        count += (uint32_t)worker->rules->instances;
     }
+    if (count <= plan->worker_count)
+        return true;
+    names->first = platform_allocate(count * names->size);
+    if (names->first == NULL)
+        return false;
+    char *next = names->first;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        for (int n = 0; n < plan->workers[i].rules->instances; n++, next += names->size)
+            name_instance(&plan->workers[i], n, next, names->size);
     return true;
 }
 

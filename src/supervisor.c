@@ -41,7 +41,7 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
     if (supervisor->report != NULL)
         timeline_sent(supervisor, run, sent);
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
-    platform_send(run, sent, worker != NULL && worker->group, arrived, wake);
+    platform_send(run, sent, worker != NULL && worker->rules->group, arrived, wake);
 }
 
 void supervisor_send(struct supervisor *supervisor, struct run_id run, int signal)
@@ -53,7 +53,7 @@ void supervisor_send(struct supervisor *supervisor, struct run_id run, int signa
 static int rung_signal(const struct supervisor *supervisor, const struct core_action *action)
 {
     const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
-    int signal = worker != NULL ? worker->rungs[action->rung].signal : SIGTERM;
+    int signal = worker != NULL ? worker->rules->rungs[action->rung].signal : SIGTERM;
     if (signal != 0)
         return signal;
     return action->trigger == TRIGGER_SIGNAL ? supervisor_cause_signal(action->cause) : SIGTERM;
@@ -66,7 +66,7 @@ static int tree_signal(const struct supervisor *supervisor, uint32_t slot)
     const struct plan_worker *worker = worker_of(supervisor, slot);
     if (worker == NULL && supervisor_is_launcher(supervisor))
         worker = &supervisor->plan->workers[0];
-    int signal = worker != NULL ? worker->rungs[0].signal : 0;
+    int signal = worker != NULL ? worker->rules->rungs[0].signal : 0;
     return signal ? signal : SIGTERM;
 }
 
@@ -74,7 +74,7 @@ static void stop_by_signal(struct supervisor *supervisor, const struct core_acti
 {
     const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
     int signal = rung_signal(supervisor, action);
-    bool inherited = worker != NULL && worker->rungs[action->rung].signal == 0;
+    bool inherited = worker != NULL && worker->rules->rungs[action->rung].signal == 0;
     if (worker != NULL && worker->is_logger) {
         platform_end_input(action->run); /* what waits in its pipe is still to be written */
         return;
@@ -141,8 +141,9 @@ static uint32_t instance_of(const struct supervisor *supervisor, uint32_t slot)
 /* Will anything be started after the command? */
 static bool starts_more(const struct plan *plan)
 {
-    return plan->mode != MODE_LAUNCH || plan->forever || plan->worker.restart != RESTART_NEVER ||
-           plan->shutdown_handler || plan->shutdown_callback || plan->on_error;
+    return plan->mode != MODE_LAUNCH || plan->forever ||
+           plan->worker.rules->restart != RESTART_NEVER || plan->shutdown_handler ||
+           plan->shutdown_callback || plan->on_error;
 }
 
 static void start_run(struct supervisor *supervisor, const struct core_action *action)
@@ -390,7 +391,7 @@ static bool belongs_to_command(const struct supervisor *supervisor, bool deliver
 #ifdef SIGQUIT
     is_key = is_key || signal == SIGQUIT;
 #endif
-    bool outlives = plan->forever || plan->worker.restart != RESTART_NEVER;
+    bool outlives = plan->forever || plan->worker.rules->restart != RESTART_NEVER;
     return is_key && delivered && main_is_up(supervisor) && !outlives &&
            !plan->shutdown_signals_given && !supervisor->spoken;
 }
@@ -537,7 +538,7 @@ struct ending supervisor_outcome(const struct supervisor *supervisor)
         return (struct ending){ENDING_EXITED, end.value};
     if (supervisor_is_launcher(supervisor))
         requested = was_requested(supervisor, main_run(supervisor), end);
-    if (policy_is_success(&worker->success, end, requested))
+    if (policy_is_success(&worker->rules->success, end, requested))
         return (struct ending){ENDING_EXITED, 0};
     return end;
 }

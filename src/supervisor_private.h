@@ -33,6 +33,12 @@ struct job_notes {
     bool queued;
 };
 
+/* By slot, from core->first_instance on, in as many bytes as the longest of them takes. */
+struct instance_names {
+    char *first; /* NULL: each worker has one instance, and its name */
+    size_t size;
+};
+
 struct reload;
 
 struct supervisor {
@@ -43,11 +49,10 @@ struct supervisor {
     bool reload_again;                 /* somebody has asked for one meanwhile */
     char reload_fault[FAULT_TEXT_MAX]; /* of the last; empty: it was done */
     struct core *core;
-    struct core_worker *workers;      /* by index in the plan */
-    struct platform_slots notes;      /* struct run_notes, by slot */
-    struct job_notes *jobs;           /* by slot, from core->first_job on */
-    char (*names)[INSTANCE_NAME_MAX]; /* by slot, from core->first_instance on; NULL: each
-                                         worker has one instance, and its name */
+    struct core_worker *workers; /* by index in the plan */
+    struct platform_slots notes; /* struct run_notes, by slot */
+    struct job_notes *jobs;      /* by slot, from core->first_job on */
+    struct instance_names names;
     struct platform_surroundings place;
     signal_mask triggers;  /* the shutdown signals that were not ignored when we started */
     signal_mask delivered; /* shutdown signals that the kernel gave to the command itself */
@@ -96,7 +101,7 @@ struct core_worker *setup_convert(const struct supervisor *supervisor, const str
                                   struct core_config *config);
 
 /* Makes the names of instances, as in struct supervisor.  False without memory. */
-bool setup_names(const struct plan *plan, char (**names)[INSTANCE_NAME_MAX]);
+bool setup_names(const struct plan *plan, struct instance_names *names);
 
 /* What the plan says of the log, of shutdown signals. */
 void setup_log(const struct plan *plan);

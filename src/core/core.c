@@ -14,7 +14,8 @@ static size_t aligned(size_t size)
 
 bool core_has_companion(const struct core_worker *worker)
 {
-    return worker->has_before_start || worker->has_after_stop || worker->has_health;
+    const struct core_rules *rules = worker->rules;
+    return rules->has_before_start || rules->has_after_stop || rules->has_health;
 }
 
 static bool is_in_range(const struct core_worker *worker, uint32_t index)
@@ -22,9 +23,10 @@ static bool is_in_range(const struct core_worker *worker, uint32_t index)
     bool ordered = index == 0 || worker[-1].wave <= worker->wave;
     for (uint32_t i = 0; i < worker->after_count; i++)
         ordered = ordered && worker->after[i] < index;
-    bool healthy = !worker->has_health || worker->health_interval > 0;
-    return ordered && healthy && worker->wave < SLOTS_MAX && worker->rung_count >= 1 &&
-           worker->rung_count <= CORE_RUNGS_MAX;
+    const struct core_rules *rules = worker->rules;
+    bool healthy = !rules->has_health || rules->health_interval > 0;
+    return ordered && healthy && worker->wave < SLOTS_MAX && rules->rung_count >= 1 &&
+           rules->rung_count <= CORE_RUNGS_MAX;
 }
 
 bool core_lay_out(struct core *core, const struct core_config *config)

@@ -118,12 +118,8 @@ struct run_id {
 
 /* ---- what is asked for, fixed at the start ---- */
 
-struct core_worker {
-    uint32_t instances;
-    uint32_t wave;         /* place in the start order; stopped from the highest wave down */
-    const uint32_t *after; /* workers, each of a lower index, that are ready before it starts */
-    const bool *needs;     /* of those: does it run only while that one stands?  NULL: of none */
-    uint32_t after_count;
+/* What many workers have in common. */
+struct core_rules {
     bool autostart;     /* wanted from the beginning */
     bool ready_told;    /* a run is ready when EVENT_READY says so; else when it is started */
     msec ready_timeout; /* from its start until then; NEVER: it may take for ever */
@@ -139,8 +135,17 @@ struct core_worker {
     uint32_t rung_count;            /* 1..CORE_RUNGS_MAX */
     msec rung_time[CORE_RUNGS_MAX]; /* until the next rung, after the last until KILL; never more
                                        than the cap, outside a shutdown too */
-    bool attends;                   /* it only serves others: alone it is nothing to run on for */
     msec shield_timeout;            /* of a shield that names no deadline, once its run is asked */
+};
+
+struct core_worker {
+    const struct core_rules *rules; /* must outlive the core */
+    const uint32_t *after; /* workers, each of a lower index, that are ready before it starts */
+    const bool *needs;     /* of those: does it run only while that one stands?  NULL: of none */
+    uint32_t after_count;
+    uint32_t instances;
+    uint32_t wave; /* place in the start order; stopped from the highest wave down */
+    bool attends;  /* it only serves others: alone it is nothing to run on for */
 };
 
 enum core_repeat { CORE_REPEAT_IGNORE, CORE_REPEAT_ESCALATE, CORE_REPEAT_KEYBOARD };

@@ -34,7 +34,7 @@ enum core_companion core_beside(const struct core *core, uint32_t slot)
 bool core_is_prepared(const struct core *core, const struct core_slot *slot)
 {
     const struct core_member *member = core_member(core, slot);
-    bool ready = member->prepared || !core_worker_of(core, slot)->has_before_start;
+    bool ready = member->prepared || !core_rules_of(core, slot)->has_before_start;
     return ready && !member->cleanup_due && !core_has_busy_companion(core, slot);
 }
 
@@ -59,7 +59,7 @@ bool core_is_moot(const struct core *core, const struct core_slot *companion)
 /* When the next health check is due; NEVER: the run has none. */
 static msec health_time(const struct core *core, const struct core_slot *slot)
 {
-    bool checked = core->config.workers[slot->owner].has_health && slot->ready;
+    bool checked = core->config.workers[slot->owner].rules->has_health && slot->ready;
     return checked && core_is_watched(core, slot) ? core_member(core, slot)->health_at : NEVER;
 }
 
@@ -73,7 +73,7 @@ enum core_companion core_companion_due(const struct core *core, const struct cor
 {
     const struct core_slot *slot = instance_of(core, companion);
     const struct core_member *member = core_member(core, slot);
-    bool prepares = core->config.workers[slot->owner].has_before_start && !member->prepared;
+    bool prepares = core->config.workers[slot->owner].rules->has_before_start && !member->prepared;
     if (member->cleanup_due)
         return core->now < core->cap ? COMPANION_AFTER_STOP : COMPANION_NONE;
     if (prepares && is_start_due(core, slot))
@@ -97,13 +97,13 @@ void core_set_cleanup_due(struct core *core, const struct core_slot *slot, bool 
 
 static void record_health(struct core *core, struct core_slot *slot, bool success)
 {
-    const struct core_worker *worker = core_worker_of(core, slot);
+    const struct core_rules *rules = core_rules_of(core, slot);
     struct core_member *member = core_member(core, slot);
     if (!core_is_watched(core, slot))
         return;
-    member->health_at = msec_add(core->now, worker->health_interval);
+    member->health_at = msec_add(core->now, rules->health_interval);
     member->misses = success ? 0 : member->misses + 1;
-    if (member->misses > 0 && member->misses >= worker->health_retries)
+    if (member->misses > 0 && member->misses >= rules->health_retries)
         core_fail(core, slot, WHY_HEALTH);
 }
 

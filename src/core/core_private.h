@@ -82,6 +82,12 @@ bool core_lay_out(struct core *core, const struct core_config *config);
 /* Whose ladder and times a slot's run has: a job its submitter's, others plain ones. */
 const struct core_worker *core_worker_of(const struct core *core, const struct core_slot *slot);
 
+static inline const struct core_rules *core_rules_of(const struct core *core,
+                                                     const struct core_slot *slot)
+{
+    return core_worker_of(core, slot)->rules;
+}
+
 bool core_is_shutdown(const struct core *core);
 
 /* Is the run's process itself there? */

@@ -13,7 +13,7 @@ static void force_slot(const struct core *core, struct core_slot *slot)
         return;
     bool tree = slot->life == CORE_TREE;
     bool asked = tree ? slot->tree_asked : slot->rungs_sent > 0;
-    bool last_rung = slot->rungs_sent == core_worker_of(core, slot)->rung_count;
+    bool last_rung = slot->rungs_sent == core_rules_of(core, slot)->rung_count;
     if (slot->kind == CORE_HOOK || slot->kind == CORE_COMPANION || (asked && tree))
         slot->kill_at = core->now;
     else if (asked && last_rung && !core_is_shielded(core, slot))
@@ -123,15 +123,15 @@ static void record_hook_end(struct core *core, struct core_slot *slot, struct en
 static bool record_restart(struct core *core, struct core_slot *slot, struct ending end,
                            bool success)
 {
-    const struct core_worker *worker = core_worker_of(core, slot);
+    const struct core_rules *rules = core_rules_of(core, slot);
     if (core_is_shutdown(core) || !slot->wanted)
         return false;
     if (slot->requested && !core_why_is_failure((enum core_why)slot->why))
         return true;
-    if (!policy_wants_restart(worker->restart, success))
+    if (!policy_wants_restart(rules->restart, success))
         return false;
     msec uptime = core->now - slot->up_since;
-    msec start_at = policy_next_start(&worker->backoff, &slot->history, core->now, uptime);
+    msec start_at = policy_next_start(&rules->backoff, &slot->history, core->now, uptime);
     if (start_at == NEVER)
         return false;
     /* What cannot be started has taken no time: without a delay it would be tried for ever now. */
@@ -147,7 +147,7 @@ static enum core_rest rest_after(const struct core *core, const struct core_slot
     if (!unasked)
         return REST_STOPPED;
     if (!core_is_shutdown(core) &&
-        policy_wants_restart(core_worker_of(core, slot)->restart, success))
+        policy_wants_restart(core_rules_of(core, slot)->restart, success))
         return REST_GIVEN_UP;
     return success ? REST_FINISHED : REST_FAILED;
 }
@@ -155,7 +155,7 @@ static enum core_rest rest_after(const struct core *core, const struct core_slot
 void core_record_instance_end(struct core *core, struct core_slot *slot, struct ending end,
                               bool requested)
 {
-    const struct success_set *set = &core_worker_of(core, slot)->success;
+    const struct success_set *set = &core_rules_of(core, slot)->success;
     bool failed = core_why_is_failure((enum core_why)slot->why) && slot->wanted;
     bool success = policy_is_success(set, end, requested) && !failed;
     bool unasked = !slot->requested && slot->wanted;
@@ -224,7 +224,7 @@ static bool record_started(struct core *core, struct core_slot *slot)
     if (slot->kind != CORE_WORKER)
         return true;
     core->outcome.never_started = (struct ending){ENDING_NONE, 0};
-    if (!core_worker_of(core, slot)->ready_told)
+    if (!core_rules_of(core, slot)->ready_told)
         core_set_ready(core, slot);
     return true;
 }
@@ -435,7 +435,7 @@ static void record_begin(struct core *core)
     core->begun = true;
     for (uint32_t i = core->first_instance; i < core->first_job; i++) {
         core_slot(core, i)->start_at = core->now;
-        if (core_worker_of(core, core_slot(core, i))->autostart)
+        if (core_rules_of(core, core_slot(core, i))->autostart)
             core_set_wanted(core, core_slot(core, i), true);
     }
 }

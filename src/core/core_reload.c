@@ -124,7 +124,7 @@ static void move_member(struct core *core, const struct core *old, struct core_s
         member->prepared = was->prepared;
         core_set_awaited(core, slot, was->awaited);
     }
-    bool cleans = core->config.workers[slot->owner].has_after_stop;
+    bool cleans = core->config.workers[slot->owner].rules->has_after_stop;
     core_set_cleanup_due(core, slot, was->cleanup_due && cleans);
 }
 
@@ -147,7 +147,7 @@ static void begin_slot(struct core *core, uint32_t index, uint32_t generation)
     struct core_slot *slot = core_slot(core, index);
     slot->generation = generation;
     slot->start_at = core->now;
-    if (slot->kind == CORE_WORKER && core_worker_of(core, slot)->autostart)
+    if (slot->kind == CORE_WORKER && core_rules_of(core, slot)->autostart)
         core_set_wanted(core, slot, true);
 }
 

@@ -40,7 +40,7 @@ void core_line_up(struct core *core, struct core_slot *slot)
 
 static bool has_its_age(const struct core *core, const struct core_slot *slot)
 {
-    msec max_age = core->config.workers[slot->owner].max_age;
+    msec max_age = core->config.workers[slot->owner].rules->max_age;
     return core_is_watched(core, slot) && core->now >= msec_add(slot->up_since, max_age);
 }
 

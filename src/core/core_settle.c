@@ -138,7 +138,7 @@ static bool stop_tree(struct core *core, struct core_slot *slot, struct core_act
 
 static bool has_rung(const struct core *core, const struct core_slot *slot)
 {
-    return slot->rungs_sent < core_worker_of(core, slot)->rung_count;
+    return slot->rungs_sent < core_rules_of(core, slot)->rung_count;
 }
 
 static bool send_rung(struct core *core, struct core_slot *slot, struct core_action *action)

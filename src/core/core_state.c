@@ -4,8 +4,9 @@
 
 const struct core_worker *core_worker_of(const struct core *core, const struct core_slot *slot)
 {
-    static const struct core_worker plain = {
+    static const struct core_rules rules = {
         .rung_count = 1, .rung_time = {10 * SECOND}, .shield_timeout = NEVER};
+    static const struct core_worker plain = {.rules = &rules};
     bool owned = slot->kind == CORE_WORKER || slot->kind == CORE_JOB;
     return owned && slot->owner < core->config.worker_count ? &core->config.workers[slot->owner]
                                                             : &plain;
@@ -84,14 +85,14 @@ bool core_is_stopping(const struct core *core, const struct core_slot *slot)
 msec core_rung_time(const struct core *core, const struct core_slot *slot, uint32_t rung)
 {
     /* NEVER means what the cap leaves.  A stop outside a shutdown has a cap of its own so. */
-    return msec_min(core_worker_of(core, slot)->rung_time[rung], core->config.timeout);
+    return msec_min(core_rules_of(core, slot)->rung_time[rung], core->config.timeout);
 }
 
 /* What the ladder takes from this rung on. */
 static msec ladder_rest(const struct core *core, const struct core_slot *slot, uint32_t rung)
 {
     msec rest = 0;
-    for (uint32_t i = rung; i < core_worker_of(core, slot)->rung_count; i++)
+    for (uint32_t i = rung; i < core_rules_of(core, slot)->rung_count; i++)
         rest = msec_add(rest, core_rung_time(core, slot, i));
     return rest;
 }
@@ -138,7 +139,7 @@ msec core_rung_end(const struct core *core, const struct core_slot *slot)
 static msec ladder_end(const struct core *core, const struct core_slot *slot)
 {
     msec end = core_rung_end(core, slot);
-    if (slot->rungs_sent < core_worker_of(core, slot)->rung_count)
+    if (slot->rungs_sent < core_rules_of(core, slot)->rung_count)
         end = msec_max(end, core->now); /* who comes late does not skip a rung */
     end = msec_add(end, ladder_rest(core, slot, slot->rungs_sent));
     if (slot->shields_overruled)
@@ -166,7 +167,7 @@ msec core_run_time(const struct core *core, const struct core_slot *slot)
     msec cap = core->config.timeout;
     bool is_callback = slot->kind == CORE_HOOK && slot->owner == HOOK_CALLBACK;
     if (slot->kind == CORE_COMPANION && slot->companion == COMPANION_HEALTH)
-        return msec_min(cap, core->config.workers[slot->owner].health_timeout);
+        return msec_min(cap, core->config.workers[slot->owner].rules->health_timeout);
     if (is_callback)
         return core->length == NEVER ? NEVER : core->length / 4;
     return slot->kind == CORE_HOOK || slot->kind == CORE_COMPANION ? cap : NEVER;
@@ -188,14 +189,14 @@ msec core_spared_until(const struct core *core, const struct core_slot *slot)
         return NEVER;
     if (slot->spared_until != SHIELD_UNDATED)
         return slot->spared_until;
-    return msec_add(core->entered_at, core_worker_of(core, slot)->shield_timeout);
+    return msec_add(core->entered_at, core_rules_of(core, slot)->shield_timeout);
 }
 
 msec core_undated(const struct core *core, const struct core_slot *slot)
 {
     if (!slot->requested)
         return NEVER;
-    return msec_add(slot->asked_at, core_worker_of(core, slot)->shield_timeout);
+    return msec_add(slot->asked_at, core_rules_of(core, slot)->shield_timeout);
 }
 
 /* ---- changes ---- */
@@ -287,7 +288,7 @@ void core_set_life(struct core *core, struct core_slot *slot, enum core_life lif
     bool was_tree = slot->life == CORE_TREE;
     bool ends = slot->life != CORE_DOWN && life == CORE_DOWN;
     if (slot->kind == CORE_WORKER && ends && !slot->abandoned) /* before it is not there any more */
-        core_set_cleanup_due(core, slot, core->config.workers[slot->owner].has_after_stop);
+        core_set_cleanup_due(core, slot, core->config.workers[slot->owner].rules->has_after_stop);
     slot->life = life;
     if (core_is_present(slot) != was_present)
         core_count_presence(core, slot, was_present ? (uint32_t)-1 : 1);

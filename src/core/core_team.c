@@ -75,7 +75,7 @@ void core_set_awaited(struct core *core, const struct core_slot *slot, bool awai
     uint32_t change = (uint32_t)awaited - (uint32_t)member->awaited;
     member->awaited = awaited;
     team->awaited += change;
-    if (worker_of(core, team)->autostart)
+    if (worker_of(core, team)->rules->autostart)
         core->awaited += change;
     if ((team->awaited > 0) != was_awaited)
         count_blocker(core, team, was_awaited ? (uint32_t)-1 : 1);

@@ -33,7 +33,7 @@ bool core_is_watched(const struct core *core, const struct core_slot *slot)
 
 static void restart_watchdog(struct core *core, struct core_slot *slot)
 {
-    msec watchdog = core_worker_of(core, slot)->watchdog;
+    msec watchdog = core_rules_of(core, slot)->watchdog;
     core_member(core, slot)->alive_until = watchdog ? msec_add(core->now, watchdog) : NEVER;
 }
 
@@ -43,7 +43,7 @@ void core_set_ready(struct core *core, struct core_slot *slot)
     struct core_team *team = core_team_of(core, slot);
     slot->ready = slot->ready_untold = true;
     restart_watchdog(core, slot);
-    member->health_at = msec_add(core->now, core_worker_of(core, slot)->health_interval);
+    member->health_at = msec_add(core->now, core_rules_of(core, slot)->health_interval);
     member->misses = 0;
     core_touch(core, slot); /* it is told before those start that have waited for it */
     core_set_awaited(core, slot, false);
@@ -85,8 +85,7 @@ bool core_fail(struct core *core, struct core_slot *slot, enum core_why why)
 /* When it fails of not being ready. */
 static msec ready_limit(const struct core *core, const struct core_slot *slot)
 {
-    return slot->ready ? NEVER
-                       : msec_add(slot->up_since, core_worker_of(core, slot)->ready_timeout);
+    return slot->ready ? NEVER : msec_add(slot->up_since, core_rules_of(core, slot)->ready_timeout);
 }
 
 static msec alive_limit(const struct core *core, const struct core_slot *slot)
@@ -97,7 +96,7 @@ static msec alive_limit(const struct core *core, const struct core_slot *slot)
 /* When it has its age; who is in line for that waits for a turn, not for time. */
 static msec age_limit(const struct core *core, const struct core_slot *slot)
 {
-    msec max_age = core_worker_of(core, slot)->max_age;
+    msec max_age = core_rules_of(core, slot)->max_age;
     bool ages = max_age > 0 && !core_member(core, slot)->in_line;
     return ages ? msec_add(slot->up_since, max_age) : NEVER;
 }

@@ -81,7 +81,7 @@ static bool is_typed(const struct plan *plan, const char *name)
 static void check_restart(const struct plan *plan, struct faults *faults)
 {
     static const char *const names[] = {"restart-delay", "restart-limit"};
-    if (plan->worker.restart != RESTART_NEVER)
+    if (plan->worker.rules->restart != RESTART_NEVER)
         return;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char place[OPTION_PLACE_MAX];
@@ -121,7 +121,7 @@ static void check_forever(const struct plan *plan, struct faults *faults)
 static void check_user(const struct plan *plan, const struct plan_worker *worker,
                        struct faults *faults)
 {
-    const char *user = worker->attributes.user;
+    const char *user = worker->rules->attributes.user;
     const char *colon = user != NULL ? strchr(user, ':') : NULL;
     char place[OPTION_PLACE_MAX];
     if (colon == NULL || is_judged_before(plan, worker, row_of("user"), row_of("group-name")))
@@ -129,10 +129,10 @@ static void check_user(const struct plan *plan, const struct plan_worker *worker
     if (colon == user || colon[1] == '\0' || strchr(colon + 1, ':') != NULL)
         fault_add(faults, place_of(plan, worker, "user", place),
                   "'%.80s' is not USER or USER:GROUP", user);
-    else if (worker->attributes.group != NULL)
+    else if (worker->rules->attributes.group != NULL)
         fault_add(faults, place_of(plan, worker, "group-name", place),
                   "'%.80s' contradicts the group in the user '%.80s', only one of them is allowed",
-                  worker->attributes.group, user);
+                  worker->rules->attributes.group, user);
 }
 
 /* The group that a terminal is shared in is the shell's too: it is never signalled as a group. */
@@ -140,8 +140,8 @@ static void check_terminal(struct plan *plan, struct faults *faults)
 {
     char place[OPTION_PLACE_MAX];
     if (plan->terminal == TERMINAL_SHARE && source_of(plan, "group") == SOURCE_DEFAULT)
-        plan->worker.group = false; /* dumb-init's default gives way */
-    if (plan->worker.group && plan->terminal == TERMINAL_SHARE)
+        plan->worker.rules->group = false; /* dumb-init's default gives way */
+    if (plan->worker.rules->group && plan->terminal == TERMINAL_SHARE)
         fault_add(faults, place_of(plan, &plan->worker, "group", place),
                   "it needs a process group of the command's own, and --terminal is share");
 }
@@ -160,13 +160,13 @@ static void check_fleet_terminal(struct plan *plan, struct faults *faults)
 /* The ladder of the two simple options, and the default that is another option's value. */
 static void finish_worker(const struct plan *plan, struct plan_worker *worker)
 {
-    if (!worker->stop_given) {
-        worker->rung_count = 1;
-        worker->rungs[0] =
-            (struct plan_rung){.signal = worker->stop_signal, .time = worker->stop_timeout};
+    if (!worker->rules->stop_given) {
+        worker->rules->rung_count = 1;
+        worker->rules->rungs[0] = (struct plan_rung){.signal = worker->rules->stop_signal,
+                                                     .time = worker->rules->stop_timeout};
     }
-    if (!worker->shield_timeout_set)
-        worker->shield_timeout = plan->timeout;
+    if (!worker->rules->shield_timeout_set)
+        worker->rules->shield_timeout = plan->timeout;
 }
 
 static void check_worker(const struct plan *plan, struct plan_worker *worker, struct faults *faults)
@@ -184,6 +184,9 @@ static void check_workers(struct plan *plan, struct faults *faults)
     for (uint32_t i = 0; i < plan->fleet_size; i++)
         check_worker(plan, &plan->fleet[i], faults);
     check_fleet(plan, faults);
+    if (!plan_share_rules(plan))
+        fault_add(faults, plan_place(plan, 0, place),
+                  "no memory is left to look after its workers");
     plan->workers = plan->fleet;
     plan->worker_count = plan->fleet_size;
     /* Not said of a file that could not be read, or whose headings are wrong. */

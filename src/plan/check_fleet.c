@@ -92,7 +92,7 @@ static void add_names(struct graph *graph, struct plan_worker *worker, const cha
 
 static bool resolve(struct graph *graph, struct plan_worker *worker)
 {
-    bool logs = worker->output.kind == OUTPUT_PIPE;
+    bool logs = worker->rules->output.kind == OUTPUT_PIPE;
     uint32_t count = count_names(worker->after_names) + count_names(worker->needs_names) + logs;
     if (count == 0)
         return true;
@@ -184,7 +184,7 @@ static bool sort_by_wave(struct graph *graph)
         *worker = plan->fleet[i];
         for (uint32_t n = 0; n < worker->after_count; n++)
             worker->after[n].worker = moved[worker->after[n].worker];
-        if (worker->output.kind == OUTPUT_PIPE)
+        if (worker->rules->output.kind == OUTPUT_PIPE)
             worker->logger = moved[worker->logger];
     }
     free(start);
@@ -230,14 +230,15 @@ static bool check_addresses(struct graph *graph)
     const struct plan *plan = graph->plan;
     size_t count = 0;
     for (uint32_t i = 0; i < plan->fleet_size; i++)
-        count += plan->fleet[i].listen.count;
+        count += plan->fleet[i].rules->listen.count;
     struct claim *claims = malloc((count + 1) * sizeof *claims);
     if (claims == NULL)
         return false;
     count = 0;
     for (uint32_t i = 0; i < plan->fleet_size; i++) {
-        for (size_t n = 0; n < plan->fleet[i].listen.count; n++)
-            claims[count++] = (struct claim){&plan->fleet[i].listen.items[n], &plan->fleet[i]};
+        for (size_t n = 0; n < plan->fleet[i].rules->listen.count; n++)
+            claims[count++] =
+                (struct claim){&plan->fleet[i].rules->listen.items[n], &plan->fleet[i]};
     }
     qsort(claims, count, sizeof *claims, compare_claims);
     for (size_t i = 1; i < count; i++) {
@@ -276,12 +277,12 @@ static void check_ready_address(struct graph *graph, const struct plan_worker *w
     char words[PLAN_READY_TCP_MAX + 1], place[OPTION_PLACE_MAX];
     const char *host;
     uint16_t port;
-    if (worker->ready.kind != READY_TCP)
+    if (worker->rules->ready.kind != READY_TCP)
         return;
-    strcpy(words, worker->ready.text);
+    strcpy(words, worker->rules->ready.text);
     parse_host(words, &host, &port);
     for (uint32_t i = 0; i < graph->plan->fleet_size; i++) {
-        const struct plan_listens *listens = &graph->plan->fleet[i].listen;
+        const struct plan_listens *listens = &graph->plan->fleet[i].rules->listen;
         for (size_t n = 0; n < listens->count; n++) {
             const struct plan_listen *listen = &listens->items[n];
             bool same = strcmp(listen->host, "*") == 0 || strcmp(listen->host, host) == 0;
@@ -290,7 +291,7 @@ static void check_ready_address(struct graph *graph, const struct plan_worker *w
                     graph->faults, place_of(graph, worker, "ready", place),
                     "the supervisor itself listens at 'tcp:%s', for worker '%s': a connection "
                     "there says nothing",
-                    worker->ready.text, graph->plan->fleet[i].name);
+                    worker->rules->ready.text, graph->plan->fleet[i].name);
         }
     }
 }

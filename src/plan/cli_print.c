@@ -297,7 +297,7 @@ static void add_values(struct text *text, const struct plan *plan, const struct 
                      : option_copy_value(option, plan, worker, n, &failed);
         if (value == NULL)
             break;
-        if (option->type != TYPE_ENV || !is_set_again(&worker->attributes.env, n))
+        if (option->type != TYPE_ENV || !is_set_again(&worker->rules->attributes.env, n))
             add_line(text, option, value);
         free(value);
     }

@@ -165,7 +165,7 @@ static void take_value(struct loader *loader, const struct option *option,
     if (option->type == TYPE_ENV) {
         /* Each variable is a key of its own: another one on the command line does not hide it. */
         value = join_variable(entry);
-        overridden = has_variable(&plan->worker.attributes.env, value);
+        overridden = has_variable(&plan->worker.rules->attributes.env, value);
     }
     if (overridden || entry->twin != 0 || (loader->where == IN_WORKER && worker == NULL)) {
         plan = loader->spare;
@@ -210,6 +210,7 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
         refuse(loader, entry->line,
                "'%.*s' is no name for a worker: at most 63 letters, digits, '.', '_' and '-'",
                name);
+    worker->rules = &loader->plan->fleet_rules[loader->plan->fleet_rules_count++];
     bool copied = plan_worker_copy(worker, &loader->plan->worker);
     worker->name = name;
     worker->line = entry->line;
@@ -271,10 +272,12 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
         workers += file->entries[i].key == NULL;
     plan->lines = calloc(option_count, sizeof *plan->lines);
     plan->fleet = calloc(workers + 1, sizeof *plan->fleet);
+    plan->fleet_rules = calloc(workers + 1, sizeof *plan->fleet_rules);
     plan->keys = calloc(file->count - workers + 1, sizeof *plan->keys);
     loader->next_key = plan->keys;
     loader->spare = malloc(sizeof *loader->spare);
-    if (plan->lines == NULL || plan->keys == NULL || plan->fleet == NULL || loader->spare == NULL) {
+    if (plan->lines == NULL || plan->keys == NULL || plan->fleet == NULL ||
+        plan->fleet_rules == NULL || loader->spare == NULL) {
         refuse_memory(loader);
         free(loader->spare);
         return;

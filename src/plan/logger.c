@@ -17,22 +17,24 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
     bool copied = plan_worker_copy(logger, &plan->worker);
     logger->line = served->line;
     logger->own_name = malloc(length + sizeof SUFFIX);
-    if (!copied || logger->own_name == NULL || !parse_command(served->output.text, &logger->argv))
+    if (!copied || logger->own_name == NULL ||
+        !parse_command(served->rules->output.text, &logger->argv))
         return false;
     memcpy(logger->own_name, served->name, length);
     memcpy(logger->own_name + length, SUFFIX, sizeof SUFFIX);
     logger->name = logger->own_name;
-    logger->command = served->output.text;
+    logger->command = served->rules->output.text;
     logger->is_logger = true;
-    logger->instances = 1;
-    logger->restart = RESTART_ALWAYS;
-    logger->backoff.limit = 0;
-    logger->ready = (struct plan_ready){.kind = READY_EXEC};
-    logger->stop_given = true; /* so that it is not made of --stop-signal and --stop-timeout */
-    logger->rung_count = 1;
-    logger->rungs[0] = (struct plan_rung){.time = NEVER};
-    logger->may_stop = false;
-    logger->may_stop_set = true;
+    logger->rules->instances = 1;
+    logger->rules->restart = RESTART_ALWAYS;
+    logger->rules->backoff.limit = 0;
+    logger->rules->ready = (struct plan_ready){.kind = READY_EXEC};
+    logger->rules->stop_given =
+        true; /* so that it is not made of --stop-signal and --stop-timeout */
+    logger->rules->rung_count = 1;
+    logger->rules->rungs[0] = (struct plan_rung){.time = NEVER};
+    logger->rules->may_stop = false;
+    logger->rules->may_stop_set = true;
     return true;
 }
 
@@ -40,16 +42,22 @@ bool logger_add_all(struct plan *plan, struct faults *faults)
 {
     uint32_t count = plan->fleet_size, loggers = 0;
     for (uint32_t i = 0; i < count; i++)
-        loggers += plan->fleet[i].output.kind == OUTPUT_PIPE;
+        loggers += plan->fleet[i].rules->output.kind == OUTPUT_PIPE;
     if (loggers == 0)
         return true;
     struct plan_worker *fleet = realloc(plan->fleet, (count + loggers + 1) * sizeof *fleet);
     if (fleet == NULL)
         return false;
     plan->fleet = fleet;
+    struct plan_rules *rules = realloc(plan->fleet_rules, (count + loggers + 1) * sizeof *rules);
+    if (rules == NULL)
+        return false;
+    plan->fleet_rules = rules;
+    for (uint32_t i = 0; i < count; i++)
+        fleet[i].rules = &rules[i];
     for (uint32_t i = 0; i < count; i++) {
         char place[OPTION_PLACE_MAX];
-        if (fleet[i].output.kind != OUTPUT_PIPE)
+        if (fleet[i].rules->output.kind != OUTPUT_PIPE)
             continue;
         if (strlen(fleet[i].name) + strlen(SUFFIX) >= WORKER_NAME_MAX)
             fault_add(
@@ -58,6 +66,7 @@ bool logger_add_all(struct plan *plan, struct faults *faults)
                 "the logger would be the worker '%s" SUFFIX "', which is too long a name",
                 fleet[i].name);
         memset(&fleet[plan->fleet_size], 0, sizeof *fleet);
+        fleet[plan->fleet_size].rules = &rules[plan->fleet_rules_count++];
         fleet[i].logger = plan->fleet_size;
         bool made = make_logger(plan, &fleet[i], &fleet[plan->fleet_size]);
         plan->fleet_size++; /* so that what there is of it is freed */

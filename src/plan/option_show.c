@@ -119,7 +119,7 @@ static bool add_string(const char *value, struct text *text)
 static bool add_one(const struct option *option, const void *home, size_t n, struct text *text)
 {
     const void *field = (const char *)home + option->field;
-    const struct plan_worker *worker = home; /* where the row is one of a worker's */
+    const struct plan_rules *rules = home; /* where the row is one of them */
     const struct plan_strings *strings = field;
     const struct plan_limit_value *const *limits = field;
     switch (option->type) {
@@ -159,7 +159,7 @@ static bool add_one(const struct option *option, const void *home, size_t n, str
     case TYPE_REWRITE:
         return add_rewrite(field, n, text);
     case TYPE_LADDER:
-        text_add_ladder(text, worker->rungs, worker->rung_count);
+        text_add_ladder(text, rules->rungs, rules->rung_count);
         return true;
     case TYPE_READY:
         return add_ready(field, text);
@@ -203,7 +203,7 @@ static bool has_items(const struct option *option)
 bool option_add_value(const struct option *option, const struct plan *plan,
                       const struct plan_worker *worker, size_t n, struct text *text)
 {
-    const void *home = option->scope == SCOPE_WORKER ? (const void *)worker : plan;
+    const void *home = option_home(option, plan, worker);
     if (n > 0 && !has_items(option))
         return false;
     if (option->given != 0 && option->initial == NULL &&

@@ -7,7 +7,8 @@
 /* Where a row's value lives: in the plan, or, with SCOPE_WORKER, in a worker of it. */
 #define IN_PLAN(member)   offsetof(struct plan, member)
 #define IN_WORKER(member) offsetof(struct plan_worker, member)
-#define ATTRIBUTE(member) offsetof(struct plan_worker, attributes.member)
+#define IN_RULES(member)  offsetof(struct plan_rules, member)
+#define ATTRIBUTE(member) offsetof(struct plan_rules, attributes.member)
 
 /* Ten years: beyond that it is a typing mistake. */
 #define LONGEST (10 * INT64_C(365) * 24 * 3600 * SECOND)
@@ -70,21 +71,21 @@ const struct option option_table[] = {
      .argument = "D", .group = SHUTDOWN,
      .help = "cap of the whole shutdown: at the cap everything left is killed"},
     {.name = "stop-signal", .scope = SCOPE_WORKER, .type = TYPE_SIGNAL,
-     .field = IN_WORKER(stop_signal), .fleet = "TERM",
+     .field = IN_RULES(stop_signal), .fleet = "TERM",
      .argument = "SIG", .group = SHUTDOWN,
      .help = "what a stop request sends instead of the shutdown signal that arrived, or TERM"},
     {.name = "stop-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION,
-     .field = IN_WORKER(stop_timeout), .given = IN_WORKER(stop_timeout_set),
+     .field = IN_RULES(stop_timeout), .given = IN_RULES(stop_timeout_set),
      .min = 0, .max = LONGEST, .infinity = true,
      .argument = "D", .group = SHUTDOWN,
      .help = "kill a command that ignores its stop request after this, instead of at the cap"},
     {.name = "stop", .scope = SCOPE_WORKER, .type = TYPE_LADDER,
-     .field = IN_WORKER(rungs), .given = IN_WORKER(stop_given),
+     .field = IN_RULES(rungs), .given = IN_RULES(stop_given),
      .excludes = {"stop-signal", "stop-timeout"},
      .argument = "LADDER", .group = SHUTDOWN,
      .help = "the general form of the two above, such as 'TERM 20s, QUIT 5s, KILL'"},
     {.name = "shield-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION,
-     .field = IN_WORKER(shield_timeout), .given = IN_WORKER(shield_timeout_set),
+     .field = IN_RULES(shield_timeout), .given = IN_RULES(shield_timeout_set),
      .min = 1, .max = LONGEST, .infinity = true,
      .argument = "D", .group = SHUTDOWN,
      .help = "how long a shutdown waits for a shield that names no deadline; else the timeout"},
@@ -134,7 +135,7 @@ const struct option option_table[] = {
      .group = SIGNALS,
      .help = "the command is in our process group, in a group or a session of its own"},
     {.name = "group", .letter = 'g', .scope = SCOPE_WORKER, .type = TYPE_SWITCH,
-     .field = IN_WORKER(group), .negatable = true, .initial = "no", .fleet = "yes",
+     .field = IN_RULES(group), .negatable = true, .initial = "no", .fleet = "yes",
      .group = SIGNALS,
      .help = "signals go to the command's whole process group"},
     {.name = "subreaper", .letter = 's', .scope = SCOPE_SUPERVISOR, .type = TYPE_SWITCH,
@@ -146,7 +147,7 @@ const struct option option_table[] = {
      .argument = "SIG", .group = SIGNALS,
      .help = "sent to aiorun when its own parent dies"},
     {.name = "worker-death-signal", .scope = SCOPE_WORKER, .type = TYPE_SIGNAL,
-     .field = IN_WORKER(worker_death_signal), .infinity = true, .initial = "TERM",
+     .field = IN_RULES(worker_death_signal), .infinity = true, .initial = "TERM",
      .argument = "SIG", .group = SIGNALS,
      .help = "sent to the command when aiorun dies"},
     {.name = "rewrite", .scope = SCOPE_SUPERVISOR, .type = TYPE_REWRITE,
@@ -163,7 +164,7 @@ const struct option option_table[] = {
      .help = "how the event loop waits"},
 
     {.name = "ready", .scope = SCOPE_WORKER, .type = TYPE_READY,
-     .field = IN_WORKER(ready),
+     .field = IN_RULES(ready),
      .argument = "HOW", .group = CONTROL,
      .help = "when the command counts as ready: exec, notify, control, fd:N, after:D, "
              "tcp:HOST:PORT or exec:CMD; notify under NOTIFY_SOCKET, else exec"},
@@ -186,21 +187,21 @@ const struct option option_table[] = {
      .help = "no control pipe for the command, nor its variables"},
 
     {.name = "success-status", .letter = 'e', .scope = SCOPE_WORKER, .type = TYPE_STATUSES,
-     .field = IN_WORKER(success),
+     .field = IN_RULES(success),
      .argument = "LIST", .group = RESTART,
      .help = "ends that count as success and become 0, such as '143 SIGTERM', or 'requested': "
              "by our own stop signal; may be repeated"},
     {.name = "restart", .scope = SCOPE_WORKER, .type = TYPE_CHOICE,
-     .field = IN_WORKER(restart), .choices = restart_choices, .initial = "never",
+     .field = IN_RULES(restart), .choices = restart_choices, .initial = "never",
      .fleet = "on-failure",
      .group = RESTART,
      .help = "when to start the command again after it ended by itself"},
     {.name = "restart-delay", .scope = SCOPE_WORKER, .type = TYPE_DELAY_RANGE,
-     .field = IN_WORKER(backoff), .min = 0, .max = LONGEST, .initial = "100ms..30s",
+     .field = IN_RULES(backoff), .min = 0, .max = LONGEST, .initial = "100ms..30s",
      .argument = "MIN..MAX", .group = RESTART,
      .help = "the pause before a restart, doubling from MIN to MAX"},
     {.name = "restart-limit", .scope = SCOPE_WORKER, .type = TYPE_RATE,
-     .field = IN_WORKER(backoff), .min = 1, .max = LONGEST, .initial = "none",
+     .field = IN_RULES(backoff), .min = 1, .max = LONGEST, .initial = "none",
      .argument = "N/D", .group = RESTART,
      .help = "give up after N restarts within D, or none"},
 
@@ -285,77 +286,77 @@ const struct option option_table[] = {
      .argument = "FILE", .group = FLEET,
      .help = "supervise the workers of this file, see aiorun.ini(5)"},
     {.name = "command", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
-     .field = IN_WORKER(command),
+     .unshared = true, .field = IN_WORKER(command),
      .argument = "CMD", .group = FLEET,
      .help = "what to run, in the quoting of a shell, but without one"},
     {.name = "instances", .scope = SCOPE_WORKER, .type = TYPE_INTEGER, .file_only = true,
-     .field = IN_WORKER(instances), .min = 1, .max = 10000, .initial = "1",
+     .field = IN_RULES(instances), .min = 1, .max = 10000, .initial = "1",
      .argument = "N", .group = FLEET,
      .help = "how many of it run at the same time"},
     {.name = "after", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
-     .field = IN_WORKER(after_names),
+     .unshared = true, .field = IN_WORKER(after_names),
      .argument = "NAMES", .group = FLEET,
      .help = "start when these workers are ready, and stop before they do"},
     {.name = "needs", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
-     .field = IN_WORKER(needs_names),
+     .unshared = true, .field = IN_WORKER(needs_names),
      .argument = "NAMES", .group = FLEET,
      .help = "the same as after, and stop also when one of these is stopped or given up"},
     {.name = "autostart", .scope = SCOPE_WORKER, .type = TYPE_SWITCH, .file_only = true,
-     .field = IN_WORKER(autostart), .initial = "yes",
+     .field = IN_RULES(autostart), .initial = "yes",
      .group = FLEET,
      .help = "start it at the beginning, not only when asked"},
     {.name = "ready-timeout", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
-     .field = IN_WORKER(ready_timeout), .min = 1, .max = LONGEST, .infinity = true,
+     .field = IN_RULES(ready_timeout), .min = 1, .max = LONGEST, .infinity = true,
      .initial = "60s",
      .argument = "D", .group = FLEET,
      .help = "it has failed when it is not ready by then"},
     {.name = "watchdog", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
-     .field = IN_WORKER(watchdog), .min = 1, .max = LONGEST, .infinity = true,
+     .field = IN_RULES(watchdog), .min = 1, .max = LONGEST, .infinity = true,
      .initial = "infinity",
      .argument = "D", .group = FLEET,
      .help = "it has failed when it does not say for so long that it is alive"},
     {.name = "health", .scope = SCOPE_WORKER, .type = TYPE_HEALTH, .file_only = true,
-     .field = IN_WORKER(health),
+     .field = IN_RULES(health),
      .argument = "CMD every D timeout D retries N", .group = FLEET,
      .help = "it has failed when this command did not exit with 0 in time, N times more"},
     {.name = "max-age", .scope = SCOPE_WORKER, .type = TYPE_DURATION, .file_only = true,
-     .field = IN_WORKER(max_age), .min = SECOND, .max = LONGEST, .infinity = true,
+     .field = IN_RULES(max_age), .min = SECOND, .max = LONGEST, .infinity = true,
      .initial = "infinity",
      .argument = "D", .group = FLEET,
      .help = "replace it by a fresh one after so long"},
     {.name = "listen", .scope = SCOPE_WORKER, .type = TYPE_LISTEN, .file_only = true,
-     .field = IN_WORKER(listen),
+     .field = IN_RULES(listen),
      .argument = "ADDRESSES", .group = FLEET,
      .help = "sockets that are opened once and passed on as LISTEN_FDS: tcp:HOST:PORT, "
              "unix:/PATH[:MODE]"},
     {.name = "output", .scope = SCOPE_WORKER, .type = TYPE_OUTPUT, .file_only = true,
-     .field = IN_WORKER(output), .initial = "inherit",
+     .field = IN_RULES(output), .initial = "inherit",
      .argument = "HOW", .group = FLEET,
      .help = "where its output goes: inherit, prefix, null, file:PATH or pipe:CMD"},
     {.name = "before-start", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
-     .field = IN_WORKER(before_start),
+     .field = IN_RULES(before_start),
      .argument = "CMD", .group = FLEET,
      .help = "run before each start, which fails if this does"},
     {.name = "after-stop", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
-     .field = IN_WORKER(after_stop),
+     .field = IN_RULES(after_stop),
      .argument = "CMD", .group = FLEET,
      .help = "run when it has ended, and all that it started"},
     {.name = "memory-max", .scope = SCOPE_WORKER, .type = TYPE_AMOUNT, .file_only = true,
-     .field = IN_WORKER(memory_max), .min = 4096, .max = INT64_MAX, .infinity = true,
+     .field = IN_RULES(memory_max), .min = 4096, .max = INT64_MAX, .infinity = true,
      .initial = "infinity",
      .argument = "BYTES", .group = FLEET,
      .help = "all its processes together have no more memory (K, M, G and T are understood)"},
     {.name = "cpu-max", .scope = SCOPE_WORKER, .type = TYPE_CPUS, .file_only = true,
-     .field = IN_WORKER(cpu_max), .initial = "infinity",
+     .field = IN_RULES(cpu_max), .initial = "infinity",
      .argument = "CPUS", .group = FLEET,
      .help = "all its processes together have no more processor time: 1.5 or 150%"},
     {.name = "pids-max", .scope = SCOPE_WORKER, .type = TYPE_AMOUNT, .file_only = true,
-     .field = IN_WORKER(pids_max), .min = 1, .max = 4194304, .infinity = true,
+     .field = IN_RULES(pids_max), .min = 1, .max = 4194304, .infinity = true,
      .initial = "infinity",
      .argument = "N", .group = FLEET,
      .help = "so many processes and threads at most"},
     {.name = "may-stop", .scope = SCOPE_WORKER, .type = TYPE_SWITCH, .file_only = true,
-     .field = IN_WORKER(may_stop), .given = IN_WORKER(may_stop_set),
+     .field = IN_RULES(may_stop), .given = IN_RULES(may_stop_set),
      .group = FLEET,
      .help = "its shutdown and error messages act on all; yes if it runs as our own user"},
 
@@ -418,12 +419,20 @@ bool option_contradicts(const struct option *a, const struct option *b)
     return excludes(a, b) || excludes(b, a);
 }
 
+const void *option_home(const struct option *option, const struct plan *plan,
+                        const struct plan_worker *worker)
+{
+    if (option->scope != SCOPE_WORKER)
+        return plan;
+    return option->unshared ? (const void *)worker : worker->rules;
+}
+
 bool option_in_force(const struct option *option, const struct plan *plan,
                      const struct plan_worker *worker)
 {
     if (option_source(option, plan, worker) == SOURCE_DEFAULT)
         return false;
-    const void *home = option->scope == SCOPE_WORKER ? (const void *)worker : plan;
+    const void *home = option_home(option, plan, worker);
     return option->type != TYPE_SWITCH || *(const bool *)((const char *)home + option->field);
 }
 

@@ -56,12 +56,13 @@ struct option {
     char letter;      /* short option; 0: none */
     enum option_scope scope;
     enum option_type type;
-    size_t field;                        /* offsetof(struct plan, ...), or of plan_worker */
-    size_t given;                        /* offsetof a bool that says it was given; 0: none */
-    int64_t min, max;                    /* of durations (ms) and integers */
-    bool infinity;                       /* durations: `infinity` is allowed; signals: `none` is */
-    bool negatable;                      /* switches: --no-NAME exists */
-    int step;                            /* counts */
+    bool unshared;    /* of a worker: it is in plan_worker itself, not its rules */
+    size_t field;     /* offsetof(struct plan, ...), or of one of those two */
+    size_t given;     /* offsetof a bool that says it was given; 0: none */
+    int64_t min, max; /* of durations (ms) and integers */
+    bool infinity;    /* durations: `infinity` is allowed; signals: `none` is */
+    bool negatable;   /* switches: --no-NAME exists */
+    int step;         /* counts */
     const struct option_choice *choices; /* ends in a NULL name */
     int choice_value;                    /* actions: the mode */
     enum plan_limit limit;               /* limits: which one */
@@ -91,6 +92,10 @@ bool option_contradicts(const struct option *a, const struct option *b);
 
 /* In what follows, an option of SCOPE_WORKER is one of `worker`, which is `&plan->worker` or one of
  * the plan's workers; all others are options of `plan`. */
+
+/* What its offsets count from. */
+const void *option_home(const struct option *option, const struct plan *plan,
+                        const struct plan_worker *worker);
 
 /* Was the option given, and not merely as a switch that is off? */
 bool option_in_force(const struct option *option, const struct plan *plan,

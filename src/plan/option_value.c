@@ -132,9 +132,9 @@ static bool set_rewrite(uint8_t *field, const char *text)
     return true;
 }
 
-static bool set_ladder(struct plan_worker *worker, const char *text)
+static bool set_ladder(struct plan_rules *rules, const char *text)
 {
-    return parse_ladder(text, worker->rungs, &worker->rung_count);
+    return parse_ladder(text, rules->rungs, &rules->rung_count);
 }
 
 static bool set_choice(const struct option *option, int *field, const char *text)
@@ -251,12 +251,6 @@ static bool is_item(const struct option *option, const char *text)
 {
     return (option->type == TYPE_ENV && is_variable(text)) ||
            (option->type == TYPE_STRINGS && *text != '\0');
-}
-
-/* What the row's offsets count from. */
-static void *home_of(const struct option *option, struct plan *plan, struct plan_worker *worker)
-{
-    return option->scope == SCOPE_WORKER ? (void *)worker : plan;
 }
 
 static bool set_value(const struct option *option, void *home, const char *text)
@@ -434,7 +428,7 @@ static void add_allowed(const struct option *option, struct text *text)
 bool option_set(const struct option *option, struct plan *plan, struct plan_worker *worker,
                 const char *text, const char *place, struct faults *faults)
 {
-    void *home = home_of(option, plan, worker);
+    void *home = (void *)(uintptr_t)option_home(option, plan, worker);
     if (is_item(option, text) && !append((void *)((char *)home + option->field), text)) {
         fault_add(faults, place, "no memory is left");
         return false;

@@ -83,6 +83,23 @@ static bool split(struct splitter *splitter, const char *text)
     return true;
 }
 
+/* The words, and a NULL, in a block of their own that has no room to spare: a plan keeps one for
+ * each worker. */
+static char **copy_words(const struct splitter *splitter)
+{
+    const char *text = splitter->argv[0]; /* they stand one behind the other */
+    size_t length = (size_t)(splitter->out - text);
+    char **copy = malloc((splitter->count + 1) * sizeof *copy + length);
+    if (copy == NULL)
+        return NULL;
+    char *words = (char *)(copy + splitter->count + 1);
+    memcpy(words, text, length);
+    for (size_t i = 0; i < splitter->count; i++)
+        copy[i] = words + (splitter->argv[i] - text);
+    copy[splitter->count] = NULL;
+    return copy;
+}
+
 bool parse_command(const char *text, char ***argv)
 {
     /* At most every other byte begins a word, and no word is longer than its text. */
@@ -92,11 +109,9 @@ bool parse_command(const char *text, char ***argv)
     if (block == NULL)
         return false;
     struct splitter splitter = {.argv = block, .out = (char *)(block + words)};
-    if (!split(&splitter, text) || splitter.count == 0) {
-        free(block);
-        return false;
-    }
-    block[splitter.count] = NULL;
-    *argv = block;
-    return true;
+    char **copy = split(&splitter, text) && splitter.count > 0 ? copy_words(&splitter) : NULL;
+    free(block);
+    if (copy != NULL)
+        *argv = copy;
+    return copy != NULL;
 }

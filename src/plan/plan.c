@@ -11,7 +11,8 @@ void plan_init(struct plan *plan)
 {
     *plan = (struct plan){
         .control_fd = -1,
-        .worker = {.name = "main", .stop_timeout = NEVER, .attributes = {.umask = -1}},
+        .worker = {.name = "main", .rules = &plan->rules},
+        .rules = {.stop_timeout = NEVER, .attributes = {.umask = -1}},
     };
     for (int signal = 0; signal <= PLAN_SIGNAL_MAX; signal++)
         plan->rewrite[signal] = (uint8_t)signal;
@@ -55,27 +56,34 @@ static bool copy_limits(struct plan_attributes *copy, const struct plan_limit_va
 
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern)
 {
-    struct plan_attributes *copy = &worker->attributes;
+    struct plan_rules *rules = worker->rules;
     *worker = *pattern;
+    worker->rules = rules;
     worker->argv = NULL;
     worker->keys = NULL;
     worker->key_count = 0;
-    bool copied = copy_strings(&copy->env, &pattern->attributes.env);
-    copied = copy_strings(&copy->env_files, &pattern->attributes.env_files) && copied;
-    return copy_limits(copy, pattern->attributes.limits) && copied;
+    memcpy(rules, pattern->rules, sizeof *rules); /* padding, too: see plan_share_rules() */
+    bool copied = copy_strings(&rules->attributes.env, &pattern->rules->attributes.env);
+    copied =
+        copy_strings(&rules->attributes.env_files, &pattern->rules->attributes.env_files) && copied;
+    return copy_limits(&rules->attributes, pattern->rules->attributes.limits) && copied;
 }
 
-static void free_worker(struct plan_worker *worker)
+static void free_rules(struct plan_rules *rules)
 {
-    struct plan_attributes *attributes = &worker->attributes;
+    struct plan_attributes *attributes = &rules->attributes;
     free(attributes->env.items);
     free(attributes->env_files.items);
     free(attributes->limits);
     attributes->env = (struct plan_strings){0};
     attributes->env_files = (struct plan_strings){0};
     attributes->limits = NULL;
-    parse_free_listen(&worker->listen);
-    parse_free_health(&worker->health);
+    parse_free_listen(&rules->listen);
+    parse_free_health(&rules->health);
+}
+
+static void free_worker(struct plan_worker *worker)
+{
     free(worker->after);
     free(worker->own_name);
     worker->own_name = NULL;
@@ -90,18 +98,73 @@ void plan_free(struct plan *plan)
         free(plan->fleet[i].argv);
         free_worker(&plan->fleet[i]);
     }
+    for (uint32_t i = 0; i < plan->fleet_rules_count; i++)
+        free_rules(&plan->fleet_rules[i]);
     free(plan->fleet);
+    free(plan->fleet_rules);
     free(plan->lines);
     free(plan->keys);
     free(plan->text);
     free_worker(&plan->worker);
+    free_rules(&plan->rules);
     plan->fleet = NULL;
+    plan->fleet_rules = NULL;
+    plan->fleet_rules_count = 0;
     plan->fleet_size = 0;
     plan->lines = NULL;
     plan->keys = NULL;
     plan->text = NULL;
     plan->workers = NULL;
     plan->worker_count = 0;
+}
+
+/* ---- equal rules are shared ---- */
+
+static uint32_t hash_of(const struct plan_rules *rules)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < sizeof *rules; i++)
+        hash = (hash ^ ((const unsigned char *)rules)[i]) * 16777619u;
+    return hash;
+}
+
+/* Where the number of those in `shared` that have the same bytes is, or is to be; `mask` is one
+ * less than the places in `index`.  Lists, and texts of different places, are never the same. */
+static uint32_t place_of(const struct plan_rules *rules, const struct plan_rules *shared,
+                         const uint32_t *index, uint32_t mask)
+{
+    uint32_t at = hash_of(rules) & mask;
+    while (index[at] != 0 && memcmp(&shared[index[at] - 1], rules, sizeof *rules) != 0)
+        at = (at + 1) & mask;
+    return at;
+}
+
+bool plan_share_rules(struct plan *plan)
+{
+    uint32_t size = 4, count = 0;
+    while (size < 2 * plan->fleet_size)
+        size *= 2;
+    uint32_t *index = calloc(size, sizeof *index); /* one more than a place in `shared` */
+    /* Mostly too many: pages that are not used are never there. */
+    struct plan_rules *shared = calloc(plan->fleet_size + 1, sizeof *shared);
+    if (index == NULL || shared == NULL) {
+        free(index);
+        free(shared);
+        return false;
+    }
+    for (uint32_t i = 0; i < plan->fleet_size; i++) {
+        uint32_t at = place_of(plan->fleet[i].rules, shared, index, size - 1);
+        if (index[at] == 0) {
+            memcpy(&shared[count], plan->fleet[i].rules, sizeof *shared);
+            index[at] = ++count;
+        }
+        plan->fleet[i].rules = &shared[index[at] - 1];
+    }
+    free(index);
+    free(plan->fleet_rules);
+    plan->fleet_rules = shared;
+    plan->fleet_rules_count = count;
+    return true;
 }
 
 uint32_t plan_find_worker(const struct plan *plan, const char *name)

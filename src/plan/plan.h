@@ -170,9 +170,9 @@ struct plan_key {
     uint32_t line;
 };
 
-struct plan_worker {
-    const char *name;
-    char **argv; /* ends in NULL; NULL itself: no command */
+/* What a worker is told by its options, but for what makes it this one.  After check_plan() workers
+ * whose rules are the same share them: a thousand sections are mostly alike. */
+struct plan_rules {
     enum policy_restart restart;
     struct policy_backoff backoff;
     struct success_set success;
@@ -190,10 +190,8 @@ struct plan_worker {
     struct plan_attributes attributes;
 
     /* What only a file says. */
-    const char *command;                   /* `argv` before it was split */
-    int instances;                         /* at least 1 */
-    const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
-    msec ready_timeout;                    /* NEVER: none */
+    int instances;      /* at least 1 */
+    msec ready_timeout; /* NEVER: none */
     struct plan_listens listen;
     msec watchdog; /* NEVER: none */
     struct plan_health health;
@@ -206,19 +204,29 @@ struct plan_worker {
     msec max_age; /* NEVER: none */
     bool autostart;
     bool may_stop, may_stop_set; /* not set: when it runs as our own user */
+};
+
+struct plan_worker {
+    const char *name;
+    struct plan_rules *rules; /* to be changed before check_plan() alone */
+    char **argv;              /* ends in NULL; NULL itself: no command */
+
+    /* What only a file says. */
+    const char *command;                   /* `argv` before it was split */
+    const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
 
     /* Made by check_plan(). */
     struct plan_dependency *after;
     uint32_t after_count;
     uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
+    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
                         the end of its input, not by the signal of its first rung */
-    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     char *own_name;  /* of a logger: what `name` points to */
 
-    uint32_t line;               /* of its section in the file; 0: it is in none */
-    const struct plan_key *keys; /* of its section that count; NULL: none */
+    uint32_t line; /* of its section in the file; 0: it is in none */
     uint32_t key_count;
+    const struct plan_key *keys; /* of its section that count; NULL: none */
 };
 
 enum plan_mode {
@@ -273,6 +281,7 @@ struct plan {
     enum plan_log_format log_format;
     const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
+    struct plan_rules rules;   /* that one's */
 
     const char *config;    /* the file; NULL: none, so it is a launcher */
     char *text;            /* what is in it: values point into it */
@@ -280,6 +289,8 @@ struct plan {
     struct plan_key *keys; /* of all workers, by their place in it */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
+    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are */
+    uint32_t fleet_rules_count;
 
     /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
      * Those of a file stand in the order of their waves, and within a wave in that of the file. */
@@ -304,16 +315,16 @@ static inline int plan_verbosity(const struct plan *plan)
 static inline bool plan_leaves_orphans(const struct plan *plan)
 {
     bool spares = plan->orphans == ORPHANS_WAIT || plan->orphans == ORPHANS_LEAVE;
-    return spares && plan->mode == MODE_LAUNCH && plan->worker.restart == RESTART_NEVER;
+    return spares && plan->mode == MODE_LAUNCH && plan->worker.rules->restart == RESTART_NEVER;
 }
 
-/* When this worker's runs count as ready.  Under a service manager a launcher's command is the
- * service, and expected to speak for itself. */
-static inline enum plan_ready_kind
-plan_ready_kind(const struct plan *plan, const struct plan_worker *worker, bool has_manager)
+/* When the runs of workers with these rules count as ready.  Under a service manager a launcher's
+ * command is the service, and expected to speak for itself. */
+static inline enum plan_ready_kind plan_ready_kind(const struct plan *plan,
+                                                   const struct plan_rules *rules, bool has_manager)
 {
-    if (worker->ready.kind != READY_AUTO)
-        return worker->ready.kind;
+    if (rules->ready.kind != READY_AUTO)
+        return rules->ready.kind;
     return has_manager && plan->mode == MODE_LAUNCH ? READY_NOTIFY : READY_EXEC;
 }
 
@@ -324,10 +335,14 @@ void plan_init(struct plan *plan);
  * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
 
-/* Makes `worker` what the command line and the environment make of the defaults, `pattern`, with
- * lists of its own, and neither a command nor keys of a file.  False without memory; plan_free()
- * frees it in any case, as one of plan->fleet. */
+/* Makes `worker`, whose rules are its own, what the command line and the environment make of the
+ * defaults, `pattern`, with lists of its own, and neither a command nor keys of a file.  False
+ * without memory; plan_free() frees it in any case, as one of plan->fleet. */
 bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
+
+/* Makes the workers of plan->fleet share what rules are the same.  False without memory, and then
+ * they do not. */
+bool plan_share_rules(struct plan *plan);
 
 /* The place in plan->workers of the one with this name; UINT32_MAX: there is none. */
 uint32_t plan_find_worker(const struct plan *plan, const char *name);

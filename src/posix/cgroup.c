@@ -147,11 +147,11 @@ static bool wants(const struct plan_worker *worker, enum controller controller)
 {
     switch (controller) {
     case MEMORY:
-        return worker->memory_max != PLAN_UNLIMITED;
+        return worker->rules->memory_max != PLAN_UNLIMITED;
     case CPU:
-        return worker->cpu_max != 0;
+        return worker->rules->cpu_max != 0;
     case PIDS:
-        return worker->pids_max != PLAN_UNLIMITED;
+        return worker->rules->pids_max != PLAN_UNLIMITED;
     case CONTROLLERS:
         break;
     }
@@ -297,10 +297,10 @@ static bool set_limit(const struct plan_worker *worker, enum controller controll
         return true;
     snprintf(text, sizeof text, "max");
     if (controller == CPU && wants(worker, CPU)) /* microseconds in each tenth of a second */
-        snprintf(text, sizeof text, "%" PRIu64 " 100000", (uint64_t)worker->cpu_max * 100);
+        snprintf(text, sizeof text, "%" PRIu64 " 100000", (uint64_t)worker->rules->cpu_max * 100);
     else if (wants(worker, controller))
         snprintf(text, sizeof text, "%" PRIu64,
-                 controller == MEMORY ? worker->memory_max : worker->pids_max);
+                 controller == MEMORY ? worker->rules->memory_max : worker->rules->pids_max);
     snprintf(path, sizeof path, "worker.%s/%s.max", worker->name, names[controller]);
     return write_text(path_of("%s", path), text);
 }

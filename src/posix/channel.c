@@ -19,8 +19,7 @@
 #define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
 #endif
 
-/* A run's own pipe has the index of its slot; private channels stand behind them.  A channel that
- * is closed has the descriptor -1. */
+/* A run's own pipe has the index of its slot; private channels stand behind them. */
 
 #define PRIVATE_MAX      128 /* private channels in all, */
 #define PRIVATE_PER_RUN  48  /* and of one run */
@@ -29,12 +28,12 @@
 #define DRAIN_MAX        64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
-    ev_io io;
     struct run_id run;
-    uint32_t index;
-    uint32_t generation; /* of a private channel: this place is used again and again */
+    uint32_t generation; /* this place is used again and again */
+    int fd;
     bool open;
-    bool behind; /* a part of a line waits in its backlog */
+    bool behind;    /* a part of a line waits in its backlog */
+    bool by_signal; /* see watch_by_signal() */
 };
 
 /* Only whoever sends a line in parts costs the memory of one: pages that are never written are
@@ -259,28 +258,29 @@ bool channel_open_all(struct supervisor *supervisor, uint32_t slots)
     return make_table(&channels.now, slots);
 }
 
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
-
-/* Most pipes are never used.  So the first byte comes as a SIGIO, among the signals that are waited
- * for anyway, and only then libev has something to watch. */
+/* A launcher's pipe is mostly never used.  So the first byte comes as a SIGIO, among the signals
+ * that are waited for anyway, and only then there is something else to wait for. */
 static bool watch_by_signal(int fd)
 {
     return !loop_is_wide() && fcntl(fd, F_SETOWN, inherited.pid) == 0 &&
            fcntl(fd, F_SETSIG, SIGIO) == 0 && fcntl(fd, F_SETFL, O_RDWR | O_ASYNC) == 0;
 }
 
-static void watch(uint32_t index, int fd, struct run_id run)
+/* `fd` is ours if it is true; else it cannot be watched, with errno. */
+static bool watch(uint32_t index, int fd, struct run_id run)
 {
     struct channel *channel = at(index);
-    channel->run = run;
+    bool by_signal = index < channels.now.own && watch_by_signal(fd);
     channel->generation++;
+    if (!by_signal && !pipeset_add(fd, index, channel->generation))
+        return false;
+    channel->run = run;
+    channel->fd = fd;
     channel->open = true;
     channel->behind = false;
+    channel->by_signal = by_signal;
     channels.open_others += index >= channels.now.own;
-    ev_io_init(&channel->io, on_channel, fd, EV_READ);
-    channel->index = index;
-    if (index >= channels.now.own || !watch_by_signal(fd))
-        loop_watch(&channel->io);
+    return true;
 }
 
 static void close_channel(uint32_t index)
@@ -290,28 +290,68 @@ static void close_channel(uint32_t index)
         return;
     if (channel->behind)
         channel_close_passed(&channels.now.backlogs[index].passed);
-    loop_unwatch(&channel->io);
-    close(channel->io.fd);
+    if (index >= channels.now.own)
+        pipeset_remove(channel->fd); /* its sender may have kept it, and it would be watched on */
+    close(channel->fd);
     channel->open = channel->behind = false;
     channels.open_others -= index >= channels.now.own;
 }
 
-int channel_open_run(struct run_id run, char *identity, size_t size)
+/* A pipe for the next start: whoever is started again does not wait for one to be made. */
+static struct {
+    bool full;
+    int ours, theirs;
+    char text[2 * DIGITS_MAX + sizeof ":"];
+    const char *identity; /* device:inode of their end, in `text` */
+} stock;
+
+static void close_stock(void)
+{
+    int error = errno;
+    close(stock.ours);
+    close(stock.theirs);
+    stock.full = false;
+    errno = error;
+}
+
+static void identify_stock(const struct stat *status)
+{
+    char *at = stock.text + sizeof stock.text - 1; /* a NUL */
+    at = put_digits(at, status->st_ino);
+    *--at = ':';
+    stock.identity = put_digits(at, status->st_dev);
+}
+
+bool channel_stock(void)
 {
     int ends[2];
     struct stat status;
-    close_channel(run.slot); /* of the run before */
+    if (stock.full)
+        return true;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return false;
+    stock.full = fstat(ends[1], &status) == 0;
+    stock.ours = spawn_keep_high(ends[0]);
+    stock.theirs = ends[1];
+    if (stock.full)
+        identify_stock(&status);
+    else
+        close_stock();
+    return stock.full;
+}
+
+int channel_open_run(struct run_id run, const char **identity)
+{
+    close_channel(run.slot); /* of the run before */
+    if (!channel_stock())
         return -1;
-    if (fstat(ends[1], &status) < 0) {
-        close(ends[0]);
-        close(ends[1]);
+    if (!watch(run.slot, stock.ours, run)) {
+        close_stock();
         return -1;
     }
-    snprintf(identity, size, "%llu:%llu", (unsigned long long)status.st_dev,
-             (unsigned long long)status.st_ino);
-    watch(run.slot, spawn_keep_high(ends[0]), run);
-    return ends[1];
+    stock.full = false;
+    *identity = stock.identity;
+    return stock.theirs;
 }
 
 void channel_abort(struct run_id run)
@@ -341,7 +381,7 @@ void platform_order(struct run_id run, const char *line, size_t length)
     struct channel *channel = own_channel(run);
     if (channel == NULL)
         return;
-    if (!write_line(channel->io.fd, line, length) && errno != EPIPE && errno != ECONNRESET)
+    if (!write_line(channel->fd, line, length) && errno != EPIPE && errno != ECONNRESET)
         log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
                  (int)length - 1, line);
 }
@@ -351,7 +391,7 @@ void platform_remind(struct run_id run, const char *line, size_t length)
 {
     const struct channel *channel = own_channel(run);
     int unread;
-    if (channel != NULL && ioctl(channel->io.fd, TIOCOUTQ, &unread) == 0 && unread == 0)
+    if (channel != NULL && ioctl(channel->fd, TIOCOUTQ, &unread) == 0 && unread == 0)
         platform_order(run, line, length);
 }
 
@@ -364,7 +404,7 @@ void platform_answer(struct channel_id id, const char *line, size_t length)
     if (!channel->open || channel->generation != id.generation)
         return;
     /* Whoever asks and never reads the answers has no use for a channel. */
-    if (!write_line(channel->io.fd, line, length))
+    if (!write_line(channel->fd, line, length))
         close_channel(index);
 }
 
@@ -407,6 +447,8 @@ static void attach(uint32_t index)
         free_place++;
     if (fault == NULL && free_place == channels.now.count)
         fault = "there are too many private channels";
+    if (fault == NULL && !watch(free_place, fd, run))
+        fault = "there is too little memory for another private channel";
     if (fault != NULL) {
         char line[CONTROL_LINE_MAX];
         int length = snprintf(line, sizeof line, "error %s\n", fault);
@@ -415,7 +457,6 @@ static void attach(uint32_t index)
         return;
     }
     channels.passed->count = 0; /* it is ours now */
-    watch(free_place, fd, run);
     platform_answer(channel_name(free_place), welcome, sizeof welcome - 1);
 }
 
@@ -499,7 +540,7 @@ static bool read_channel(uint32_t index)
     uint32_t generation = channel->generation;
     struct backlog *backlog = channel->behind ? &channels.now.backlogs[index] : &fresh;
 
-    ssize_t count = channel_receive(channel->io.fd, bytes, sizeof bytes, &backlog->passed);
+    ssize_t count = channel_receive(channel->fd, bytes, sizeof bytes, &backlog->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (count <= 0) {
@@ -521,12 +562,11 @@ static bool read_channel(uint32_t index)
 }
 
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+void channel_readable(uint32_t index, uint32_t generation)
 {
-    (void)loop;
-    if (events & EV_ERROR)
-        loop_watch_again(watcher);
-    read_channel(((struct channel *)(void *)watcher)->index);
+    const struct channel *channel = at(index);
+    if (channel->open && channel->generation == generation)
+        read_channel(index);
 }
 
 static void drain(uint32_t index)
@@ -547,18 +587,18 @@ void channel_drain(struct run_id run)
     }
 }
 
-/* Told once for each: nobody reads it dry here, so libev takes over, unless it was the end. */
+/* Told once of all that there is: it is read dry, and watched like others from then on. */
 void channel_wake(void)
 {
     for (uint32_t i = 0; i < runs_count(); i++) {
         struct channel *channel = at(i);
-        if (!channel->open || ev_is_active(&channel->io))
+        if (!channel->open || !channel->by_signal)
             continue;
-        read_channel(i);
-        if (!channel->open || ev_is_active(&channel->io))
+        drain(i);
+        if (!channel->open || !pipeset_add(channel->fd, i, channel->generation))
             continue;
-        fcntl(channel->io.fd, F_SETFL, O_RDWR);
-        loop_watch(&channel->io);
+        channel->by_signal = false;
+        fcntl(channel->fd, F_SETFL, O_RDWR);
     }
 }
 
@@ -577,16 +617,15 @@ void channel_drop(void)
 /* To the place `to` of the next table, for the run in `slot`; NO_SLOT: that is gone. */
 static void move_channel(uint32_t from, uint32_t to, uint32_t slot)
 {
-    struct channel *old = at(from), *channel = place(&channels.next, to);
+    struct channel *channel = place(&channels.next, to);
     if (slot == NO_SLOT)
         close_channel(from);
-    *channel = *old;
-    channel->index = to;
+    *channel = *at(from);
     channel->run.slot = slot != NO_SLOT ? slot : 0;
     if (channel->behind)
         channels.next.backlogs[to] = channels.now.backlogs[from];
-    if (channel->open)
-        loop_move(&old->io, &channel->io);
+    if (channel->open && !channel->by_signal)
+        pipeset_rename(channel->fd, to, channel->generation);
 }
 
 /* No line is being taken in: see supervisor_time(). */

@@ -8,7 +8,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 extern char **environ;
 
 #define VARIABLES_SIZE 640 /* bytes of the variables that are added at a start, */
-#define PID_ROOM       16  /* each with so many for the NUL, and a pid in front of it (spawn.c) */
+#define PID_ROOM       16  /* each with so many for a pid in front of its end (spawn.c) */
 
 /* ---- memory ---- */
 
@@ -83,7 +82,7 @@ static bool set_variable(struct command *command, const char *entry)
             return false;
         memcpy(grown, command->environment, count * sizeof *grown);
         command->environment = grown;
-        command->environment_room = count + 15; /* and the NULL at the end */
+        command->environment_room = (uint32_t)count + 15; /* and the NULL at the end */
     }
     command->environment[command->environment_count++] = (char *)(uintptr_t)entry;
     command->environment[command->environment_count] = NULL;
@@ -124,7 +123,7 @@ static bool inherit_environment(struct command *command, bool clear)
     size_t room = count + 16;
     command->environment =
         command_allocate((room + COMMAND_VARIABLES + 1) * sizeof *command->environment);
-    command->environment_room = room;
+    command->environment_room = (uint32_t)room;
     if (command->environment == NULL)
         return false;
     command->environment[0] = NULL;
@@ -184,8 +183,8 @@ static void read_env_file(struct command *command, const char *path, const char 
 /* Ours are added at each start, and whoever looks finds the first of a name. */
 static void drop_control_variables(struct command *command)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < command->environment_count; i++)
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < command->environment_count; i++)
         if (inherited.keeps_outer || !is_control_variable(command->environment[i]))
             command->environment[kept++] = command->environment[i];
     command->environment_room += command->environment_count - kept;
@@ -271,7 +270,7 @@ static bool find_supplementary(struct credentials *credentials, const char *user
         credentials->groups = groups;
         int room = count;
         if (getgrouplist(user, credentials->group, groups, &count) >= 0) {
-            credentials->group_count = (size_t)count;
+            credentials->group_count = (uint32_t)count;
             return true;
         }
         if (count <= room)
@@ -362,19 +361,18 @@ bool command_find(struct command *command, void *(*allocate)(size_t))
     const char *name = command->name;
     const char *path = variable(command, "PATH");
     size_t count = 1;
+    command->paths = NULL;
+    if (name[0] == '\0' || strchr(name, '/') != NULL)
+        return true;
     if (path == NULL)
         path = "/usr/local/bin:/usr/bin:/bin";
-    bool search = name[0] != '\0' && strchr(name, '/') == NULL;
-    for (const char *c = path; search && *c; c++)
+    for (const char *c = path; *c; c++)
         count += *c == ':';
-    size_t text = search ? strlen(path) + count * (strlen(name) + 2) : 0;
+    size_t text = strlen(path) + count * (strlen(name) + 2);
     command->paths = allocate((count + 1) * sizeof *command->paths + text);
     if (command->paths == NULL)
         return false;
     command->paths[count] = NULL;
-    command->paths[0] = name;
-    if (!search)
-        return true;
     char *next = (char *)(command->paths + count + 1);
     for (size_t i = 0; i < count; i++) {
         size_t length = strcspn(path, ":");
@@ -397,10 +395,10 @@ void command_prepare(struct command *command, const struct plan *plan,
     char room[OPTION_PLACE_MAX];
     const char *place = NULL;
     memset(command, 0, sizeof *command);
-    command->attributes = &worker->attributes;
+    command->attributes = &worker->rules->attributes;
     command->argv = worker->argv;
     prepare_credentials(command, plan, worker, &home, faults);
-    if (worker->attributes.env_files.count > 0)
+    if (worker->rules->attributes.env_files.count > 0)
         place = option_place_of("env-file", plan, worker, room);
     prepare_environment(command, home, place, faults);
     if (worker->argv == NULL || command->environment == NULL)
@@ -445,7 +443,8 @@ static size_t variables_used;
 
 void command_begin(struct command *command)
 {
-    command->variables = variables_used = 0;
+    variables_used = 0;
+    command->variables = 0;
     command->environment[command->environment_count] = NULL;
 }
 
@@ -458,15 +457,36 @@ void command_add_entry(struct command *command, char *entry)
     place[1] = NULL;
 }
 
-char *command_add(struct command *command, const char *format, ...)
+static char *append(char *to, const char *text, size_t length)
 {
+    memcpy(to, text, length);
+    return to + length;
+}
+
+char *command_add(struct command *command, const char *name, const char *value)
+{
+    size_t name_length = strlen(name), value_length = strlen(value);
     char *entry = variables + variables_used;
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(entry, sizeof variables - variables_used, format, arguments);
-    va_end(arguments);
-    variables_used += (size_t)length + PID_ROOM;
-    assert(length >= 0 && variables_used <= sizeof variables);
+    variables_used += name_length + sizeof "=" + value_length + PID_ROOM;
+    assert(variables_used <= sizeof variables);
+    char *end = append(append(entry, name, name_length), "=", 1);
+    append(end, value, value_length + 1);
     command_add_entry(command, entry);
-    return entry;
+    return end;
+}
+
+char *put_digits(char *end, uint64_t number)
+{
+    do {
+        *--end = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return end;
+}
+
+void command_add_number(struct command *command, const char *name, uint64_t number)
+{
+    char digits[DIGITS_MAX + 1], *end = digits + DIGITS_MAX;
+    *end = '\0';
+    command_add(command, name, put_digits(end, number));
 }

@@ -289,7 +289,7 @@ void platform_drop(struct run_id id)
 /* As it was submitted, but for the control pipe: a job has one of its own. */
 static void set_environment(struct command *command, char **environment)
 {
-    size_t kept = 0;
+    uint32_t kept = 0;
     for (char **entry = environment; *entry != NULL; entry++)
         if (inherited.keeps_outer || !command_drops(*entry))
             environment[kept++] = *entry;

@@ -264,14 +264,14 @@ static bool allocate(struct listeners *all, const struct plan *plan)
     uint32_t listen = 0;
     *all = (struct listeners){0};
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        listen += plan->workers[i].listen.count > 0;
+        listen += plan->workers[i].rules->listen.count > 0;
     if (listen == 0)
         return true;
     all->workers = plan->worker_count;
     all->first = calloc(plan->worker_count + 1, sizeof *all->first);
     all->names = calloc(plan->worker_count + 1, sizeof *all->names);
     for (uint32_t i = 0; all->first != NULL && all->names != NULL && i < plan->worker_count; i++) {
-        const struct plan_listens *listens = &plan->workers[i].listen;
+        const struct plan_listens *listens = &plan->workers[i].rules->listen;
         all->first[i] = all->count;
         all->count += listens->count;
         all->names[i] = listens->count > 0 ? make_names(listens) : NULL;
@@ -296,15 +296,15 @@ static void open_worker(struct listeners *all, const struct plan *plan, uint32_t
 {
     const struct plan_worker *worker = &plan->workers[index];
     char place[OPTION_PLACE_MAX];
-    if (worker->listen.count == 0)
+    if (worker->rules->listen.count == 0)
         return;
     option_place_of("listen", plan, worker, place);
-    if (worker->listen.count > SOCKETS_MAX)
+    if (worker->rules->listen.count > SOCKETS_MAX)
         fault_add(faults, place, "%zu sockets are too many: at most %d are allowed",
-                  worker->listen.count, SOCKETS_MAX);
-    for (size_t n = 0; n < worker->listen.count; n++) {
+                  worker->rules->listen.count, SOCKETS_MAX);
+    for (size_t n = 0; n < worker->rules->listen.count; n++) {
         struct listener *listener = &all->list[all->first[index] + n];
-        *listener = (struct listener){.address = &worker->listen.items[n], .fd = -1};
+        *listener = (struct listener){.address = &worker->rules->listen.items[n], .fd = -1};
         if (keep_listener(listener))
             continue;
         struct reason reason = open_listener(listener);
@@ -319,7 +319,7 @@ static void check_due(struct listeners *all, const struct plan *plan, uint32_t i
                       struct faults *faults)
 {
     const struct plan_worker *worker = &plan->workers[index];
-    for (size_t n = 0; n < worker->listen.count; n++) {
+    for (size_t n = 0; n < worker->rules->listen.count; n++) {
         const struct listener *listener = &all->list[all->first[index] + n];
         if (listener->open_due && !has_rival(listener))
             refuse(plan, worker, listener,
@@ -428,8 +428,7 @@ void listen_start(uint32_t worker, struct command *command, struct spawn *spawn)
     size_t end = worker + 1 < listening.workers ? listening.first[worker + 1] : listening.count;
     for (size_t i = first; i < end; i++)
         spawn_pass(spawn, listening.list[i].fd, LISTEN_FDS_START + (int)(i - first));
-    command_add(command, "LISTEN_FDS=%zu", end - first);
-    char *entry = command_add(command, "LISTEN_PID=");
-    spawn->pid_variables[0] = entry + strlen(entry);
+    command_add_number(command, "LISTEN_FDS", end - first);
+    spawn->pid_variables[0] = command_add(command, "LISTEN_PID", "");
     command_add_entry(command, listening.names[worker]);
 }

@@ -110,11 +110,12 @@ static void raise_files(void)
 
 /* Tables have room for what mostly never is.  Memory that was used before is zeroed, and there;
  * what is fresh is neither.  So large ones are the kernel's to give and to take, at each reload
- * anew. */
+ * anew; and so is what only the reading of the file took. */
 static void keep_tables_fresh(void)
 {
 #ifdef M_MMAP_THRESHOLD
     mallopt(M_MMAP_THRESHOLD, 32768);
+    malloc_trim(0);
 #endif
 }
 
@@ -423,7 +424,8 @@ static void take_status(pid_t pid, int status)
     keep_for_report(slot, ending_of(status));
 }
 
-static void report_ended(void)
+/* `gone`: it is known that they have left nothing behind. */
+static void report_ended(bool gone)
 {
     while (driver.first_ended != NO_SLOT) {
         uint32_t slot = driver.first_ended;
@@ -439,7 +441,7 @@ static void report_ended(void)
         probe_stop(slot);
         output_ended(slot);
         run->tree = false;
-        bool left = run->has_tree && tree_left(slot);
+        bool left = !gone && run->has_tree && tree_left(slot);
         if (!left)
             cgroup_remove(slot);
         supervisor_ended(driver.supervisor, id, run->end, left);
@@ -467,13 +469,16 @@ static void reap(pid_t child)
     pid_t pid = child > 0 ? waitpid(child, &status, options) : 0;
     if (pid > 0)
         take_status(pid, status);
+    /* It need not wait for the others, if there are any, and it has left nothing behind. */
+    if (driver.first_ended != NO_SLOT && runs_alive() > 0 && tree_is_gone(driver.first_ended))
+        report_ended(true);
     do {
         pid = waitpid(-1, &status, options);
         if (pid > 0)
             take_status(pid, status);
     } while (pid > 0 || (pid < 0 && errno == EINTR));
     tree_set_childless(pid < 0 && errno == ECHILD);
-    report_ended();
+    report_ended(false);
     report_stopped();
     supervisor_reaped(driver.supervisor);
 }
@@ -604,6 +609,8 @@ void platform_loop(void)
             continue;
         }
         watch_signals();
+        if (plan_is_fleet(driver.plan) && !driver.plan->no_control)
+            channel_stock();
         if (!driver.finished)
             ev_run(driver.loop, EVRUN_ONCE);
     }

@@ -118,8 +118,8 @@ static void choose_size(const struct plan *plan)
 {
     uint32_t pipes = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (plan->workers[i].output.kind == OUTPUT_PREFIX || plan->workers[i].is_logger)
-            pipes += (uint32_t)plan->workers[i].instances;
+        if (plan->workers[i].rules->output.kind == OUTPUT_PREFIX || plan->workers[i].is_logger)
+            pipes += (uint32_t)plan->workers[i].rules->instances;
     output.large = pipes <= LARGE_PIPES;
 }
 
@@ -198,7 +198,7 @@ bool output_start(uint32_t slot, uint32_t index, uint32_t instance, struct spawn
     const struct plan_worker *worker = &output.plan->workers[index];
     if (worker->is_logger && !start_logger(slot, index, spawn))
         return false;
-    switch (worker->output.kind) {
+    switch (worker->rules->output.kind) {
     case OUTPUT_INHERIT:
         break;
     case OUTPUT_PREFIX:
@@ -209,7 +209,7 @@ bool output_start(uint32_t slot, uint32_t index, uint32_t instance, struct spawn
     case OUTPUT_NULL:
         return open_file("/dev/null", spawn);
     case OUTPUT_FILE:
-        return open_file(worker->output.text, spawn);
+        return open_file(worker->rules->output.text, spawn);
     case OUTPUT_PIPE:
         return pass_feed(worker->logger, spawn);
     }

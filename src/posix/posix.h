@@ -9,6 +9,7 @@
  *   cgroup.c    limits, with a cgroup for each run
  *   runs.c      our own children by slot and by pid
  *   channel.c   control pipes: lines and descriptors in, lines out
+ *   pipeset.c   which of them have something to say
  *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
  *   ready.c     the readiness descriptor, sd_notify(3) in both directions
@@ -136,7 +137,7 @@ struct credentials {
     bool set_user, set_group;
     uid_t user;
     gid_t group;
-    size_t group_count; /* supplementary groups; with set_user or set_group they replace ours */
+    uint32_t group_count; /* supplementary groups; with set_user or set_group they replace ours */
     gid_t *groups;
 };
 
@@ -146,12 +147,12 @@ struct credentials {
 struct command {
     const char *name; /* argv[0], for sentences */
     char **argv;
-    const char **paths; /* where the program may be, in order; ends in NULL */
+    const char **paths; /* where the program may be, in order; ends in NULL.  NULL: at argv[0] */
     char **environment; /* ends in NULL; room for COMMAND_VARIABLES more is kept */
-    size_t environment_count, environment_room; /* entries, and how many may be added */
-    size_t variables;                           /* of those added for this start */
-    int control_fd;                             /* where a run finds its control pipe */
-    const struct plan_attributes *attributes;   /* NULL: none */
+    uint32_t environment_count, environment_room; /* entries, and how many may be added */
+    uint32_t variables;                           /* of those added for this start */
+    int control_fd;                               /* where a run finds its control pipe */
+    const struct plan_attributes *attributes;     /* NULL: none */
     struct credentials credentials;
 };
 
@@ -186,11 +187,17 @@ bool command_drops(const char *entry);
  * without memory. */
 bool command_find(struct command *command, void *(*allocate)(size_t));
 
-/* Adds a variable for the next start only; returns it.  There must be none of that name already,
- * and command_begin() comes first. */
+/* Writes the number in decimal, without a NUL, so that it ends before `end`; returns where it
+ * begins. Async-signal-safe. */
+#define DIGITS_MAX 20
+char *put_digits(char *end, uint64_t number);
+
+/* Adds a variable for the next start only; returns where its value is, with room for a pid instead
+ * of an empty one.  There must be none of that name already, and command_begin() comes first.  Most
+ * of a start's own instructions were printf(3)'s: there is none in here. */
 void command_begin(struct command *command);
-char *command_add(struct command *command, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+char *command_add(struct command *command, const char *name, const char *value);
+void command_add_number(struct command *command, const char *name, uint64_t number);
 
 /* The same, of one that lives longer than the start. */
 void command_add_entry(struct command *command, char *entry);
@@ -410,14 +417,20 @@ bool channel_has_outer(void);
 bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
 
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
- * is the caller's to close after the start, and writes that end's device:inode.  -1 with errno. */
-int channel_open_run(struct run_id run, char *identity, size_t size);
+ * is the caller's to close after the start, and that end's device:inode, which is good until the
+ * next call.  -1 with errno. */
+int channel_open_run(struct run_id run, const char **identity);
+
+/* Makes what the next one needs, if it is not there yet: to be called where there is time.  False
+ * with errno when it could not be made; the next one tries again. */
+bool channel_stock(void);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
 
-/* A channel has become readable that nobody watches so far. */
+/* A pipe has become readable of which SIGIO tells; this channel, if it is still that one. */
 void channel_wake(void);
+void channel_readable(uint32_t index, uint32_t generation);
 
 /* The run's process was reaped: takes in what it said last, before its end is reported. */
 void channel_drain(struct run_id run);
@@ -445,6 +458,15 @@ void channel_reload(const struct reload *reload);
 
 /* recv(2) without waiting; descriptors that come along replace those in `passed`. */
 ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
+
+/* ---- pipeset.c ---- */
+
+/* From now on channel_readable() is called with these two while `fd` has something to read, or is
+ * at its end: until it is removed, or closed and nobody else has the same open file (epoll(7)).
+ * False with errno when the kernel cannot watch it. */
+bool pipeset_add(int fd, uint32_t index, uint32_t generation);
+void pipeset_remove(int fd);
+void pipeset_rename(int fd, uint32_t index, uint32_t generation);
 
 /* ---- admin.c ---- */
 
@@ -660,6 +682,9 @@ void tree_open(int fd);
 /* Is anything of the run's tree left, its own process being gone?  Where nothing is, that costs the
  * same however many children we have. */
 bool tree_left(uint32_t slot);
+
+/* Is it certain that nothing is, whoever else is to be reaped?  Always cheap. */
+bool tree_is_gone(uint32_t slot);
 
 enum { CENSUS_LEFT = 1, CENSUS_FRESH = 2 };
 

@@ -54,7 +54,7 @@ static struct {
 
 static bool is_asked(const struct plan_worker *worker)
 {
-    return worker->ready.kind == READY_TCP || worker->ready.kind == READY_COMMAND;
+    return worker->rules->ready.kind == READY_TCP || worker->rules->ready.kind == READY_COMMAND;
 }
 
 /* ---- before the first start ---- */
@@ -81,7 +81,7 @@ static void prepare_command(struct target *target, const struct plan_worker *wor
                             const struct command *own, struct faults *faults)
 {
     char **argv = NULL;
-    if (own == NULL || !parse_command(worker->ready.text, &argv) || !command_own(argv))
+    if (own == NULL || !parse_command(worker->rules->ready.text, &argv) || !command_own(argv))
         fault_add(faults, NULL, "out of memory for a command");
     else
         command_prepare_beside(&target->command, own, argv, faults);
@@ -112,9 +112,9 @@ static struct target *make_targets(const struct plan *plan, struct faults *fault
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
         option_place_of("ready", plan, worker, place);
-        if (worker->ready.kind == READY_TCP)
-            prepare_address(&targets[i], worker->ready.text, place, faults);
-        else if (worker->ready.kind == READY_COMMAND)
+        if (worker->rules->ready.kind == READY_TCP)
+            prepare_address(&targets[i], worker->rules->ready.text, place, faults);
+        else if (worker->rules->ready.kind == READY_COMMAND)
             prepare_command(&targets[i], worker, start_prepared(i), faults);
     }
     return targets;
@@ -322,7 +322,7 @@ void probe_start(uint32_t slot, const struct plan_worker *worker)
     probes.loop = loop_widen();
     probe_stop(slot);
     ev_init(&probe->timer, on_time);
-    probe->delay = worker->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;
+    probe->delay = worker->rules->ready.kind == READY_TCP ? FIRST_CONNECT : FIRST_COMMAND;
     probe->address = target_of(probe)->address;
     ask_later(probe);
 }

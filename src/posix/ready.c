@@ -147,14 +147,15 @@ static bool has_socket(const struct plan *plan, const struct plan_worker *worker
                        enum plan_ready_kind kind)
 {
     bool as_without_us = plan->mode == MODE_LAUNCH && ready.manager != NULL;
-    return kind == READY_NOTIFY || worker->watchdog != NEVER || as_without_us;
+    return kind == READY_NOTIFY || worker->rules->watchdog != NEVER || as_without_us;
 }
 
 static bool is_needed(const struct plan *plan)
 {
     bool needed = false;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
-        enum plan_ready_kind kind = plan_ready_kind(plan, &plan->workers[i], ready.manager != NULL);
+        enum plan_ready_kind kind =
+            plan_ready_kind(plan, plan->workers[i].rules, ready.manager != NULL);
         needed = needed || kind == READY_FD || kind == READY_AFTER ||
                  has_socket(plan, &plan->workers[i], kind);
     }
@@ -167,7 +168,7 @@ bool ready_open(struct supervisor *supervisor, const struct plan *plan, uint32_t
     ready.slots = slots;
     bool passed_on =
         plan->mode == MODE_LAUNCH &&
-        plan_ready_kind(plan, &plan->workers[0], ready.manager != NULL) == READY_NOTIFY;
+        plan_ready_kind(plan, plan->workers[0].rules, ready.manager != NULL) == READY_NOTIFY;
     if (is_needed(plan)) {
         loop_widen();
         ready.list = platform_reserve(slots * sizeof *ready.list);
@@ -411,16 +412,15 @@ static bool open_socket(struct ready *state, struct command *command)
     loop_watch(&state->socket);
     state->has_socket = true;
     state->scolded = false;
-    command_add(command, "NOTIFY_SOCKET=@%.*s",
-                (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
+    address.sun_path[0] = '@'; /* as environments have it; the rest is zeroed */
+    command_add(command, "NOTIFY_SOCKET", address.sun_path);
     return true;
 }
 
 static void tell_watchdog(uint64_t usec, struct command *command, struct spawn *spawn)
 {
-    command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)usec);
-    char *entry = command_add(command, "WATCHDOG_PID=");
-    spawn->pid_variables[1] = entry + strlen(entry);
+    command_add_number(command, "WATCHDOG_USEC", usec);
+    spawn->pid_variables[1] = command_add(command, "WATCHDOG_PID", "");
 }
 
 /* What the service manager left for its main process is for the command, under its own pid. */
@@ -430,8 +430,7 @@ static void pass_on(const struct plan *plan, struct command *command, struct spa
     if (plan->mode != MODE_LAUNCH)
         return;
     if (ready.passes_listening) {
-        char *entry = command_add(command, "LISTEN_PID=");
-        spawn->pid_variables[0] = entry + strlen(entry);
+        spawn->pid_variables[0] = command_add(command, "LISTEN_PID", "");
     }
     if (notifies && ready.watchdog > 0)
         tell_watchdog(ready.watchdog, command, spawn);
@@ -440,7 +439,7 @@ static void pass_on(const struct plan *plan, struct command *command, struct spa
 bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worker *worker,
                  struct command *command, struct spawn *spawn)
 {
-    enum plan_ready_kind kind = plan_ready_kind(plan, worker, ready.manager != NULL);
+    enum plan_ready_kind kind = plan_ready_kind(plan, worker->rules, ready.manager != NULL);
     struct ready *state = ready.list != NULL ? &ready.list[slot] : NULL;
     bool opened = true;
     ready.close_count = 0;
@@ -449,13 +448,13 @@ bool ready_start(uint32_t slot, const struct plan *plan, const struct plan_worke
         return true;
     stop_all(state); /* of the run before */
     if (kind == READY_FD)
-        opened = open_pipe(state, worker->ready.fd, spawn);
+        opened = open_pipe(state, worker->rules->ready.fd, spawn);
     if (has_socket(plan, worker, kind))
         opened = opened && open_socket(state, command);
-    if (worker->watchdog != NEVER)
-        tell_watchdog((uint64_t)worker->watchdog * 1000, command, spawn);
+    if (worker->rules->watchdog != NEVER)
+        tell_watchdog((uint64_t)worker->rules->watchdog * 1000, command, spawn);
     if (kind == READY_AFTER) {
-        ev_timer_init(&state->timer, on_after, (double)worker->ready.time / SECOND, 0);
+        ev_timer_init(&state->timer, on_after, (double)worker->rules->ready.time / SECOND, 0);
         ev_timer_start(loop_widen(), &state->timer);
         state->has_timer = true;
     }

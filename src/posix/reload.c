@@ -18,7 +18,7 @@ bool platform_must_wait(const char *path)
 static bool must_wait_for(const struct plan *plan, const struct plan_worker *worker,
                           struct faults *faults)
 {
-    const struct plan_strings *files = &worker->attributes.env_files;
+    const struct plan_strings *files = &worker->rules->attributes.env_files;
     char place[OPTION_PLACE_MAX];
     bool any = false;
     for (size_t i = 0; i < files->count; i++) {

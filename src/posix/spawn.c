@@ -230,13 +230,10 @@ static const char *spawn_cwd(const struct spawn *spawn)
 /* LISTEN_PID and WATCHDOG_PID hold a pid that nobody knows before the child is there. */
 static void write_pid(char *at)
 {
-    char digits[16];
-    int count = 0;
-    for (long rest = (long)getpid(); rest > 0; rest /= 10)
-        digits[count++] = (char)('0' + rest % 10);
-    while (count > 0)
-        *at++ = digits[--count];
-    *at = '\0';
+    char digits[DIGITS_MAX], *end = digits + sizeof digits;
+    const char *first = put_digits(end, (uint64_t)getpid());
+    memcpy(at, first, (size_t)(end - first));
+    at[end - first] = '\0';
 }
 
 static void set_attributes(const struct spawn *spawn, struct report *report)
@@ -289,12 +286,21 @@ static void catch_stops(void)
             signal(stops[i], note_stop);
 }
 
+/* The n-th place where the program may be; NULL: there are no more. */
+static const char *place_of(const struct command *command, int n)
+{
+    if (command->paths != NULL)
+        return command->paths[n];
+    return n == 0 ? command->argv[0] : NULL;
+}
+
 /* Tries the places of the program in order, as execvp(3) does, but for its fallback to a shell. */
 _Noreturn static void execute(const struct command *command, struct report *report)
 {
     int error = ENOENT, detail = 0;
-    for (int i = 0; command->paths[i] != NULL; i++) {
-        execve(command->paths[i], command->argv, command->environment);
+    const char *path;
+    for (int i = 0; (path = place_of(command, i)) != NULL; i++) {
+        execve(path, command->argv, command->environment);
         bool elsewhere = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
         if (!elsewhere || (errno == EACCES && error == ENOENT)) {
             error = errno;
@@ -454,9 +460,10 @@ pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spaw
 static const char *find_existing(const struct command *command)
 {
     struct stat status;
-    for (size_t i = 0; command->paths[i] != NULL; i++)
-        if (stat(command->paths[i], &status) == 0 && !S_ISDIR(status.st_mode))
-            return command->paths[i];
+    const char *path;
+    for (int i = 0; (path = place_of(command, i)) != NULL; i++)
+        if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode))
+            return path;
     return NULL;
 }
 
@@ -465,7 +472,7 @@ static struct ending explain_exec(const struct command *command,
 {
     const struct ending not_found = {ENDING_NOT_STARTED, STATUS_NOT_FOUND};
     const struct ending not_executable = {ENDING_NOT_STARTED, STATUS_NOT_EXECUTABLE};
-    const char *path = command->paths[failure->detail];
+    const char *path = place_of(command, failure->detail);
     const char *existing = failure->error == ENOENT ? find_existing(command) : NULL;
     const char *reason = strerror(failure->error);
     struct stat status;

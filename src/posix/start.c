@@ -51,8 +51,9 @@ static bool is_inherited(int fd)
  */
 static bool is_taken(const struct plan_worker *worker, int fd)
 {
-    bool is_socket = fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->listen.count;
-    bool tells_ready = worker->ready.kind == READY_FD && worker->ready.fd == fd;
+    bool is_socket =
+        fd >= LISTEN_FDS_START && fd < LISTEN_FDS_START + (int)worker->rules->listen.count;
+    bool tells_ready = worker->rules->ready.kind == READY_FD && worker->rules->ready.fd == fd;
     return is_socket || tells_ready || is_inherited(fd);
 }
 
@@ -71,13 +72,14 @@ static int choose_control_fd(const struct plan_worker *worker)
 static void check_descriptors(const struct plan *plan, const struct plan_worker *worker,
                               struct faults *faults)
 {
-    int fd = worker->ready.fd, sockets_end = LISTEN_FDS_START + (int)worker->listen.count;
+    int fd = worker->rules->ready.fd,
+        sockets_end = LISTEN_FDS_START + (int)worker->rules->listen.count;
     char place[OPTION_PLACE_MAX];
     if (plan->control_fd >= 0 && is_taken(worker, plan->control_fd))
         fault_add(faults, option_place_of("control-fd", plan, worker, place),
                   "descriptor %d is %s already", plan->control_fd,
                   is_inherited(plan->control_fd) ? "open" : "in use");
-    if (worker->ready.kind == READY_FD && fd < sockets_end)
+    if (worker->rules->ready.kind == READY_FD && fd < sockets_end)
         fault_add(faults, option_place_of("ready", plan, worker, place),
                   "descriptor %d is one of its sockets, which are %d to %d", fd, LISTEN_FDS_START,
                   sockets_end - 1);
@@ -91,8 +93,8 @@ static void prepare_companions(uint32_t index, struct faults *faults)
     struct {
         struct command *command;
         const char *line;
-    } lines[] = {{&companions->before_start, worker->before_start},
-                 {&companions->after_stop, worker->after_stop}};
+    } lines[] = {{&companions->before_start, worker->rules->before_start},
+                 {&companions->after_stop, worker->rules->after_stop}};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         char **argv = NULL;
         if (lines[i].line == NULL)
@@ -102,8 +104,8 @@ static void prepare_companions(uint32_t index, struct faults *faults)
         else
             command_prepare_beside(lines[i].command, command, argv, faults);
     }
-    if (worker->health.argv != NULL)
-        command_prepare_beside(&companions->health, command, worker->health.argv, faults);
+    if (worker->rules->health.argv != NULL)
+        command_prepare_beside(&companions->health, command, worker->rules->health.argv, faults);
 }
 
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
@@ -122,7 +124,8 @@ static bool has_companions(const struct plan *plan)
     bool any = false;
     for (uint32_t i = 0; i < plan->worker_count && plan_is_fleet(plan); i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        any = any || worker->before_start || worker->after_stop || worker->health.argv;
+        any = any || worker->rules->before_start || worker->rules->after_stop ||
+              worker->rules->health.argv;
     }
     return any;
 }
@@ -212,12 +215,12 @@ bool start_missed(int signal)
 
 static void tell_error(struct command *command, const struct platform_error *error)
 {
-    command_add(command, "AIORUN_ERROR_WORKER=%s", error->worker ? error->worker : "");
-    command_add(command, "AIORUN_ERROR_PID=%ld", error->pid);
+    command_add(command, "AIORUN_ERROR_WORKER", error->worker ? error->worker : "");
+    command_add_number(command, "AIORUN_ERROR_PID", (uint64_t)error->pid);
     if (error->end.kind == ENDING_KILLED)
-        command_add(command, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
+        command_add_number(command, "AIORUN_ERROR_SIGNAL", error->end.value);
     else
-        command_add(command, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
+        command_add_number(command, "AIORUN_ERROR_STATUS", error->end.value);
     if (error->text == NULL)
         return;
     static char text[sizeof "AIORUN_ERROR_TEXT=" + CONTROL_LINE_MAX] UNTOUCHED("error_text");
@@ -260,9 +263,9 @@ static struct command *choose_command(const struct platform_program *program)
 
 static void tell_whose(struct command *command, const struct platform_program *program)
 {
-    command_add(command, "AIORUN_WORKER=%s", starts.now.plan->workers[program->worker].name);
-    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
-    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+    command_add(command, "AIORUN_WORKER", starts.now.plan->workers[program->worker].name);
+    command_add_number(command, "AIORUN_INSTANCE", program->instance);
+    command_add_number(command, "AIORUN_PID", (uint64_t)inherited.pid);
 }
 
 static bool is_companion(enum platform_what what)
@@ -274,16 +277,16 @@ static bool is_companion(enum platform_what what)
 static bool open_control(struct run_id run, const struct platform_program *program,
                          struct command *command, struct spawn *spawn, int *peer)
 {
-    char identity[48];
+    const char *identity;
     if (starts.now.plan->no_control || starts.now.plan->workers[program->worker].is_logger)
         return true;
-    *peer = channel_open_run(run, identity, sizeof identity);
+    *peer = channel_open_run(run, &identity);
     if (*peer < 0)
         return false;
     spawn_pass(spawn, *peer, command->control_fd);
-    command_add(command, "AIORUN_CONTROL_FD=%d", command->control_fd);
-    command_add(command, "AIORUN_CONTROL_ID=%s", identity);
-    command_add(command, "AIORUN_PROTOCOL=1");
+    command_add_number(command, "AIORUN_CONTROL_FD", (uint64_t)command->control_fd);
+    command_add(command, "AIORUN_CONTROL_ID", identity);
+    command_add(command, "AIORUN_PROTOCOL", "1");
     tell_whose(command, program);
     return true;
 }
@@ -294,7 +297,7 @@ static const char *open_output(struct run_id run, const struct platform_program 
 {
     if (output_start(run.slot, program->worker, program->instance, spawn))
         return NULL;
-    const struct plan_output *output = &starts.now.plan->workers[program->worker].output;
+    const struct plan_output *output = &starts.now.plan->workers[program->worker].rules->output;
     static char words[256] UNTOUCHED("start_words");
     if (output->kind != OUTPUT_FILE)
         return "open the output's pipe";
@@ -313,7 +316,7 @@ static const char *open_run(struct run_id run_id, const struct platform_program 
     if (command->credentials.set_user)
         run->user = command->credentials.user;
     run->has_tree = program->what == PLATFORM_JOB || !plan_leaves_orphans(plan);
-    spawn->death_signal = worker->worker_death_signal;
+    spawn->death_signal = worker->rules->worker_death_signal;
     bool is_job = program->what == PLATFORM_JOB;
     command_begin(command);
     if (!cgroup_start(run_id.slot, program->worker, program->instance, is_job ? "job" : "run",
@@ -408,7 +411,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
         .terminal = -1,
         .cgroup = -1,
         .null_stdin = program->what != PLATFORM_JOB,
-        .death_signal = starts.now.plan->worker.worker_death_signal,
+        .death_signal = starts.now.plan->worker.rules->worker_death_signal,
     };
     memset(started, 0, sizeof *started);
     memset(run, 0, sizeof *run);

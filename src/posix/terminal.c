@@ -24,7 +24,7 @@ static enum plan_terminal choose(const struct plan *plan)
         return plan->terminal;
     if (terminal.fd < 0 || needs_keys(plan))
         return TERMINAL_NONE;
-    return plan->worker.group ? TERMINAL_OWN : TERMINAL_SHARE;
+    return plan->worker.rules->group ? TERMINAL_OWN : TERMINAL_SHARE;
 }
 
 void terminal_open(const struct plan *plan)

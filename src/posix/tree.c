@@ -337,7 +337,7 @@ void tree_set_childless(bool is_childless)
  * anybody is in it: F_SETOWN refuses a number that is free, and looks at nothing else (fcntl(2),
  * ESRCH).  That costs the same however many children we have.  No signal comes of it without
  * O_ASYNC. */
-static bool is_session_gone(uint32_t slot)
+bool tree_is_gone(uint32_t slot)
 {
     const struct run *run = runs_at(slot);
     return run->session == run->last_pid && !cgroup_has(slot) &&
@@ -360,7 +360,7 @@ static bool search_member(pid_t pid, void *context)
 bool tree_left(uint32_t slot)
 {
     struct search search = {.slot = slot, .found = false};
-    if (childless || is_session_gone(slot))
+    if (childless || tree_is_gone(slot))
         return false;
     listed.all = NULL;          /* the search may need the table */
     runs_at(slot)->tree = true; /* so that its session's children are found to be its own */

@@ -92,7 +92,7 @@ static wchar_t *full_path(HANDLE heap, const char *path)
 void command_prepare(HANDLE heap, struct command *command, const struct plan_worker *worker,
                      const struct environment *environment, struct faults *faults)
 {
-    const struct plan_attributes *attributes = &worker->attributes;
+    const struct plan_attributes *attributes = &worker->rules->attributes;
     command->environment = environment;
     command->priority = priority_class(attributes);
     if (attributes->cwd != NULL) {

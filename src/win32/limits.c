@@ -14,8 +14,8 @@ static struct {
 
 static bool is_limited(const struct plan_worker *worker)
 {
-    return worker->memory_max != PLAN_UNLIMITED || worker->pids_max != PLAN_UNLIMITED ||
-           worker->cpu_max != 0;
+    return worker->rules->memory_max != PLAN_UNLIMITED ||
+           worker->rules->pids_max != PLAN_UNLIMITED || worker->rules->cpu_max != 0;
 }
 
 static void warn(const struct plan_worker *worker, const char *what)
@@ -27,14 +27,15 @@ static void warn(const struct plan_worker *worker, const char *what)
 static void limit_amounts(HANDLE job, const struct plan_worker *worker)
 {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION amounts = {0};
-    bool memory = worker->memory_max != PLAN_UNLIMITED, pids = worker->pids_max != PLAN_UNLIMITED;
+    bool memory = worker->rules->memory_max != PLAN_UNLIMITED,
+         pids = worker->rules->pids_max != PLAN_UNLIMITED;
     if (memory) {
         amounts.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_JOB_MEMORY;
-        amounts.JobMemoryLimit = worker->memory_max;
+        amounts.JobMemoryLimit = worker->rules->memory_max;
     }
     if (pids) {
         amounts.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_ACTIVE_PROCESS;
-        amounts.BasicLimitInformation.ActiveProcessLimit = (DWORD)worker->pids_max;
+        amounts.BasicLimitInformation.ActiveProcessLimit = (DWORD)worker->rules->pids_max;
     }
     if (!SetInformationJobObject(job, JobObjectExtendedLimitInformation, &amounts, sizeof amounts))
         warn(worker, !pids ? "memory-max" : !memory ? "pids-max" : "memory-max and pids-max");
@@ -44,16 +45,16 @@ static void limit_amounts(HANDLE job, const struct plan_worker *worker)
 static void limit_processors(HANDLE job, const struct plan_worker *worker)
 {
     uint64_t all = (uint64_t)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS) * 1000;
-    uint64_t rate = worker->cpu_max * UINT64_C(10000) / all;
+    uint64_t rate = worker->rules->cpu_max * UINT64_C(10000) / all;
     JOBOBJECT_CPU_RATE_CONTROL_INFORMATION control = {0};
-    if (worker->cpu_max != 0 && worker->cpu_max < all) {
+    if (worker->rules->cpu_max != 0 && worker->rules->cpu_max < all) {
         control.ControlFlags =
             JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
         control.CpuRate = rate > 0 ? (DWORD)rate : 1;
     }
     if (!SetInformationJobObject(job, JobObjectCpuRateControlInformation, &control,
                                  sizeof control) &&
-        worker->cpu_max != 0)
+        worker->rules->cpu_max != 0)
         warn(worker, "cpu-max");
 }
 

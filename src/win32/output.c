@@ -176,7 +176,7 @@ bool output_start(struct run_id run, const struct platform_program *program, str
         output.feeds[program->worker].ended = false;
         spawn->standard[0] = output.feeds[program->worker].reading;
     }
-    switch (worker->output.kind) {
+    switch (worker->rules->output.kind) {
     case OUTPUT_INHERIT:
         break;
     case OUTPUT_PREFIX:
@@ -184,7 +184,7 @@ bool output_start(struct run_id run, const struct platform_program *program, str
     case OUTPUT_NULL:
         return pass_output(spawn, spawn_null());
     case OUTPUT_FILE:
-        output.opened = open_file(worker->output.text);
+        output.opened = open_file(worker->rules->output.text);
         return pass_output(spawn, output.opened);
     case OUTPUT_PIPE:
         return renew_feed(worker->logger) &&
@@ -214,7 +214,7 @@ static bool is_written(uint32_t logger)
     for (uint32_t slot = 1; slot < runs_count(); slot++) {
         const struct run *run = runs_at(slot);
         const struct plan_worker *worker = worker_of(run);
-        if (run->job != NULL && worker != NULL && worker->output.kind == OUTPUT_PIPE &&
+        if (run->job != NULL && worker != NULL && worker->rules->output.kind == OUTPUT_PIPE &&
             worker->logger == logger)
             return true;
     }
@@ -242,7 +242,7 @@ void output_ended(uint32_t slot, bool left)
 {
     const struct plan_worker *worker = worker_of(runs_at(slot));
     capture_ended(slot, left);
-    if (worker != NULL && worker->output.kind == OUTPUT_PIPE && !left)
+    if (worker != NULL && worker->rules->output.kind == OUTPUT_PIPE && !left)
         end_feed(worker->logger);
 }
 

@@ -86,8 +86,8 @@ void ready_prepare(const struct plan *plan, struct faults *faults)
         const struct plan_worker *worker = &plan->workers[i];
         char place[OPTION_PLACE_MAX];
         option_place_in(option_find("ready", strlen("ready")), plan, worker, place);
-        if (worker->ready.kind == READY_TCP)
-            look_up(worker->ready.text, place, &ready.next[i], faults);
+        if (worker->rules->ready.kind == READY_TCP)
+            look_up(worker->rules->ready.text, place, &ready.next[i], faults);
     }
 }
 
@@ -203,7 +203,7 @@ static void ask(struct run *run)
 {
     struct question *question = &run->question;
     const ADDRINFOW *address = question->address;
-    bool connects = ready.plan->workers[run->worker].ready.kind == READY_TCP;
+    bool connects = ready.plan->workers[run->worker].rules->ready.kind == READY_TCP;
     if (address == NULL)
         address = question->address = ready.addresses[run->worker];
     question->over = false;
@@ -219,7 +219,7 @@ static void ask(struct run *run)
 static void call_off(struct run *run)
 {
     run->question.due = NEVER;
-    if (ready.plan->workers[run->worker].ready.kind == READY_TCP)
+    if (ready.plan->workers[run->worker].rules->ready.kind == READY_TCP)
         CancelIoEx((HANDLE)run->question.socket, NULL);
     else
         TerminateJobObject(run->question.job, CODE_KILLED);
@@ -229,7 +229,7 @@ static void on_time(struct run *run)
 {
     struct question *question = &run->question;
     question->due = NEVER;
-    if (ready.plan->workers[run->worker].ready.kind == READY_AFTER)
+    if (ready.plan->workers[run->worker].rules->ready.kind == READY_AFTER)
         supervisor_ready(loop_supervisor(), (struct run_id){run->slot, run->generation});
     else if (!question->asking)
         ask(run);
@@ -263,7 +263,7 @@ void ready_tell(void)
 
 void ready_start(struct run *run)
 {
-    const struct plan_ready *how = &ready.plan->workers[run->worker].ready;
+    const struct plan_ready *how = &ready.plan->workers[run->worker].rules->ready;
     struct question *question = &run->question;
     if (how->kind == READY_AFTER)
         wait_until(question, msec_add(platform_now(), how->time));

@@ -36,10 +36,10 @@ static const char *judge_value(const char *name, const struct plan *plan,
         (plan->orphans == ORPHANS_WAIT || plan->orphans == ORPHANS_LEAVE))
         return "whatever a command starts belongs to its job object on Windows, and is stopped "
                "with it";
-    if (strcmp(name, "group") == 0 && plan_is_fleet(plan) && !worker->group)
+    if (strcmp(name, "group") == 0 && plan_is_fleet(plan) && !worker->rules->group)
         return "each worker has a process group of its own on Windows";
     if (strcmp(name, "ready") == 0)
-        switch (worker->ready.kind) {
+        switch (worker->rules->ready.kind) {
         case READY_NOTIFY:
             return "Windows has no sd_notify(3)";
         case READY_FD:

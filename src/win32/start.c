@@ -35,22 +35,22 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
     struct command *command = &next->commands[index];
     struct companions *companions = &next->companions[index];
     const struct environment *environment = plain;
-    if (!is_plain(&worker->attributes))
-        environment =
-            environment_prepare(next->heap, &worker->attributes, next->plan->no_control, faults);
+    if (!is_plain(&worker->rules->attributes))
+        environment = environment_prepare(next->heap, &worker->rules->attributes,
+                                          next->plan->no_control, faults);
     command_prepare(next->heap, command, worker, environment, faults);
-    if (worker->before_start != NULL)
-        command_prepare_beside(next->heap, &companions->before_start, command, worker->before_start,
-                               faults);
-    if (worker->after_stop != NULL)
-        command_prepare_beside(next->heap, &companions->after_stop, command, worker->after_stop,
-                               faults);
-    if (worker->ready.kind == READY_COMMAND)
-        command_prepare_beside(next->heap, &companions->question, command, worker->ready.text,
-                               faults);
-    if (worker->health.argv != NULL) {
+    if (worker->rules->before_start != NULL)
+        command_prepare_beside(next->heap, &companions->before_start, command,
+                               worker->rules->before_start, faults);
+    if (worker->rules->after_stop != NULL)
+        command_prepare_beside(next->heap, &companions->after_stop, command,
+                               worker->rules->after_stop, faults);
+    if (worker->rules->ready.kind == READY_COMMAND)
+        command_prepare_beside(next->heap, &companions->question, command,
+                               worker->rules->ready.text, faults);
+    if (worker->rules->health.argv != NULL) {
         companions->health = *command;
-        if (!command_set_line(next->heap, &companions->health, worker->health.argv))
+        if (!command_set_line(next->heap, &companions->health, worker->rules->health.argv))
             fault_add(faults, NULL, "out of memory for the health check of %s", worker->name);
     }
 }
@@ -96,7 +96,7 @@ void start_drop(void)
 
 bool start_shares_console(void)
 {
-    return starts.now.plan->mode == MODE_LAUNCH && !starts.now.plan->worker.group;
+    return starts.now.plan->mode == MODE_LAUNCH && !starts.now.plan->worker.rules->group;
 }
 
 /* ---- a start ---- */

@@ -2,6 +2,8 @@
 import os
 import re
 import resource
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -135,3 +137,22 @@ def test_start_takes_few_system_calls(options, most):
     ours = names[names.index("rt_sigprocmask"):names.index("vfork")]
     check(len(ours) <= most, f"{len(ours)}: {ours}")
     equal([name for name in ours if name in ("brk", "mmap")], [], "calls for memory")
+
+
+@needs("strace")
+@deadline(WINDOW + 40)
+def test_a_private_channel_whose_sender_has_kept_our_end_is_forgotten_when_it_ends():
+    """It is the same open file, so the kernel would go on to tell of it."""
+    run = strace("trace", "--", sys.executable, "-c", """if True:
+        import os, signal, socket
+        ours, theirs = socket.socketpair()
+        pipe = socket.socket(fileno=int(os.environ["AIORUN_CONTROL_FD"]))
+        socket.send_fds(pipe, [b"attach\\n"], [theirs.fileno()])
+        assert ours.recv(64) == b"ok 1\\n"
+        ours.close()
+        print("ready", flush=True)
+        signal.pause()""")
+    run.line("ready")
+    silent(run, "trace")
+    os.kill(run.subject, signal.SIGTERM)
+    run.end("TERM")

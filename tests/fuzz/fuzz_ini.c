@@ -228,7 +228,7 @@ static void check_order(const struct plan *plan)
     MUST(plan->worker_count > 0);
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        MUST(worker->argv != NULL && worker->argv[0] != NULL && worker->rung_count > 0);
+        MUST(worker->argv != NULL && worker->argv[0] != NULL && worker->rules->rung_count > 0);
         MUST(i == 0 || plan->workers[i - 1].wave <= worker->wave);
         for (uint32_t n = 0; n < worker->after_count; n++)
             MUST(worker->after[n].worker < i);

@@ -159,7 +159,7 @@ static void try_command_line(char *text)
     cli_parse(&plan, words, environment, &faults);
     check_plan(&plan, &faults);
     check_faults();
-    MUST(plan.worker.rung_count >= 1);
+    MUST(plan.worker.rules->rung_count >= 1);
     if (faults.count == 0 && plan.mode == MODE_LAUNCH)
         MUST(plan.worker.argv != NULL && plan.worker.argv[0] != NULL);
     if (plan.mode == MODE_FOREVER)

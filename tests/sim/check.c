@@ -43,7 +43,7 @@ static void check_order(struct world *world, uint32_t slot)
         broken(world, 27, "worker %u is started while its companion runs", slot);
     if (record->cleanup_due)
         broken(world, 27, "worker %u is started before its after-stop has run", slot);
-    if (fact_worker(world, record)->has_before_start && !record->prepared)
+    if (fact_rules(world, record)->has_before_start && !record->prepared)
         broken(world, 27, "worker %u is started without its before-start", slot);
 }
 
@@ -171,7 +171,7 @@ static void check_signal(struct world *world, const struct core_action *action)
         broken(world, 4, "run %u is signalled while shielded", action->run.slot);
     if (!record->requested || record->life != UP || record->killed)
         broken(world, 3, "run %u is signalled, but not asked, or gone", action->run.slot);
-    if (action->rung != record->rungs || action->rung >= fact_worker(world, record)->rung_count)
+    if (action->rung != record->rungs || action->rung >= fact_rules(world, record)->rung_count)
         broken(world, 3, "rung %u follows rung %u", action->rung, record->rungs);
     if (world->now < fact_rung_end(world, record) && !is_forced_now(world))
         broken(world, 3, "rung %u comes before its time", action->rung);

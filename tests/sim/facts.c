@@ -4,8 +4,9 @@
 
 const struct core_worker *fact_worker(const struct world *world, const struct record *record)
 {
-    static const struct core_worker plain = {
+    static const struct core_rules rules = {
         .rung_count = 1, .rung_time = {10 * SECOND}, .shield_timeout = NEVER};
+    static const struct core_worker plain = {.rules = &rules};
     bool owned = record->kind == CORE_WORKER || record->kind == CORE_JOB;
     if (!owned || record->owner >= world->setting->config.worker_count)
         return &plain;
@@ -38,13 +39,13 @@ msec fact_limit(const struct world *world, const struct record *record)
 
 msec fact_rung_time(const struct world *world, const struct record *record, uint32_t rung)
 {
-    return msec_min(fact_worker(world, record)->rung_time[rung], cap_time(world));
+    return msec_min(fact_rules(world, record)->rung_time[rung], cap_time(world));
 }
 
 msec fact_rungs_time(const struct world *world, const struct record *record, uint32_t first)
 {
     msec time = 0;
-    for (uint32_t i = first; i < fact_worker(world, record)->rung_count; i++)
+    for (uint32_t i = first; i < fact_rules(world, record)->rung_count; i++)
         time = msec_add(time, fact_rung_time(world, record, i));
     return time;
 }
@@ -68,7 +69,7 @@ msec fact_hold_until(const struct world *world, const struct record *record,
         return 0;
     if (!hold->undated)
         return hold->until;
-    msec span = fact_worker(world, record)->shield_timeout;
+    msec span = fact_rules(world, record)->shield_timeout;
     msec undated = record->requested ? msec_add(record->requested_at, span) : NEVER;
     return msec_max(hold->until, undated);
 }
@@ -116,7 +117,7 @@ msec fact_spared_until(const struct world *world, const struct record *record)
         return NEVER;
     if (record->spared != 0)
         return record->spared;
-    return msec_add(world->entered_at, fact_worker(world, record)->shield_timeout);
+    return msec_add(world->entered_at, fact_rules(world, record)->shield_timeout);
 }
 
 msec fact_hook_end(const struct world *world, const struct record *record)
@@ -124,7 +125,7 @@ msec fact_hook_end(const struct world *world, const struct record *record)
     msec time = cap_time(world);
     if (record->kind == CORE_COMPANION) {
         if (record->runs == COMPANION_HEALTH)
-            time = msec_min(time, world->setting->workers[record->owner].health_timeout);
+            time = msec_min(time, world->setting->workers[record->owner].rules->health_timeout);
         return msec_add(record->started_at, time);
     }
     if (record->owner != HOOK_CALLBACK)
@@ -269,18 +270,18 @@ msec fact_ready_limit(const struct world *world, const struct record *record)
 {
     if (record->ready)
         return NEVER;
-    return msec_add(record->started_at, fact_worker(world, record)->ready_timeout);
+    return msec_add(record->started_at, fact_rules(world, record)->ready_timeout);
 }
 
 msec fact_alive_limit(const struct world *world, const struct record *record)
 {
-    bool watched = fact_worker(world, record)->watchdog > 0 && record->ready;
+    bool watched = fact_rules(world, record)->watchdog > 0 && record->ready;
     return watched ? record->alive_until : NEVER;
 }
 
 msec fact_age_limit(const struct world *world, const struct record *record)
 {
-    msec max_age = fact_worker(world, record)->max_age;
+    msec max_age = fact_rules(world, record)->max_age;
     return max_age > 0 ? msec_add(record->started_at, max_age) : NEVER;
 }
 
@@ -304,9 +305,9 @@ enum core_companion fact_companion_due(const struct world *world, const struct r
         return COMPANION_NONE;
     if (instance->cleanup_due)
         return world->now < world->cap ? COMPANION_AFTER_STOP : COMPANION_NONE;
-    if (worker->has_before_start && starts && !instance->prepared)
+    if (worker->rules->has_before_start && starts && !instance->prepared)
         return COMPANION_BEFORE_START;
-    bool checked = worker->has_health && instance->ready && fact_is_watched(world, instance);
+    bool checked = worker->rules->has_health && instance->ready && fact_is_watched(world, instance);
     return checked && world->now >= instance->health_at ? COMPANION_HEALTH : COMPANION_NONE;
 }
 
@@ -331,7 +332,7 @@ bool fact_is_all_ready(const struct world *world)
         return false;
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {
         const struct record *record = &world->records[i];
-        if (record->awaited && fact_worker(world, record)->autostart)
+        if (record->awaited && fact_rules(world, record)->autostart)
             return false;
     }
     return true;

@@ -7,6 +7,12 @@
 /* The worker whose ladder and times this run has. */
 const struct core_worker *fact_worker(const struct world *world, const struct record *record);
 
+static inline const struct core_rules *fact_rules(const struct world *world,
+                                                  const struct record *record)
+{
+    return fact_worker(world, record)->rules;
+}
+
 /* Section 3.4: waves, trees and orphans keep 2 s, scaled down to fit half the cap. */
 msec fact_reserve(const struct world *world);
 

@@ -45,8 +45,8 @@ void note_ready(struct world *world, struct record *record)
     const struct core_worker *worker = fact_worker(world, record);
     record->ready = record->ready_untold = true;
     record->awaited = record->renewing = false;
-    record->alive_until = msec_add(world->now, worker->watchdog);
-    record->health_at = msec_add(world->now, worker->health_interval);
+    record->alive_until = msec_add(world->now, worker->rules->watchdog);
+    record->health_at = msec_add(world->now, worker->rules->health_interval);
     record->misses = 0;
     record->rolled = record->rolled || record->generation != record->roll_from;
 }
@@ -87,17 +87,18 @@ static bool is_success(const struct core_worker *worker, struct ending end, bool
     if (end.kind == ENDING_NOT_STARTED)
         return false;
     bool listed =
-        end.kind == ENDING_EXITED && end.value == 3 && (worker->success.codes[0] >> 3 & 1);
+        end.kind == ENDING_EXITED && end.value == 3 && (worker->rules->success.codes[0] >> 3 & 1);
     bool zero = end.kind == ENDING_EXITED && end.value == 0;
-    return zero || listed || (requested && worker->success.requested);
+    return zero || listed || (requested && worker->rules->success.requested);
 }
 
 /* The next start by the restart policy; NEVER: there is none. */
 static msec plan_restart(struct world *world, struct record *record, bool success)
 {
     const struct core_worker *worker = fact_worker(world, record);
-    const struct policy_backoff *backoff = &worker->backoff;
-    if (worker->restart == RESTART_NEVER || (worker->restart == RESTART_ON_FAILURE && success))
+    const struct policy_backoff *backoff = &worker->rules->backoff;
+    if (worker->rules->restart == RESTART_NEVER ||
+        (worker->rules->restart == RESTART_ON_FAILURE && success))
         return NEVER;
     if (backoff->limit > 0) {
         bool fresh = world->now - record->window_start >= backoff->limit_window;
@@ -150,9 +151,9 @@ static void note_health(struct world *world, struct record *record, bool success
     const struct core_worker *worker = fact_worker(world, record);
     if (!fact_is_watched(world, record))
         return;
-    record->health_at = msec_add(world->now, worker->health_interval);
+    record->health_at = msec_add(world->now, worker->rules->health_interval);
     record->misses = success ? 0 : record->misses + 1;
-    if (record->misses >= worker->health_retries + (worker->health_retries == 0))
+    if (record->misses >= worker->rules->health_retries + (worker->rules->health_retries == 0))
         note_failed(world, record, WHY_HEALTH);
 }
 
@@ -179,7 +180,7 @@ void note_gone(struct world *world, struct record *record)
 {
     record->life = GONE;
     if (record->kind == CORE_WORKER && !record->abandoned)
-        record->cleanup_due = fact_worker(world, record)->has_after_stop;
+        record->cleanup_due = fact_rules(world, record)->has_after_stop;
 }
 
 static void note_hook_end(struct world *world, struct record *record, struct ending end)

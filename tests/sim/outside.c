@@ -18,7 +18,7 @@ void world_begin(struct world *world)
     const struct core_event event = {.kind = EVENT_BEGIN};
     world->begun = true;
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {
-        world->records[i].wanted = fact_worker(world, &world->records[i])->autostart;
+        world->records[i].wanted = fact_rules(world, &world->records[i])->autostart;
         world->records[i].restart_at = world->now;
     }
     note_wishes(world);
@@ -310,7 +310,7 @@ void world_alive(struct world *world, uint32_t slot)
     const struct core_event event = {.kind = EVENT_ALIVE, .run = {slot, record->generation}};
     bool up = record->kind == CORE_WORKER && record->life == UP;
     if (record_checked(world, &event, up, 25) && record->ready)
-        record->alive_until = msec_add(world->now, fact_worker(world, record)->watchdog);
+        record->alive_until = msec_add(world->now, fact_rules(world, record)->watchdog);
 }
 
 void world_fail(struct world *world, uint32_t slot, enum core_why why)
@@ -395,7 +395,8 @@ static void note_changed(struct world *world, uint32_t worker, uint32_t *old_slo
                                .planned = NEVER};
         if (record->owner != worker)
             continue;
-        fresh.wanted = record->kind == CORE_WORKER && world->setting->workers[worker].autostart;
+        fresh.wanted =
+            record->kind == CORE_WORKER && world->setting->workers[worker].rules->autostart;
         *record = fresh;
         old_slot_of[i] = CORE_NONE;
     }

@@ -43,22 +43,22 @@ static msec choose_msec(uint64_t *random, const msec *list, uint32_t count)
     choose_msec(random, (const msec[]){__VA_ARGS__},                                               \
                 sizeof((const msec[]){__VA_ARGS__}) / sizeof(msec))
 
-static void choose_ladder(uint64_t *random, struct core_worker *worker)
+static void choose_ladder(uint64_t *random, struct core_rules *rules)
 {
     static const uint32_t counts[] = {1, 1, 1, 2, 2, 3, 8};
-    worker->rung_count = counts[below(random, 7)];
-    for (uint32_t i = 0; i < worker->rung_count; i++)
-        worker->rung_time[i] = CHOOSE(random, 0, 1, 50, 1000, 3000, 3000, 20000, NEVER);
+    rules->rung_count = counts[below(random, 7)];
+    for (uint32_t i = 0; i < rules->rung_count; i++)
+        rules->rung_time[i] = CHOOSE(random, 0, 1, 50, 1000, 3000, 3000, 20000, NEVER);
 }
 
-static void choose_restart(uint64_t *random, struct core_worker *worker, bool launcher)
+static void choose_restart(uint64_t *random, struct core_rules *rules, bool launcher)
 {
-    worker->restart =
+    rules->restart =
         launcher && !chance(random, 3) ? RESTART_NEVER : (enum policy_restart)below(random, 3);
-    worker->backoff.min = CHOOSE(random, 0, 1, 100, 100, 1000);
-    worker->backoff.max = msec_max(worker->backoff.min, CHOOSE(random, 100, 500, 30000));
-    worker->backoff.limit = below(random, 4);
-    worker->backoff.limit_window = CHOOSE(random, 1, 1000, 60000);
+    rules->backoff.min = CHOOSE(random, 0, 1, 100, 100, 1000);
+    rules->backoff.max = msec_max(rules->backoff.min, CHOOSE(random, 100, 500, 30000));
+    rules->backoff.limit = below(random, 4);
+    rules->backoff.limit_window = CHOOSE(random, 1, 1000, 60000);
 }
 
 static void choose_order(uint64_t *random, struct setting *setting, uint32_t index)
@@ -72,47 +72,49 @@ static void choose_order(uint64_t *random, struct setting *setting, uint32_t ind
     }
     worker->after = setting->after[index];
     worker->needs = chance(random, 8) ? NULL : setting->needs[index];
-    worker->autostart = !chance(random, 5);
+    setting->rules[index].autostart = !chance(random, 5);
 }
 
-static void choose_watch(uint64_t *random, struct core_worker *worker)
+static void choose_watch(uint64_t *random, struct core_rules *rules)
 {
-    worker->ready_told = chance(random, 2);
-    worker->ready_timeout = CHOOSE(random, 1, 300, 5000, 60000, NEVER);
-    worker->watchdog = chance(random, 4) ? CHOOSE(random, 1, 100, 3000, NEVER) : 0;
-    worker->max_age = chance(random, 4) ? CHOOSE(random, 1, 50, 1000, 10000) : 0;
+    rules->ready_told = chance(random, 2);
+    rules->ready_timeout = CHOOSE(random, 1, 300, 5000, 60000, NEVER);
+    rules->watchdog = chance(random, 4) ? CHOOSE(random, 1, 100, 3000, NEVER) : 0;
+    rules->max_age = chance(random, 4) ? CHOOSE(random, 1, 50, 1000, 10000) : 0;
 }
 
-static void choose_companion(uint64_t *random, struct core_worker *worker)
+static void choose_companion(uint64_t *random, struct core_rules *rules)
 {
-    worker->has_before_start = chance(random, 2);
-    worker->has_after_stop = chance(random, 2);
-    worker->has_health = chance(random, 2);
-    worker->health_interval = CHOOSE(random, 1, 100, 2000);
-    worker->health_timeout = CHOOSE(random, 1, 500, 9000, NEVER);
-    worker->health_retries = below(random, 4);
+    rules->has_before_start = chance(random, 2);
+    rules->has_after_stop = chance(random, 2);
+    rules->has_health = chance(random, 2);
+    rules->health_interval = CHOOSE(random, 1, 100, 2000);
+    rules->health_timeout = CHOOSE(random, 1, 500, 9000, NEVER);
+    rules->health_retries = below(random, 4);
 }
 
 static void choose_worker(uint64_t *random, struct setting *setting, uint32_t index)
 {
     struct core_worker *worker = &setting->workers[index];
+    struct core_rules *rules = &setting->rules[index];
     bool launcher = setting->config.launcher;
+    worker->rules = rules;
     worker->instances = launcher ? 1 : 1 + below(random, 2);
     worker->wave = index == 0 ? 0 : setting->workers[index - 1].wave + below(random, 2);
-    worker->shield_timeout = CHOOSE(random, 1, 500, 4000, 60000, NEVER);
-    worker->success.requested = chance(random, 3);
+    rules->shield_timeout = CHOOSE(random, 1, 500, 4000, 60000, NEVER);
+    rules->success.requested = chance(random, 3);
     if (chance(random, 4))
-        success_add_code(&worker->success, 3);
-    choose_restart(random, worker, launcher);
-    choose_ladder(random, worker);
-    worker->autostart = true;
-    worker->ready_timeout = NEVER;
+        success_add_code(&rules->success, 3);
+    choose_restart(random, rules, launcher);
+    choose_ladder(random, rules);
+    rules->autostart = true;
+    rules->ready_timeout = NEVER;
     if (!launcher && chance(random, 2))
         choose_order(random, setting, index);
     if (chance(random, 3))
-        choose_watch(random, worker);
+        choose_watch(random, rules);
     if (chance(random, 4))
-        choose_companion(random, worker);
+        choose_companion(random, rules);
 }
 
 static void choose_config(uint64_t *random, struct core_config *config)
@@ -406,7 +408,8 @@ static void say_something(struct world *world)
             proc->ready_at = NEVER;
             world_ready(world, proc->slot);
         } else if (proc->pings_at <= world->now) {
-            msec watchdog = world->setting->workers[world->records[proc->slot].owner].watchdog;
+            msec watchdog =
+                world->setting->workers[world->records[proc->slot].owner].rules->watchdog;
             proc->pings_at = proc->pings > 0 ? msec_add(world->now, watchdog / 2 + 1) : NEVER;
             proc->pings -= proc->pings > 0;
             world_alive(world, proc->slot);

@@ -63,13 +63,13 @@ static void shield(struct core *core, msec *now, uint32_t slot)
 
 static double measure(uint32_t instances, void (*happen)(struct core *, msec *, uint32_t))
 {
-    struct core_worker worker = {.instances = instances,
-                                 .autostart = true,
-                                 .restart = RESTART_ALWAYS,
-                                 .backoff = {.min = instances / 2, .max = instances / 2},
-                                 .rung_count = 1,
-                                 .rung_time = {10 * SECOND},
-                                 .shield_timeout = 60 * SECOND};
+    struct core_rules rules = {.autostart = true,
+                               .restart = RESTART_ALWAYS,
+                               .backoff = {.min = instances / 2, .max = instances / 2},
+                               .rung_count = 1,
+                               .rung_time = {10 * SECOND},
+                               .shield_timeout = 60 * SECOND};
+    struct core_worker worker = {.rules = &rules, .instances = instances};
     struct core_config config = {.workers = &worker,
                                  .worker_count = 1,
                                  .timeout = 60 * SECOND,

@@ -19,7 +19,7 @@ static void check_asked(struct world *world, uint32_t slot)
     if (!record->requested)
         broken(world, 3, "run %u is not asked, though a stop reached it", slot);
     bool due = world->now >= fact_rung_end(world, record);
-    if (record->rungs < worker->rung_count && due)
+    if (record->rungs < worker->rules->rung_count && due)
         broken(world, 3, "run %u is not sent rung %u", slot, record->rungs);
     if (record->forwards != 0 && !fact_is_shielded(world, record))
         broken(world, 20, "run %u is not passed a signal", slot);
@@ -109,7 +109,7 @@ static void check_renewals(struct world *world)
 /* Is there something of a run's life that a time was set for? */
 static bool has_limit(const struct world *world, const struct record *record)
 {
-    bool checked = record->kind == CORE_WORKER && fact_worker(world, record)->has_health;
+    bool checked = record->kind == CORE_WORKER && fact_rules(world, record)->has_health;
     return fact_is_watched(world, record) &&
            ((checked && record->ready) || fact_ready_limit(world, record) != NEVER ||
             fact_alive_limit(world, record) != NEVER || fact_age_limit(world, record) != NEVER);

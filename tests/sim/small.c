@@ -53,44 +53,34 @@ struct small_world {
 
 #define LADDER .rung_count = 2, .rung_time = {3 * SECOND, SECOND}, .shield_timeout = 4 * SECOND
 #define START  .autostart = true, .ready_timeout = NEVER
-#define ONE                                                                                        \
-    {                                                                                              \
-        .instances = 1, START, LADDER                                                              \
-    }
-#define TELLS                                                                                      \
-    .instances = 1, .autostart = true, .ready_told = true, .ready_timeout = 2 * SECOND, LADDER
-#define TOLD                                                                                       \
-    {                                                                                              \
-        TELLS                                                                                      \
-    }
-#define TIMES .timeout = 10 * SECOND, .orphan_time = 3 * SECOND
+#define TOLD   .autostart = true, .ready_told = true, .ready_timeout = 2 * SECOND
+#define ONE    .workers = {{.instances = 1}}, .rules = {{START, LADDER}}
+#define TIMES  .timeout = 10 * SECOND, .orphan_time = 3 * SECOND
 
 static struct small_world worlds[] = {
     {.name = "a command with shields",
      .depth = 10,
      .choices = CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_HOLD) | CAN(CHOOSE_HOLD_SHORTLY) |
                 CAN(CHOOSE_RELEASE) | CAN(CHOOSE_EXTEND) | CAN(CHOOSE_FORK),
-     .setting = {.workers = {ONE},
-                 .config = {.worker_count = 1,
-                            TIMES,
-                            .launcher = true,
-                            .repeat = CORE_REPEAT_KEYBOARD,
-                            .shield_capacity = 1}}},
+     .setting = {ONE, .config = {.worker_count = 1,
+                                 TIMES,
+                                 .launcher = true,
+                                 .repeat = CORE_REPEAT_KEYBOARD,
+                                 .shield_capacity = 1}}},
     {.name = "a command that is restarted",
      .depth = 10,
      .choices = CAN_ALWAYS | CAN(CHOOSE_FORK) | CAN(CHOOSE_WANT) | CAN(CHOOSE_UNWANT) |
                 CAN(CHOOSE_REQUEST),
      .setting =
-         {.workers = {{.instances = 1,
-                       START,
-                       LADDER,
-                       .restart = RESTART_ON_FAILURE,
-                       .backoff = {.min = 100, .max = 300, .limit = 2, .limit_window = SECOND}}},
+         {.workers = {{.instances = 1}},
+          .rules = {{START, LADDER, .restart = RESTART_ON_FAILURE,
+                     .backoff = {.min = 100, .max = 300, .limit = 2, .limit_window = SECOND}}},
           .config = {.worker_count = 1, TIMES, .launcher = true}}},
     {.name = "two waves",
      .depth = 11,
      .choices = CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_OTHER_SIGNAL) | CAN(CHOOSE_SECOND),
-     .setting = {.workers = {ONE, {.instances = 1, .wave = 1, START, LADDER}},
+     .setting = {.workers = {{.instances = 1}, {.instances = 1, .wave = 1}},
+                 .rules = {{START, LADDER}, {START, LADDER}},
                  .config = {.worker_count = 2,
                             TIMES,
                             .repeat = CORE_REPEAT_ESCALATE,
@@ -100,98 +90,87 @@ static struct small_world worlds[] = {
      .depth = 9,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_SUBMIT) | CAN(CHOOSE_JOIN) | CAN(CHOOSE_SECOND),
-     .setting = {.workers = {ONE},
-                 .config = {.worker_count = 1,
-                            TIMES,
-                            .launcher = true,
-                            .repeat = CORE_REPEAT_KEYBOARD,
-                            .job_capacity = 3,
-                            .job_workers = 1}}},
+     .setting = {ONE, .config = {.worker_count = 1,
+                                 TIMES,
+                                 .launcher = true,
+                                 .repeat = CORE_REPEAT_KEYBOARD,
+                                 .job_capacity = 3,
+                                 .job_workers = 1}}},
     {.name = "orphans",
      .depth = 10,
      .choices = CAN_ALWAYS | CAN(CHOOSE_ORPHAN) | CAN(CHOOSE_SECOND) | CAN(CHOOSE_KEY),
-     .setting = {.workers = {ONE},
-                 .config = {.worker_count = 1,
-                            TIMES,
-                            .launcher = true,
-                            .repeat = CORE_REPEAT_KEYBOARD,
-                            .orphans = CORE_ORPHANS_STOP}}},
+     .setting = {ONE, .config = {.worker_count = 1,
+                                 TIMES,
+                                 .launcher = true,
+                                 .repeat = CORE_REPEAT_KEYBOARD,
+                                 .orphans = CORE_ORPHANS_STOP}}},
     {.name = "orphans that are waited for",
      .depth = 9,
      .choices = CAN_ALWAYS | CAN(CHOOSE_ORPHAN) | CAN(CHOOSE_FORK),
-     .setting =
-         {.workers = {ONE},
-          .config = {.worker_count = 1, TIMES, .launcher = true, .orphans = CORE_ORPHANS_WAIT}}},
+     .setting = {ONE, .config = {.worker_count = 1,
+                                 TIMES,
+                                 .launcher = true,
+                                 .orphans = CORE_ORPHANS_WAIT}}},
     {.name = "orphans that stay",
      .depth = 9,
      .choices = CAN_ALWAYS | CAN(CHOOSE_ORPHAN) | CAN(CHOOSE_FORK),
-     .setting = {.workers = {ONE},
+     .setting = {ONE,
                  .config = {.worker_count = 1, TIMES, .launcher = true, .daemons_stay = true}}},
     {.name = "handler, callback and on-error",
      .depth = 9,
      .choices = CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_ERROR) | CAN(CHOOSE_REQUEST) |
                 CAN(CHOOSE_SECOND),
-     .setting = {.workers = {ONE},
-                 .config = {.worker_count = 1,
-                            TIMES,
-                            .forever = true,
-                            .repeat = CORE_REPEAT_KEYBOARD,
-                            .has_handler = true,
-                            .has_callback = true,
-                            .has_on_error = true,
-                            .error_hooks = 1}}},
+     .setting = {ONE, .config = {.worker_count = 1,
+                                 TIMES,
+                                 .forever = true,
+                                 .repeat = CORE_REPEAT_KEYBOARD,
+                                 .has_handler = true,
+                                 .has_callback = true,
+                                 .has_on_error = true,
+                                 .error_hooks = 1}}},
     {.name = "a worker that needs one, and one that comes after both",
      .depth = 8,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_STOP) | CAN(CHOOSE_GO) | CAN(CHOOSE_RELOAD),
      .setting = {.after = {{0}, {0}, {0, 1}},
                  .needs = {{false}, {true}, {false, false}},
-                 .workers = {TOLD,
-                             {.wave = 1, .after_count = 1, TELLS},
-                             {.wave = 2, .after_count = 2, .instances = 1, START, LADDER}},
+                 .workers = {{.instances = 1},
+                             {.wave = 1, .after_count = 1, .instances = 1},
+                             {.wave = 2, .after_count = 2, .instances = 1}},
+                 .rules = {{TOLD, LADDER}, {TOLD, LADDER}, {START, LADDER}},
                  .config = {.worker_count = 3, TIMES, .forever = true}}},
     {.name = "two instances that are renewed",
      .depth = 8,
      .choices = CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_RESTART) | CAN(CHOOSE_STOP) |
                 CAN(CHOOSE_FAIL) | CAN(CHOOSE_RELOAD),
-     .setting = {.workers = {{.instances = 2,
-                              .autostart = true,
-                              .ready_told = true,
-                              .ready_timeout = 2 * SECOND,
-                              .watchdog = 7 * SECOND,
-                              .max_age = 5 * SECOND,
-                              .restart = RESTART_ON_FAILURE,
-                              .backoff =
-                                  {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
-                              LADDER}},
+     .setting = {.workers = {{.instances = 2}},
+                 .rules = {{.autostart = true,
+                            .ready_told = true,
+                            .ready_timeout = 2 * SECOND,
+                            .watchdog = 7 * SECOND,
+                            .max_age = 5 * SECOND,
+                            .restart = RESTART_ON_FAILURE,
+                            .backoff = {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
+                            LADDER}},
                  .config = {.worker_count = 1, TIMES, .forever = true}}},
     {.name = "a command with companions",
      .depth = 10,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_WANT) | CAN(CHOOSE_UNWANT) | CAN(CHOOSE_FORK),
-     .setting = {.workers = {{.instances = 1,
-                              START,
-                              .restart = RESTART_ON_FAILURE,
-                              .backoff =
-                                  {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
-                              .has_before_start = true,
-                              .has_after_stop = true,
-                              .has_health = true,
-                              .health_interval = SECOND,
-                              .health_timeout = 300,
-                              .health_retries = 2,
-                              LADDER}},
-                 .config =
-                     {.worker_count = 1, TIMES, .launcher = true, .repeat = CORE_REPEAT_KEYBOARD}}},
+     .setting =
+         {.workers = {{.instances = 1}},
+          .rules = {{START, .restart = RESTART_ON_FAILURE,
+                     .backoff = {.min = 100, .max = 100, .limit = 1, .limit_window = SECOND},
+                     .has_before_start = true, .has_after_stop = true, .has_health = true,
+                     .health_interval = SECOND, .health_timeout = 300, .health_retries = 2,
+                     LADDER}},
+          .config = {.worker_count = 1, TIMES, .launcher = true, .repeat = CORE_REPEAT_KEYBOARD}}},
     {.name = "no cap",
      .depth = 10,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_KEY) | CAN(CHOOSE_SECOND) | CAN(CHOOSE_FORK) | CAN(CHOOSE_ORPHAN),
-     .setting = {.workers = {{.instances = 1,
-                              START,
-                              .rung_count = 1,
-                              .rung_time = {NEVER},
-                              .shield_timeout = NEVER}},
+     .setting = {.workers = {{.instances = 1}},
+                 .rules = {{START, .rung_count = 1, .rung_time = {NEVER}, .shield_timeout = NEVER}},
                  .config = {.worker_count = 1,
                             .timeout = NEVER,
                             .orphan_time = NEVER,
@@ -414,6 +393,7 @@ static void begin(struct world *world, struct small_world *small, jmp_buf *faile
     small->setting.silent = true;
     small->setting.config.workers = small->setting.workers;
     for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        small->setting.workers[i].rules = &small->setting.rules[i];
         small->setting.workers[i].after = small->setting.after[i];
         small->setting.workers[i].needs = small->setting.needs[i];
     }

@@ -61,18 +61,19 @@ static void print_span(const char *name, msec span)
 
 static void trace_fleet(const struct core_worker *worker)
 {
-    printf("   %s%s%s%s%s", worker->autostart ? "" : " no-autostart",
-           worker->ready_told ? " tells-ready" : "",
-           worker->has_before_start ? " before-start" : "",
-           worker->has_after_stop ? " after-stop" : "", worker->has_health ? " health" : "");
+    printf("   %s%s%s%s%s", worker->rules->autostart ? "" : " no-autostart",
+           worker->rules->ready_told ? " tells-ready" : "",
+           worker->rules->has_before_start ? " before-start" : "",
+           worker->rules->has_after_stop ? " after-stop" : "",
+           worker->rules->has_health ? " health" : "");
     for (uint32_t i = 0; i < worker->after_count; i++)
         printf(" %s %u", worker->needs && worker->needs[i] ? "needs" : "after", worker->after[i]);
-    print_span("ready", worker->ready_timeout);
-    print_span("watchdog", worker->watchdog);
-    print_span("max-age", worker->max_age);
-    print_span("every", worker->health_interval);
-    print_span("takes", worker->health_timeout);
-    printf(" retries=%u\n", worker->health_retries);
+    print_span("ready", worker->rules->ready_timeout);
+    print_span("watchdog", worker->rules->watchdog);
+    print_span("max-age", worker->rules->max_age);
+    print_span("every", worker->rules->health_interval);
+    print_span("takes", worker->rules->health_timeout);
+    printf(" retries=%u\n", worker->rules->health_retries);
 }
 
 void trace_setting(const struct setting *setting)
@@ -91,15 +92,15 @@ void trace_setting(const struct setting *setting)
     for (uint32_t i = 0; i < config->worker_count; i++) {
         const struct core_worker *worker = &setting->workers[i];
         printf("  worker %u: instances=%u wave=%u restart=%d", i, worker->instances, worker->wave,
-               worker->restart);
-        print_span("min", worker->backoff.min);
-        print_span("max", worker->backoff.max);
-        printf(" limit=%u", worker->backoff.limit);
-        print_span("window", worker->backoff.limit_window);
-        print_span("shield", worker->shield_timeout);
-        for (uint32_t rung = 0; rung < worker->rung_count; rung++)
-            print_span("rung", worker->rung_time[rung]);
-        printf("%s\n", worker->success.requested ? " requested" : "");
+               worker->rules->restart);
+        print_span("min", worker->rules->backoff.min);
+        print_span("max", worker->rules->backoff.max);
+        printf(" limit=%u", worker->rules->backoff.limit);
+        print_span("window", worker->rules->backoff.limit_window);
+        print_span("shield", worker->rules->shield_timeout);
+        for (uint32_t rung = 0; rung < worker->rules->rung_count; rung++)
+            print_span("rung", worker->rules->rung_time[rung]);
+        printf("%s\n", worker->rules->success.requested ? " requested" : "");
         trace_fleet(worker);
     }
 }

@@ -115,12 +115,12 @@ static void choose_words(struct world *world, const struct record *record, struc
     const struct core_worker *worker = fact_worker(world, record);
     if (world->setting->silent || record->kind != CORE_WORKER)
         return;
-    if (worker->ready_told && world_pick(world, 8) > 0)
+    if (worker->rules->ready_told && world_pick(world, 8) > 0)
         proc->ready_at = world->now + pick_delay(world);
-    if (worker->watchdog == 0)
+    if (worker->rules->watchdog == 0)
         return;
     proc->pings = (uint8_t)world_pick(world, 8);
-    proc->pings_at = world->now + worker->watchdog / 2 + 1;
+    proc->pings_at = world->now + worker->rules->watchdog / 2 + 1;
 }
 
 void world_new_main(struct world *world, uint32_t slot)
@@ -212,7 +212,7 @@ static void do_start(struct world *world, const struct core_action *action)
     } else {
         world->ever_started = world->ever_started || record->kind == CORE_WORKER;
         world_new_main(world, run.slot);
-        if (record->kind == CORE_WORKER && !fact_worker(world, record)->ready_told)
+        if (record->kind == CORE_WORKER && !fact_rules(world, record)->ready_told)
             note_ready(world, record);
     }
     world_record(world, &event);
@@ -497,7 +497,8 @@ void world_copy(struct world *to, const struct world *from)
 static bool has_companion(const struct setting *setting, uint32_t worker)
 {
     const struct core_worker *asked = &setting->workers[worker];
-    return asked->has_before_start || asked->has_after_stop || asked->has_health;
+    return asked->rules->has_before_start || asked->rules->has_after_stop ||
+           asked->rules->has_health;
 }
 
 static void add_companions(struct world *world)

@@ -27,6 +27,7 @@
 /* What a schedule is about; fixed while it runs. */
 struct setting {
     struct core_worker workers[WORKERS_MAX];
+    struct core_rules rules[WORKERS_MAX]; /* of each */
     uint32_t after[WORKERS_MAX][WORKERS_MAX];
     bool needs[WORKERS_MAX][WORKERS_MAX];
     struct core_config config;

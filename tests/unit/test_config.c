@@ -117,24 +117,24 @@ static void test_a_file_becomes_a_plan(void **state)
     const struct plan_worker *db = &plan.workers[0], *web = &plan.workers[1];
     assert_string_equal(db->name, "db");
     assert_string_equal(db->argv[2], "/var/lib/db");
-    assert_int_equal(db->ready.kind, READY_NOTIFY);
-    assert_int_equal(db->rung_count, 1);
-    assert_int_equal(db->instances, 1);
+    assert_int_equal(db->rules->ready.kind, READY_NOTIFY);
+    assert_int_equal(db->rules->rung_count, 1);
+    assert_int_equal(db->rules->instances, 1);
     assert_string_equal(web->name, "web");
     assert_string_equal(web->argv[1], "two words");
     assert_null(web->argv[2]);
-    assert_int_equal(web->instances, 4);
+    assert_int_equal(web->rules->instances, 4);
     assert_int_equal(web->after_count, 1);
     assert_int_equal(web->after[0].worker, 0);
     assert_false(web->after[0].needs);
-    assert_int_equal(web->listen.count, 1);
-    assert_int_equal(web->rung_count, 2);
-    assert_int_equal(web->backoff.limit, 5);
-    assert_string_equal(web->attributes.user, "www-data");
-    assert_int_equal(web->attributes.env.count, 1);
-    assert_string_equal(web->attributes.env.items[0], "PORT=8080");
-    assert_int_equal(web->attributes.limits[LIMIT_NOFILE].hard, 65536);
-    assert_int_equal(web->output.kind, OUTPUT_PREFIX);
+    assert_int_equal(web->rules->listen.count, 1);
+    assert_int_equal(web->rules->rung_count, 2);
+    assert_int_equal(web->rules->backoff.limit, 5);
+    assert_string_equal(web->rules->attributes.user, "www-data");
+    assert_int_equal(web->rules->attributes.env.count, 1);
+    assert_string_equal(web->rules->attributes.env.items[0], "PORT=8080");
+    assert_int_equal(web->rules->attributes.limits[LIMIT_NOFILE].hard, 65536);
+    assert_int_equal(web->rules->output.kind, OUTPUT_PREFIX);
     assert_int_equal(web->line, 8);
     char place[OPTION_PLACE_MAX];
     assert_string_equal(option_place_in(option_find("user", 4), &plan, web, place),
@@ -154,33 +154,33 @@ static void test_defaults_are_those_of_a_fleet(void **state)
     assert_true(plan.forever);
     assert_int_equal(plan.terminal, TERMINAL_NONE);
     assert_int_equal(plan_verbosity(&plan), 1); /* INFO */
-    assert_int_equal(w->restart, RESTART_ON_FAILURE);
-    assert_true(w->group);
-    assert_int_equal(w->rung_count, 1);
-    assert_int_equal(w->rungs[0].signal, SIGTERM);
-    assert_int_equal(w->rungs[0].time, NEVER);
-    assert_int_equal(w->backoff.min, 100);
-    assert_int_equal(w->backoff.max, 30 * SECOND);
-    assert_int_equal(w->backoff.limit, 0);
-    assert_int_equal(w->ready_timeout, 60 * SECOND);
-    assert_int_equal(w->shield_timeout, 60 * SECOND);
-    assert_int_equal(w->output.kind, OUTPUT_INHERIT);
-    assert_int_equal(w->watchdog, NEVER);
-    assert_int_equal(w->max_age, NEVER);
-    assert_int_equal(w->memory_max, PLAN_UNLIMITED);
-    assert_int_equal(w->pids_max, PLAN_UNLIMITED);
-    assert_int_equal(w->cpu_max, 0);
-    assert_int_equal(w->attributes.umask, -1);
-    assert_true(w->autostart);
-    assert_false(w->may_stop_set);
-    assert_null(w->health.argv);
-    assert_int_equal(w->listen.count, 0);
+    assert_int_equal(w->rules->restart, RESTART_ON_FAILURE);
+    assert_true(w->rules->group);
+    assert_int_equal(w->rules->rung_count, 1);
+    assert_int_equal(w->rules->rungs[0].signal, SIGTERM);
+    assert_int_equal(w->rules->rungs[0].time, NEVER);
+    assert_int_equal(w->rules->backoff.min, 100);
+    assert_int_equal(w->rules->backoff.max, 30 * SECOND);
+    assert_int_equal(w->rules->backoff.limit, 0);
+    assert_int_equal(w->rules->ready_timeout, 60 * SECOND);
+    assert_int_equal(w->rules->shield_timeout, 60 * SECOND);
+    assert_int_equal(w->rules->output.kind, OUTPUT_INHERIT);
+    assert_int_equal(w->rules->watchdog, NEVER);
+    assert_int_equal(w->rules->max_age, NEVER);
+    assert_int_equal(w->rules->memory_max, PLAN_UNLIMITED);
+    assert_int_equal(w->rules->pids_max, PLAN_UNLIMITED);
+    assert_int_equal(w->rules->cpu_max, 0);
+    assert_int_equal(w->rules->attributes.umask, -1);
+    assert_true(w->rules->autostart);
+    assert_false(w->rules->may_stop_set);
+    assert_null(w->rules->health.argv);
+    assert_int_equal(w->rules->listen.count, 0);
     assert_int_equal(w->after_count, 0);
     /* They are no options that somebody gave: a launcher's are others. */
     plan_free(&plan);
     plan_init(&plan);
     assert_false(plan.forever);
-    assert_int_equal(plan.worker.restart, RESTART_NEVER);
+    assert_int_equal(plan.worker.rules->restart, RESTART_NEVER);
     assert_int_equal(plan_verbosity(&plan), 0);
 }
 
@@ -194,8 +194,8 @@ static const char *variable_in(const char *bytes, size_t size)
     memcpy(text + strlen(W), bytes, size);
     read_bytes(&plan, text, strlen(W) + size, NULL, NULL);
     expect_no_fault();
-    assert_int_equal(worker("w")->attributes.env.count, 1);
-    const char *variable = worker("w")->attributes.env.items[0];
+    assert_int_equal(worker("w")->rules->attributes.env.count, 1);
+    const char *variable = worker("w")->rules->attributes.env.items[0];
     assert_memory_equal(variable, "A=", 2);
     return variable + 2;
 }
@@ -258,7 +258,7 @@ static void test_long_names_arrive_whole(void **state)
              variable, variable);
     read_text(text);
     expect_no_fault();
-    const struct plan_strings *env = &worker(name)->attributes.env;
+    const struct plan_strings *env = &worker(name)->rules->attributes.env;
     assert_int_equal(env->count, 2);
     assert_int_equal(strlen(env->items[0]), strlen(variable) + 2);
     assert_int_equal(strlen(env->items[1]), strlen(variable) + 3);
@@ -283,7 +283,7 @@ static void test_a_file_of_full_size(void **state)
     memcpy(text + sizeof text - 8, "nice = 7", 8);
     read_bytes(&plan, text, sizeof text, NULL, NULL);
     expect_no_fault();
-    assert_int_equal(worker("w")->attributes.nice, 7);
+    assert_int_equal(worker("w")->rules->attributes.nice, 7);
     char place[OPTION_PLACE_MAX], end[OPTION_PLACE_MAX];
     snprintf(end, sizeof end, "bad.ini:%zu: nice", sizeof text - strlen(W) - 8 + 2 + 1);
     assert_string_equal(option_place_in(option_find("nice", 4), &plan, worker("w"), place), end);
@@ -421,7 +421,7 @@ static void test_lists_are_taken_apart(void **state)
     read_text("[aiorun]\nrewrite = HUP:0, TERM:QUIT USR1:USR2\n" W "env-file = /a \"/b c\" /d\\ e\n"
               "success-status = 143 SIGINT, requested\n");
     expect_no_fault();
-    const struct plan_strings *files = &worker("w")->attributes.env_files;
+    const struct plan_strings *files = &worker("w")->rules->attributes.env_files;
     assert_int_equal(files->count, 3);
     assert_string_equal(files->items[0], "/a");
     assert_string_equal(files->items[1], "/b c");
@@ -429,7 +429,7 @@ static void test_lists_are_taken_apart(void **state)
     assert_int_equal(plan.rewrite[SIGHUP], 0);
     assert_int_equal(plan.rewrite[SIGTERM], SIGQUIT);
     assert_int_equal(plan.rewrite[SIGUSR1], SIGUSR2);
-    assert_true(worker("w")->success.requested);
+    assert_true(worker("w")->rules->success.requested);
 }
 
 static void test_addresses(void **state)
@@ -560,17 +560,18 @@ static void test_the_command_line_and_the_environment_win_over_the_file(void **s
     assert_int_equal(plan.log_format, LOG_TEXT);
     assert_int_equal(plan_verbosity(&plan), 0); /* one less than INFO */
     assert_int_equal(plan.drain_delay, SECOND);
-    assert_int_equal(a->restart, RESTART_ALWAYS);
-    assert_int_equal(b->restart, RESTART_ALWAYS);
-    assert_int_equal(a->attributes.nice, 3);
-    assert_int_equal(a->attributes.umask, 027);
-    assert_int_equal(a->rungs[0].signal, SIGQUIT); /* over the ladder, which it contradicts */
-    assert_int_equal(b->rungs[0].signal, SIGQUIT);
-    assert_int_equal(a->attributes.env.count, 2);
-    assert_string_equal(a->attributes.env.items[0], "A=typed");
-    assert_string_equal(a->attributes.env.items[1], "B=file");
-    assert_int_equal(b->attributes.env.count, 1);
-    assert_string_equal(b->attributes.user, "f");
+    assert_int_equal(a->rules->restart, RESTART_ALWAYS);
+    assert_int_equal(b->rules->restart, RESTART_ALWAYS);
+    assert_int_equal(a->rules->attributes.nice, 3);
+    assert_int_equal(a->rules->attributes.umask, 027);
+    assert_int_equal(a->rules->rungs[0].signal,
+                     SIGQUIT); /* over the ladder, which it contradicts */
+    assert_int_equal(b->rules->rungs[0].signal, SIGQUIT);
+    assert_int_equal(a->rules->attributes.env.count, 2);
+    assert_string_equal(a->rules->attributes.env.items[0], "A=typed");
+    assert_string_equal(a->rules->attributes.env.items[1], "B=file");
+    assert_int_equal(b->rules->attributes.env.count, 1);
+    assert_string_equal(b->rules->attributes.user, "f");
 }
 
 static void test_what_is_overridden_is_judged_all_the_same(void **state)
@@ -660,11 +661,11 @@ static void test_a_logger_is_a_worker_before_those_that_it_serves(void **state)
     assert_false(web->after[0].needs);
     assert_true(logger->is_logger);
     assert_false(web->is_logger);
-    assert_int_equal(logger->instances, 1);
+    assert_int_equal(logger->rules->instances, 1);
     assert_string_equal(logger->argv[0], "cat");
     assert_string_equal(logger->argv[1], "-n");
-    assert_null(logger->attributes.user);
-    assert_int_equal(logger->restart, RESTART_ALWAYS);
+    assert_null(logger->rules->attributes.user);
+    assert_int_equal(logger->rules->restart, RESTART_ALWAYS);
     assert_string_equal(worker("db.log")->argv[0], "my log");
     assert_string_equal(plan.workers[worker("db")->logger].name, "db.log");
 }

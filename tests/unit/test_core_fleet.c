@@ -20,26 +20,29 @@
 #define WORKERS_MAX 4
 
 static struct core_worker workers[WORKERS_MAX], others[WORKERS_MAX];
+static struct core_rules rules[WORKERS_MAX], other_rules[WORKERS_MAX]; /* of each */
 static struct core_config config;
 static const char *names; /* of the workers by their index */
 static struct core *core;
 static msec now;
 static char told[4096]; /* what the core wanted since it was last asked */
 
-static const struct core_worker plain = {.instances = 1,
-                                         .autostart = true,
-                                         .ready_timeout = NEVER,
-                                         .restart = RESTART_ON_FAILURE,
-                                         .backoff = {.min = 100, .max = 100},
-                                         .rung_count = 1,
-                                         .rung_time = {10 * SECOND},
-                                         .shield_timeout = NEVER};
+static const struct core_rules plain = {.autostart = true,
+                                        .ready_timeout = NEVER,
+                                        .restart = RESTART_ON_FAILURE,
+                                        .backoff = {.min = 100, .max = 100},
+                                        .rung_count = 1,
+                                        .rung_time = {10 * SECOND},
+                                        .shield_timeout = NEVER};
 
 static int begin(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < LENGTH(workers); i++)
-        workers[i] = others[i] = plain;
+    for (size_t i = 0; i < LENGTH(workers); i++) {
+        rules[i] = other_rules[i] = plain;
+        workers[i] = (struct core_worker){.rules = &rules[i], .instances = 1};
+        others[i] = (struct core_worker){.rules = &other_rules[i], .instances = 1};
+    }
     config = (struct core_config){.workers = workers,
                                   .timeout = 60 * SECOND,
                                   .orphan_time = SECOND,
@@ -159,7 +162,7 @@ static void come_after(struct core_worker *worker, const uint32_t *which, const 
 static void each_starts_when_the_one_before_is_ready(void **state)
 {
     (void)state;
-    workers[0].ready_told = workers[1].ready_told = true;
+    rules[0].ready_told = rules[1].ready_told = true;
     come_after(&workers[1], first, NULL);
     come_after(&workers[2], second, NULL);
     start(3);
@@ -178,9 +181,9 @@ static void each_starts_when_the_one_before_is_ready(void **state)
 static void a_failed_start_is_waited_for_as_long_as_it_is_tried_again(void **state)
 {
     (void)state;
-    workers[0].ready_told = true;
-    workers[0].backoff.limit = 1;
-    workers[0].backoff.limit_window = 60 * SECOND;
+    rules[0].ready_told = true;
+    rules[0].backoff.limit = 1;
+    rules[0].backoff.limit_window = 60 * SECOND;
     come_after(&workers[1], first, NULL);
     start(2);
     crash(0);
@@ -199,10 +202,10 @@ static enum core_rest rest_of(uint32_t worker)
 static void who_is_down_for_good_is_so_for_a_reason(void **state)
 {
     (void)state;
-    workers[0].backoff.limit = 1;
-    workers[0].backoff.limit_window = 60 * SECOND;
-    workers[1].restart = RESTART_NEVER;
-    workers[3].autostart = false;
+    rules[0].backoff.limit = 1;
+    rules[0].backoff.limit_window = 60 * SECOND;
+    rules[1].restart = RESTART_NEVER;
+    rules[3].autostart = false;
     start(4);
     crash(0);
     wait_for(100);
@@ -225,7 +228,7 @@ static void what_cannot_start_is_tried_again_later(void **state)
 {
     struct core_action action;
     (void)state;
-    workers[0].backoff = (struct policy_backoff){0};
+    rules[0].backoff = (struct policy_backoff){0};
     config.worker_count = 1;
     core = core_init(calloc(1, core_size(&config)), &config, now);
     core_step(core, now, &(struct core_event){.kind = EVENT_BEGIN});
@@ -248,7 +251,7 @@ static void what_cannot_start_is_tried_again_later(void **state)
 static void what_is_needed_stops_last_and_comes_back_first(void **state)
 {
     (void)state;
-    workers[0].ready_told = true;
+    rules[0].ready_told = true;
     come_after(&workers[1], first, yes);
     come_after(&workers[2], second, yes);
     start(3);
@@ -265,7 +268,7 @@ static void what_is_needed_stops_last_and_comes_back_first(void **state)
 static void a_migration_that_has_ended_well_is_no_stop(void **state)
 {
     (void)state;
-    workers[0].ready_told = true;
+    rules[0].ready_told = true;
     come_after(&workers[1], first, yes);
     start(2);
     assert_told("start a");
@@ -282,7 +285,7 @@ static void a_long_chain_stops_from_its_end(void **state)
     uint32_t stopped = 0;
     struct core_action action;
     for (uint32_t i = 0; i < COUNT; i++) {
-        chain[i] = plain;
+        chain[i] = (struct core_worker){.rules = &plain, .instances = 1};
         before[i] = i - 1;
         if (i > 0)
             come_after(&chain[i], &before[i], yes);
@@ -313,7 +316,7 @@ static void a_long_chain_stops_from_its_end(void **state)
 static void a_missed_watchdog_is_a_failure(void **state)
 {
     (void)state;
-    workers[0].watchdog = 500;
+    rules[0].watchdog = 500;
     start(1);
     wait_for(400);
     post((struct core_event){.kind = EVENT_ALIVE, .run = run_of(0)});
@@ -329,7 +332,7 @@ static void a_missed_watchdog_is_a_failure(void **state)
 static void commands_surround_each_run(void **state)
 {
     (void)state;
-    workers[0].has_before_start = workers[0].has_after_stop = true;
+    rules[0].has_before_start = rules[0].has_after_stop = true;
     start(1);
     assert_told("prepare a");
     uint32_t companion = core->first_companion;
@@ -399,7 +402,7 @@ static void what_needs_a_changed_worker_comes_back(void **state)
     (void)state;
     come_after(&workers[1], first, yes);
     come_after(&others[1], first, yes);
-    others[0].ready_told = true;
+    other_rules[0].ready_told = true;
     start(2);
     want(0, false);
     assert_told("start a, start b, all ready, hold b, stop b, stop a");
@@ -473,7 +476,7 @@ static void workers_come_only_after_those_before_them(void **state)
     assert_int_equal(core_size(&config), 0);
     come_after(&workers[1], first, NULL);
     assert_int_not_equal(core_size(&config), 0);
-    workers[1].has_health = true; /* with an interval of 0 */
+    rules[1].has_health = true; /* with an interval of 0 */
     assert_int_equal(core_size(&config), 0);
 }
 

@@ -148,11 +148,11 @@ static void test_defaults_are_those_of_a_launcher(void **state)
         assert_string_equal(show(defaults[i].name), defaults[i].value);
     assert_int_equal(plan.mode, MODE_LAUNCH);
     assert_int_equal(plan.timeout, 60 * SECOND);
-    assert_int_equal(plan.worker.stop_timeout, NEVER);
-    assert_int_equal(plan.worker.attributes.umask, -1);
+    assert_int_equal(plan.worker.rules->stop_timeout, NEVER);
+    assert_int_equal(plan.worker.rules->attributes.umask, -1);
     assert_int_equal(plan.rewrite[SIGTERM], SIGTERM);
     assert_false(plan.shutdown_signals_given);
-    assert_false(plan.worker.stop_timeout_set);
+    assert_false(plan.worker.rules->stop_timeout_set);
     assert_string_equal(plan.worker.name, "main");
 }
 
@@ -268,10 +268,10 @@ static void test_values_reach_the_plan(void **state)
     assert_int_equal(plan.drain_delay, 7 * SECOND);
     assert_int_equal(plan.shutdown_signals, signal_bit(SIGHUP));
     assert_true(plan.shutdown_signals_given);
-    assert_true(plan.worker.stop_timeout_set);
-    assert_int_equal(plan.worker.rung_count, 1);
-    assert_int_equal(plan.worker.rungs[0].signal, SIGQUIT);
-    assert_int_equal(plan.worker.rungs[0].time, 5 * SECOND);
+    assert_true(plan.worker.rules->stop_timeout_set);
+    assert_int_equal(plan.worker.rules->rung_count, 1);
+    assert_int_equal(plan.worker.rules->rungs[0].signal, SIGQUIT);
+    assert_int_equal(plan.worker.rules->rungs[0].time, 5 * SECOND);
 
     READ("--on-error", "logger 'it failed'", "--orphans=wait", "--loop", "poll", "--rewrite",
          "TERM:QUIT", "--rewrite=HUP:0", "--nice=-5", "--umask", "027", "--", "x");
@@ -282,24 +282,24 @@ static void test_values_reach_the_plan(void **state)
     assert_int_equal(plan.rewrite[SIGTERM], SIGQUIT);
     assert_int_equal(plan.rewrite[SIGHUP], 0);
     assert_int_equal(plan.rewrite[SIGINT], SIGINT);
-    assert_true(plan.worker.attributes.nice_set);
-    assert_int_equal(plan.worker.attributes.nice, -5);
-    assert_int_equal(plan.worker.attributes.umask, 027);
+    assert_true(plan.worker.rules->attributes.nice_set);
+    assert_int_equal(plan.worker.rules->attributes.nice, -5);
+    assert_int_equal(plan.worker.rules->attributes.umask, 027);
 }
 
 static void test_ladder_is_made_of_the_two_simple_options(void **state)
 {
     (void)state;
     READ("--", "x");
-    assert_int_equal(plan.worker.rung_count, 1);
-    assert_int_equal(plan.worker.rungs[0].signal, 0); /* the signal that arrived */
-    assert_int_equal(plan.worker.rungs[0].time, NEVER);
+    assert_int_equal(plan.worker.rules->rung_count, 1);
+    assert_int_equal(plan.worker.rules->rungs[0].signal, 0); /* the signal that arrived */
+    assert_int_equal(plan.worker.rules->rungs[0].time, NEVER);
 
     READ("--stop", "TERM 20s, QUIT 5s, KILL", "--", "x");
     expect_no_fault();
-    assert_int_equal(plan.worker.rung_count, 2);
-    assert_int_equal(plan.worker.rungs[1].signal, SIGQUIT);
-    assert_int_equal(plan.worker.rungs[1].time, 5 * SECOND);
+    assert_int_equal(plan.worker.rules->rung_count, 2);
+    assert_int_equal(plan.worker.rules->rungs[1].signal, SIGQUIT);
+    assert_int_equal(plan.worker.rules->rungs[1].time, 5 * SECOND);
 }
 
 static void test_letters(void **state)
@@ -308,7 +308,7 @@ static void test_letters(void **state)
     READ("-vvg", "-pKILL", "-e", "143", "-s", "-w", "-eSIGTERM requested", "--", "x");
     expect_no_fault();
     assert_int_equal(plan.verbosity, 2);
-    assert_true(plan.worker.group);
+    assert_true(plan.worker.rules->group);
     assert_true(plan.subreaper);
     assert_true(plan.warn_on_reap);
     assert_int_equal(plan.parent_death_signal, SIGKILL);
@@ -316,7 +316,7 @@ static void test_letters(void **state)
 
     READ("-gvp", "TERM", "--", "x");
     expect_no_fault();
-    assert_true(plan.worker.group);
+    assert_true(plan.worker.rules->group);
     assert_int_equal(plan.verbosity, 1);
     assert_int_equal(plan.parent_death_signal, SIGTERM);
 }
@@ -327,7 +327,7 @@ static void test_repeated_options_add_up(void **state)
     READ("--env", "A=1", "--env=B=", "--env-file", "/a", "--env-file", "/b", "--env", "A=2", "--",
          "x");
     expect_no_fault();
-    const struct plan_attributes *attributes = &plan.worker.attributes;
+    const struct plan_attributes *attributes = &plan.worker.rules->attributes;
     assert_int_equal(attributes->env.count, 3);
     assert_string_equal(attributes->env.items[1], "B=");
     assert_string_equal(attributes->env.items[2], "A=2");
@@ -352,12 +352,12 @@ static void test_switches_have_a_no(void **state)
     READ("--no-subreaper", "--group", "--no-group", "--clear-env", "--", "x");
     expect_no_fault();
     assert_false(plan.subreaper);
-    assert_false(plan.worker.group);
-    assert_true(plan.worker.attributes.clear_env);
+    assert_false(plan.worker.rules->group);
+    assert_true(plan.worker.rules->attributes.clear_env);
 
     READ("--no-new-privileges", "--", "x");
     expect_no_fault();
-    assert_true(plan.worker.attributes.no_new_privileges);
+    assert_true(plan.worker.rules->attributes.no_new_privileges);
 
     READ("--no-no-new-privileges", "--", "x"); /* what was given up is not taken back */
     assert_int_equal(faults.count, 1);
@@ -428,7 +428,7 @@ static void test_command_is_what_follows_the_dashes(void **state)
     parse(argv, environment);
     expect_no_fault();
     assert_ptr_equal(plan.worker.argv, argv + 3);
-    assert_true(plan.worker.group);
+    assert_true(plan.worker.rules->group);
 }
 
 static void test_called_as_another_init(void **state)
@@ -476,8 +476,8 @@ static void test_environment_sets_defaults(void **state)
     assert_true(plan.stop_on_unhandled_errors);
     assert_false(plan.subreaper);
     assert_int_equal(plan.verbosity, 2);
-    assert_int_equal(plan.worker.attributes.env.count, 1);
-    assert_int_equal(plan.worker.attributes.limits[LIMIT_NOFILE].hard, 10);
+    assert_int_equal(plan.worker.rules->attributes.env.count, 1);
+    assert_int_equal(plan.worker.rules->attributes.limits[LIMIT_NOFILE].hard, 10);
     assert_int_equal(option_source(row("timeout"), &plan, &plan.worker), SOURCE_ENVIRONMENT);
     assert_int_equal(option_source(row("loop"), &plan, &plan.worker), SOURCE_DEFAULT);
 }
@@ -500,9 +500,9 @@ static void test_command_line_wins(void **state)
                       "AIORUN_OPT_VERBOSE=3", "AIORUN_OPT_LOOP=poll"));
     expect_no_fault();
     assert_int_equal(plan.timeout, 7 * SECOND);
-    assert_int_equal(plan.worker.attributes.env.count, 1);
-    assert_string_equal(plan.worker.attributes.env.items[0], "B=2");
-    assert_false(plan.worker.group);
+    assert_int_equal(plan.worker.rules->attributes.env.count, 1);
+    assert_string_equal(plan.worker.rules->attributes.env.items[0], "B=2");
+    assert_false(plan.worker.rules->group);
     assert_int_equal(plan.verbosity, -1);
     assert_int_equal(plan.loop, LOOP_POLL);
 
@@ -510,8 +510,8 @@ static void test_command_line_wins(void **state)
     read_as("aiorun", VARIABLES("--stop-signal", "INT", "--", "x"),
             VARIABLES("AIORUN_OPT_STOP=TERM 5s, KILL"));
     expect_no_fault();
-    assert_int_equal(plan.worker.rungs[0].signal, SIGINT);
-    assert_int_equal(plan.worker.rungs[0].time, NEVER);
+    assert_int_equal(plan.worker.rules->rungs[0].signal, SIGINT);
+    assert_int_equal(plan.worker.rules->rungs[0].time, NEVER);
     read_as("aiorun", VARIABLES("--no-stop-on-unhandled-errors", "--", "x"),
             VARIABLES("AIORUN_OPT_ON_ERROR=mail"));
     expect_no_fault();
