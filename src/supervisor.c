@@ -563,8 +563,11 @@ void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left
 {
     if (supervisor->report != NULL && !left && core_present(supervisor->core, run.slot))
         timeline_gone(supervisor, run);
-    step(supervisor,
-         &(struct core_event){.kind = EVENT_TREE, .run = run, .left = left, .fresh = fresh});
+    /* At the time at which it was asked: a look through /proc may take seconds, and whose end has
+     * come meanwhile is not given up before that is heard. */
+    core_step(supervisor->core, supervisor->core->now,
+              &(struct core_event){.kind = EVENT_TREE, .run = run, .left = left, .fresh = fresh});
+    supervisor_settle(supervisor);
 }
 
 void supervisor_time(struct supervisor *supervisor)
