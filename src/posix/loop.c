@@ -513,17 +513,18 @@ void loop_move(struct ev_io *from, struct ev_io *to)
         loop_watch(to);
 }
 
-/* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
- */
-static void take_signals(void)
+/* Acts on a signal; when a child has ended, on all those that have come, before it is reaped. */
+static void take_signals(bool wait)
 {
-    struct platform_signal records[SIGNALS_AT_A_TIME];
-    struct signals_news news = {.more = true};
-    while (news.more) {
-        size_t count = signals_read(driver.signal_fd, records, &news);
-        for (size_t i = 0; i < count; i++)
-            supervisor_signal(driver.supervisor, &records[i]);
-    }
+    struct platform_signal record;
+    struct signals_news news = {0};
+    bool taken;
+    do {
+        taken = signals_take(wait, &record, &news);
+        wait = false;
+        if (record.signal != 0)
+            supervisor_signal(driver.supervisor, &record);
+    } while (taken && (record.signal == 0 || news.child_ended));
     if (news.child_ended)
         reap(news.child);
     if (news.descriptor_ready && !driver.finished)
@@ -546,8 +547,7 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
-    if (!driver.refused || signals_waiting(watcher->fd))
-        take_signals();
+    take_signals(false);
     if (driver.refused && !driver.finished)
         loop_watch_again(watcher);
 }
@@ -593,9 +593,9 @@ void platform_loop(void)
     reap(0);
     driver.waits = true;
     while (!driver.finished) {
-        /* With nothing but signals to wait for, read(2) does it sooner than libev. */
+        /* With nothing but signals to wait for, sigtimedwait(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {
-            take_signals();
+            take_signals(true);
             continue;
         }
         watch_signals();
