@@ -1,4 +1,5 @@
 #include "posix/posix.h"
+#include "protocol/wire.h"
 #include "report/log.h"
 #include "supervisor.h"
 
@@ -308,8 +309,11 @@ int channel_open_run(struct run_id run, char *identity, size_t size)
         close(ends[1]);
         return -1;
     }
-    snprintf(identity, size, "%llu:%llu", (unsigned long long)status.st_dev,
-             (unsigned long long)status.st_ino);
+    struct wire wire = {.at = identity, .end = identity + size - 1};
+    wire_put_number(&wire, status.st_dev);
+    wire_put(&wire, ":");
+    wire_put_number(&wire, status.st_ino);
+    *wire.at = '\0';
     watch(run.slot, spawn_keep_high(ends[0]), run);
     return ends[1];
 }

@@ -428,8 +428,7 @@ void listen_start(uint32_t worker, struct command *command, struct spawn *spawn)
     size_t end = worker + 1 < listening.workers ? listening.first[worker + 1] : listening.count;
     for (size_t i = first; i < end; i++)
         spawn_pass(spawn, listening.list[i].fd, LISTEN_FDS_START + (int)(i - first));
-    command_add(command, "LISTEN_FDS=%zu", end - first);
-    char *entry = command_add(command, "LISTEN_PID=");
-    spawn->pid_variables[0] = entry + strlen(entry);
+    command_add_number(command, "LISTEN_FDS=", end - first);
+    spawn->pid_variables[0] = command_add(command, "LISTEN_PID=", "");
     command_add_entry(command, listening.names[worker]);
 }

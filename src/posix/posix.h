@@ -178,11 +178,12 @@ bool command_drops(const char *entry);
  * without memory. */
 bool command_find(struct command *command, void *(*allocate)(size_t));
 
-/* Adds a variable for the next start only; returns it.  There must be none of that name already,
- * and command_begin() comes first. */
+/* Adds a variable for the next start only, from its `name` with the `=`; returns the end of its
+ * value, where a pid would fit.  There must be none of that name already, and command_begin() comes
+ * first. */
 void command_begin(struct command *command);
-char *command_add(struct command *command, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+char *command_add(struct command *command, const char *name, const char *value);
+void command_add_number(struct command *command, const char *name, uint64_t number);
 
 /* The same, of one that lives longer than the start. */
 void command_add_entry(struct command *command, char *entry);

@@ -411,16 +411,15 @@ static bool open_socket(struct ready *state, struct command *command)
     loop_watch(&state->socket);
     state->has_socket = true;
     state->scolded = false;
-    command_add(command, "NOTIFY_SOCKET=@%.*s",
-                (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), address.sun_path + 1);
+    address.sun_path[0] = '@'; /* as unix(7) writes the NUL there */
+    command_add(command, "NOTIFY_SOCKET=", address.sun_path);
     return true;
 }
 
 static void tell_watchdog(uint64_t usec, struct command *command, struct spawn *spawn)
 {
-    command_add(command, "WATCHDOG_USEC=%llu", (unsigned long long)usec);
-    char *entry = command_add(command, "WATCHDOG_PID=");
-    spawn->pid_variables[1] = entry + strlen(entry);
+    command_add_number(command, "WATCHDOG_USEC=", usec);
+    spawn->pid_variables[1] = command_add(command, "WATCHDOG_PID=", "");
 }
 
 /* What the service manager left for its main process is for the command, under its own pid. */
@@ -429,10 +428,8 @@ static void pass_on(const struct plan *plan, struct command *command, struct spa
 {
     if (plan->mode != MODE_LAUNCH)
         return;
-    if (ready.passes_listening) {
-        char *entry = command_add(command, "LISTEN_PID=");
-        spawn->pid_variables[0] = entry + strlen(entry);
-    }
+    if (ready.passes_listening)
+        spawn->pid_variables[0] = command_add(command, "LISTEN_PID=", "");
     if (notifies && ready.watchdog > 0)
         tell_watchdog(ready.watchdog, command, spawn);
 }

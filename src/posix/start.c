@@ -205,12 +205,11 @@ bool start_missed(int signal)
 
 static void tell_error(struct command *command, const struct platform_error *error)
 {
-    command_add(command, "AIORUN_ERROR_WORKER=%s", error->worker ? error->worker : "");
-    command_add(command, "AIORUN_ERROR_PID=%ld", error->pid);
-    if (error->end.kind == ENDING_KILLED)
-        command_add(command, "AIORUN_ERROR_SIGNAL=%u", (unsigned)error->end.value);
-    else
-        command_add(command, "AIORUN_ERROR_STATUS=%u", (unsigned)error->end.value);
+    bool killed = error->end.kind == ENDING_KILLED;
+    command_add(command, "AIORUN_ERROR_WORKER=", error->worker ? error->worker : "");
+    command_add_number(command, "AIORUN_ERROR_PID=", (uint64_t)error->pid);
+    command_add_number(command,
+                       killed ? "AIORUN_ERROR_SIGNAL=" : "AIORUN_ERROR_STATUS=", error->end.value);
     if (error->text == NULL)
         return;
     static char text[sizeof "AIORUN_ERROR_TEXT=" + CONTROL_LINE_MAX] UNTOUCHED("error_text");
@@ -253,9 +252,9 @@ static struct command *choose_command(const struct platform_program *program)
 
 static void tell_whose(struct command *command, const struct platform_program *program)
 {
-    command_add(command, "AIORUN_WORKER=%s", starts.now.plan->workers[program->worker].name);
-    command_add(command, "AIORUN_INSTANCE=%u", (unsigned)program->instance);
-    command_add(command, "AIORUN_PID=%ld", (long)inherited.pid);
+    command_add(command, "AIORUN_WORKER=", starts.now.plan->workers[program->worker].name);
+    command_add_number(command, "AIORUN_INSTANCE=", program->instance);
+    command_add_number(command, "AIORUN_PID=", (uint64_t)inherited.pid);
 }
 
 static bool is_companion(enum platform_what what)
@@ -274,9 +273,9 @@ static bool open_control(struct run_id run, const struct platform_program *progr
     if (*peer < 0)
         return false;
     spawn_pass(spawn, *peer, command->control_fd);
-    command_add(command, "AIORUN_CONTROL_FD=%d", command->control_fd);
-    command_add(command, "AIORUN_CONTROL_ID=%s", identity);
-    command_add(command, "AIORUN_PROTOCOL=1");
+    command_add_number(command, "AIORUN_CONTROL_FD=", (uint64_t)command->control_fd);
+    command_add(command, "AIORUN_CONTROL_ID=", identity);
+    command_add(command, "AIORUN_PROTOCOL=", "1");
     tell_whose(command, program);
     return true;
 }
