@@ -631,7 +631,7 @@ void report_file_open(const char *path, struct faults *faults);
 
 /* ---- tree.c ---- */
 
-/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs. */
+/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs; -1: there is none yet. */
 void tree_open(int fd);
 
 /* Is anything of the run's tree left, its own process being gone?  Where nothing is, that costs the
