@@ -9,9 +9,11 @@ DESTDIR ?=
 
 BUILD    ?= build
 # Not position independent: the option table then needs no relocation, and its pages stay shared.
+# No tables for exceptions, and one mapping for all that is only read: each page and mapping takes
+# its time when we start, and when we end.  Debuggers have tables of their own (-g).
 # Sections go by name: what is never touched (posix.h) stands behind what is, on pages of its own.
-CODE     ?= -fno-pie
-LINK     ?= -no-pie -Wl,-z,norelro,--sort-section=name
+CODE     ?= -fno-pie -fno-asynchronous-unwind-tables
+LINK     ?= -no-pie -Wl,-z,norelro,-z,noseparate-code,--sort-section=name
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla \
             -Werror
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Isrc -DAIORUN_VERSION='"$(VERSION)"' $(WARNINGS) \
@@ -98,7 +100,7 @@ $(BUILD)/aiorun.pc:
 # made fit for it.  Users and groups come from /etc/passwd and /etc/group there; musl knows no other
 # source.
 MUSL := build/musl
-STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -DSECTIONS_BY_NAME -fno-asynchronous-unwind-tables \
+STATIC_CFLAGS := -Os -static -ffunction-sections -fdata-sections -DSECTIONS_BY_NAME \
                  -isystem $(MUSL)/include
 
 static: $(MUSL)/lib/libev.a $(MUSL)/lib/libinih.a

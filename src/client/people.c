@@ -17,29 +17,32 @@ bool people_are_meant(const struct arguments *arguments)
     return arguments_option(arguments, "control") != NULL || !channel_is_named();
 }
 
-/* The live supervisors that were found. */
-static struct {
+/* The live supervisors that were found.  No variable that is always there: it would cost every
+ * supervisor, which looks for none, a page. */
+struct found {
     struct channel first; /* to the first one */
     size_t count;
     char list[1024]; /* their names */
     size_t used;
-} found;
+};
+
+static struct found *found;
 
 static void note(const char *name)
 {
     struct channel channel = {.link = people_dial(name), .interrupt = -1};
     if (channel.link == -1)
         return;
-    if (found.count++ == 0)
-        found.first = channel;
+    if (found->count++ == 0)
+        found->first = channel;
     else
         channel_close(&channel);
-    int added = snprintf(found.list + found.used, sizeof found.list - found.used, "%s%s",
-                         found.used > 0 ? ", " : "", name);
-    if ((size_t)added < sizeof found.list - found.used)
-        found.used += (size_t)added;
+    int added = snprintf(found->list + found->used, sizeof found->list - found->used, "%s%s",
+                         found->used > 0 ? ", " : "", name);
+    if ((size_t)added < sizeof found->list - found->used)
+        found->used += (size_t)added;
     else
-        found.list[found.used] = '\0';
+        found->list[found->used] = '\0';
 }
 
 /* Would the verb rather have had a control pipe? */
@@ -63,15 +66,16 @@ bool people_connect(struct channel *channel, const struct arguments *arguments)
         name = getenv("AIORUN_OPT_CONTROL");
     if (name != NULL)
         return connect_to(channel, arguments->verb, name);
-    memset(&found, 0, sizeof found);
+    struct found here = {0};
+    found = &here;
     people_search(note);
-    *channel = found.first;
-    if (found.count > 1)
-        fail(arguments->verb, "several supervisors run, choose one by --control: %s", found.list);
-    else if (found.count == 0)
+    *channel = found->first;
+    if (found->count > 1)
+        fail(arguments->verb, "several supervisors run, choose one by --control: %s", found->list);
+    else if (found->count == 0)
         fail(arguments->verb, "%sno supervisor with an admin %s is found: name it by --control",
              takes_pipe(arguments->verb) ? "there is no aiorun above, and " : "", people_door);
-    return found.count == 1;
+    return found->count == 1;
 }
 
 /* ---- the request ---- */

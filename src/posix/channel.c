@@ -1,4 +1,5 @@
 #include "posix/posix.h"
+#include "protocol/wire.h"
 #include "report/log.h"
 #include "supervisor.h"
 
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SCM_PIDFD
@@ -301,8 +303,7 @@ static void close_channel(uint32_t index)
 static struct {
     bool full;
     int ours, theirs;
-    char text[2 * DIGITS_MAX + sizeof ":"];
-    const char *identity; /* device:inode of their end, in `text` */
+    char identity[2 * WIRE_DIGITS_MAX + sizeof ":"]; /* device:inode of their end */
 } stock;
 
 static void close_stock(void)
@@ -316,10 +317,11 @@ static void close_stock(void)
 
 static void identify_stock(const struct stat *status)
 {
-    char *at = stock.text + sizeof stock.text - 1; /* a NUL */
-    at = put_digits(at, status->st_ino);
-    *--at = ':';
-    stock.identity = put_digits(at, status->st_dev);
+    struct wire wire = {.at = stock.identity, .end = stock.identity + sizeof stock.identity - 1};
+    wire_put_number(&wire, status->st_dev);
+    wire_put(&wire, ":");
+    wire_put_number(&wire, status->st_ino);
+    *wire.at = '\0';
 }
 
 bool channel_stock(void)
@@ -524,7 +526,9 @@ ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
                             .msg_iovlen = 1,
                             .msg_control = &control,
                             .msg_controllen = sizeof control};
-    ssize_t count = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    /* Not recvmsg(2): mostly it would be looked up in the C library, which takes longer than the
+     * call, when a run has ended and somebody waits for it. */
+    ssize_t count = syscall(SYS_recvmsg, fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (count > 0)
         take_passed(&header, passed);
     return count;

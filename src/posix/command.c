@@ -2,6 +2,7 @@
 #include "plan/option_table.h"
 #include "plan/parse.h"
 #include "posix/posix.h"
+#include "protocol/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 extern char **environ;
 
 #define VARIABLES_SIZE 640 /* bytes of the variables that are added at a start, */
-#define PID_ROOM       16  /* each with so many for a pid in front of its end (spawn.c) */
 
 /* ---- memory ---- */
 
@@ -457,36 +457,27 @@ void command_add_entry(struct command *command, char *entry)
     place[1] = NULL;
 }
 
-static char *append(char *to, const char *text, size_t length)
-{
-    memcpy(to, text, length);
-    return to + length;
-}
-
+/* Not printf(3): most of a start's own instructions were its, and its pages of the C library, and
+ * of our stack, would be touched by this alone. */
 char *command_add(struct command *command, const char *name, const char *value)
 {
-    size_t name_length = strlen(name), value_length = strlen(value);
     char *entry = variables + variables_used;
-    variables_used += name_length + sizeof "=" + value_length + PID_ROOM;
-    assert(variables_used <= sizeof variables);
-    char *end = append(append(entry, name, name_length), "=", 1);
-    append(end, value, value_length + 1);
+    struct wire wire = {.at = entry, .end = variables + sizeof variables - PID_ROOM};
+    wire_put(&wire, name);
+    wire_put(&wire, "=");
+    char *place = wire.at;
+    wire_put(&wire, value);
+    memset(wire.at, 0, PID_ROOM);
+    variables_used = (size_t)(wire.at - variables) + PID_ROOM;
     command_add_entry(command, entry);
-    return end;
-}
-
-char *put_digits(char *end, uint64_t number)
-{
-    do {
-        *--end = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return end;
+    return place;
 }
 
 void command_add_number(struct command *command, const char *name, uint64_t number)
 {
-    char digits[DIGITS_MAX + 1], *end = digits + DIGITS_MAX;
-    *end = '\0';
-    command_add(command, name, put_digits(end, number));
+    char digits[WIRE_DIGITS_MAX + 1];
+    struct wire wire = {.at = digits, .end = digits + WIRE_DIGITS_MAX};
+    wire_put_number(&wire, number);
+    *wire.at = '\0';
+    command_add(command, name, digits);
 }

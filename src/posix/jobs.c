@@ -202,7 +202,7 @@ void platform_join(struct run_id id)
 void jobs_forget(uint32_t slot)
 {
     struct job *job = &jobs.list[slot];
-    if (!job->joined)
+    if (jobs.joined == 0 || !job->joined)
         return;
     loop_unwatch(&job->io);
     close(job->fds[0]);

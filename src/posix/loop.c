@@ -183,20 +183,21 @@ static struct ev_loop *need_loop(void)
     return driver.loop;
 }
 
+/* By which the loop hears of signals; false with errno. */
+static bool open_signals(void)
+{
+    driver.signal_fd = signals_open();
+    tree_open(driver.signal_fd);
+    return driver.signal_fd >= 0;
+}
+
 static int open_loop(const struct plan *plan)
 {
     bool later = !plan_is_fleet(plan) && plan_backend(plan) == EVBACKEND_POLL;
-    if (!later && !make_loop()) {
-        log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
-        return -1;
-    }
-    driver.signal_fd = signals_open();
-    if (driver.signal_fd < 0) {
-        log_line(LEVEL_CRITICAL, "cannot open a descriptor for signals: %s", strerror(errno));
-        return -1;
-    }
-    tree_open(driver.signal_fd);
-    return 0;
+    if (later || make_loop())
+        return 0;
+    log_line(LEVEL_CRITICAL, "cannot open the event loop: %s", strerror(errno));
+    return -1;
 }
 
 /* Our parent may have died before the kernel knew that we want to be told. */
@@ -270,8 +271,13 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
     }
     if (plan_is_fleet(plan))
         loop_widen();
+    if (driver.loop != NULL && !open_signals()) {
+        log_line(LEVEL_CRITICAL, "cannot open a descriptor for signals: %s", strerror(errno));
+        platform_close();
+        return -1;
+    }
     become_subreaper(plan);
-    ev_io_init(&driver.signals, on_signals, driver.signal_fd, EV_READ);
+    ev_init(&driver.signals, on_signals);
     ev_set_priority(&driver.signals, EV_MAXPRI); /* before what runs say */
     ev_init(&driver.timer, on_timer);
     ev_init(&driver.nudge, on_nudge);
@@ -523,17 +529,18 @@ void loop_move(struct ev_io *from, struct ev_io *to)
         loop_watch(to);
 }
 
-/* Waits for signals, and acts on them: all those that have come, before what has ended is reaped.
- */
-static void take_signals(void)
+/* Acts on a signal; when a child has ended, on all those that have come, before it is reaped. */
+static void take_signals(bool wait)
 {
-    struct platform_signal records[SIGNALS_AT_A_TIME];
-    struct signals_news news = {.more = true};
-    while (news.more) {
-        size_t count = signals_read(driver.signal_fd, records, &news);
-        for (size_t i = 0; i < count; i++)
-            supervisor_signal(driver.supervisor, &records[i]);
-    }
+    struct platform_signal record;
+    struct signals_news news = {0};
+    bool taken;
+    do {
+        taken = signals_take(wait, &record, &news);
+        wait = false;
+        if (record.signal != 0)
+            supervisor_signal(driver.supervisor, &record);
+    } while (taken && (record.signal == 0 || news.child_ended));
     if (news.child_ended)
         reap(news.child);
     if (news.descriptor_ready && !driver.finished)
@@ -556,8 +563,7 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
-    if (!driver.refused || signals_waiting(watcher->fd))
-        take_signals();
+    take_signals(false);
     if (driver.refused && !driver.finished)
         loop_watch_again(watcher);
 }
@@ -582,11 +588,14 @@ void platform_arm(msec when)
 
 /* libev asks the kernel to watch a descriptor just before it waits, and tells a refusal only after
  * that.  So it is made to ask without waiting, until there is none: busy in between, but never
- * deaf. */
-static void watch_signals(void)
+ * deaf.  False: there is no descriptor left to hear of signals by. */
+static bool watch_signals(void)
 {
     if (ev_is_active(&driver.signals))
-        return;
+        return true;
+    if (driver.signal_fd < 0 && !open_signals())
+        return false;
+    ev_io_set(&driver.signals, driver.signal_fd, EV_READ);
     ev_io_start(driver.loop, &driver.signals);
     /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
      * of clock jumps. */
@@ -595,6 +604,7 @@ static void watch_signals(void)
         driver.refused = false;
         ev_run(driver.loop, EVRUN_NOWAIT);
     } while (driver.refused && !driver.finished);
+    return true;
 }
 
 void platform_loop(void)
@@ -603,16 +613,18 @@ void platform_loop(void)
     reap(0);
     driver.waits = true;
     while (!driver.finished) {
-        /* With nothing but signals to wait for, read(2) does it sooner than libev. */
+        /* With nothing but signals to wait for, sigtimedwait(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {
-            take_signals();
+            take_signals(true);
             continue;
         }
-        watch_signals();
+        bool told = watch_signals();
+        if (!told)
+            take_signals(false); /* busy, too */
         if (plan_is_fleet(driver.plan) && !driver.plan->no_control)
             channel_stock();
         if (!driver.finished)
-            ev_run(driver.loop, EVRUN_ONCE);
+            ev_run(driver.loop, told ? EVRUN_ONCE : EVRUN_NOWAIT);
     }
 }
 

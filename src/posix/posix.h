@@ -60,25 +60,19 @@ void signals_set_mask(kernel_sigset mask);
 /* Was it ignored when we started, and is it still?  Async-signal-safe. */
 bool signals_ignored(int signal_number);
 
-/* A signalfd(2) for every signal; -1 with errno. */
+/* A signalfd(2) for every signal, to wait for one beside other descriptors; -1 with errno. */
 int signals_open(void);
-
-#define SIGNALS_AT_A_TIME 8
-
-/* Has any arrived? */
-bool signals_waiting(int fd);
 
 /* What is no record. */
 struct signals_news {
     bool child_ended;      /* SIGCHLD */
     pid_t child;           /* whose; it may stand for others, too.  0: unknown */
     bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
-    bool more;             /* there are more */
 };
 
-/* Waits until some have arrived.  Reads them into SIGNALS_AT_A_TIME records; returns how many were
- * filled.  Adds to `news`, and sets news->more. */
-size_t signals_read(int fd, struct platform_signal *records, struct signals_news *news);
+/* Takes one signal, of the lowest number; false when there is none, or the wait for one was
+ * interrupted.  Fills `record`, or adds to `news`, and then record->signal is 0. */
+bool signals_take(bool wait, struct platform_signal *record, struct signals_news *news);
 
 /* ---- loop.c ---- */
 
@@ -86,7 +80,7 @@ struct ev_loop;
 struct ev_io;
 
 /* From now on something else is waited for than signals and the core's time.  Until then, and
- * without such a time, one read(2) waits instead of libev: this is said before a watcher is
+ * without such a time, one sigtimedwait(2) waits instead of libev: this is said before a watcher is
  * started.  A launcher has no loop before that: it returns it. */
 struct ev_loop *loop_widen(void);
 bool loop_is_wide(void);
@@ -187,14 +181,10 @@ bool command_drops(const char *entry);
  * without memory. */
 bool command_find(struct command *command, void *(*allocate)(size_t));
 
-/* Writes the number in decimal, without a NUL, so that it ends before `end`; returns where it
- * begins. Async-signal-safe. */
-#define DIGITS_MAX 20
-char *put_digits(char *end, uint64_t number);
+#define PID_ROOM 16 /* bytes: a pid, and a NUL */
 
 /* Adds a variable for the next start only; returns where its value is, with room for a pid instead
- * of an empty one.  There must be none of that name already, and command_begin() comes first.  Most
- * of a start's own instructions were printf(3)'s: there is none in here. */
+ * of an empty one.  There must be none of that name already, and command_begin() comes first. */
 void command_begin(struct command *command);
 char *command_add(struct command *command, const char *name, const char *value);
 void command_add_number(struct command *command, const char *name, uint64_t number);
@@ -676,7 +666,7 @@ void report_file_open(const struct plan *plan, struct faults *faults);
 
 /* ---- tree.c ---- */
 
-/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs. */
+/* `fd` is one of our own, whose owner (fcntl(2), F_SETOWN) nobody needs; -1: there is none yet. */
 void tree_open(int fd);
 
 /* Is anything of the run's tree left, its own process being gone?  Where nothing is, that costs the

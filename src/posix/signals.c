@@ -1,9 +1,6 @@
 #include "posix/posix.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,52 +73,49 @@ bool platform_stop(int signal)
     return read_pending() & signal_bit(SIGCONT);
 }
 
-static void convert(const struct signalfd_siginfo *info, struct platform_signal *record)
+/* Who sent it is told where a process did; a timer's number stands in the same place. */
+static struct platform_signal convert(const siginfo_t *info)
 {
-    memset(record, 0, sizeof *record);
-    record->signal = (int)info->ssi_signo;
-    record->from_kernel = info->ssi_code == SI_KERNEL;
-    record->queued = info->ssi_code == SI_QUEUE;
-    record->value = (void *)(uintptr_t)info->ssi_ptr;
-    record->sender = (long)info->ssi_pid;
+    bool by_process = info->si_code <= 0 && info->si_code != SI_TIMER;
+    return (struct platform_signal){
+        .signal = info->si_signo,
+        .from_kernel = info->si_code == SI_KERNEL,
+        .queued = info->si_code == SI_QUEUE,
+        .value = info->si_code == SI_QUEUE ? info->si_value.sival_ptr : NULL,
+        .sender = by_process ? info->si_pid : 0,
+    };
 }
 
 /* Our own failed write(2) raises SIGPIPE in us alone: nobody sent it. */
-static bool is_own_pipe(const struct signalfd_siginfo *info)
+static bool is_own_pipe(const siginfo_t *info)
 {
-    return info->ssi_signo == SIGPIPE && info->ssi_pid == (uint32_t)inherited.pid;
-}
-
-bool signals_waiting(int fd)
-{
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    return poll(&ready, 1, 0) == 1;
+    return info->si_signo == SIGPIPE && info->si_code <= 0 && info->si_pid == inherited.pid;
 }
 
 /* One that was asked for with F_SETSIG (fcntl(2)); or what is left of it, when too many are queued.
  */
-static bool is_descriptor_ready(const struct signalfd_siginfo *info)
+static bool is_descriptor_ready(const siginfo_t *info)
 {
-    bool asked_for = info->ssi_code >= POLL_IN && info->ssi_code <= POLL_HUP;
-    return info->ssi_signo == SIGIO && (asked_for || info->ssi_code == SI_KERNEL);
+    bool asked_for = info->si_code >= POLL_IN && info->si_code <= POLL_HUP;
+    return info->si_signo == SIGIO && (asked_for || info->si_code == SI_KERNEL);
 }
 
-size_t signals_read(int fd, struct platform_signal *records, struct signals_news *news)
+bool signals_take(bool wait, struct platform_signal *record, struct signals_news *news)
 {
-    struct signalfd_siginfo info[SIGNALS_AT_A_TIME];
-    size_t filled = 0;
-    ssize_t length = read(fd, info, sizeof info);
-    size_t count = length > 0 ? (size_t)length / sizeof info[0] : 0;
-    for (size_t i = 0; i < count; i++) {
-        if (info[i].ssi_signo == SIGCHLD) {
-            news->child_ended = true;
-            news->child = (pid_t)info[i].ssi_pid;
-        } else if (is_descriptor_ready(&info[i])) {
-            news->descriptor_ready = true;
-        } else if (!is_own_pipe(&info[i])) {
-            convert(&info[i], &records[filled++]);
-        }
+    static const struct timespec at_once;
+    const kernel_sigset all = ALL_SIGNALS;
+    siginfo_t info;
+    record->signal = 0;
+    /* Not sigwaitinfo(2): see change_mask(). */
+    if (syscall(SYS_rt_sigtimedwait, &all, &info, wait ? NULL : &at_once, sizeof all) < 0)
+        return false;
+    if (info.si_signo == SIGCHLD) {
+        news->child_ended = true;
+        news->child = info.si_pid;
+    } else if (is_descriptor_ready(&info)) {
+        news->descriptor_ready = true;
+    } else if (!is_own_pipe(&info)) {
+        *record = convert(&info);
     }
-    news->more = count == SIGNALS_AT_A_TIME && signals_waiting(fd);
-    return filled;
+    return true;
 }

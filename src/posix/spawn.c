@@ -1,4 +1,5 @@
 #include "posix/posix.h"
+#include "protocol/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -230,10 +231,9 @@ static const char *spawn_cwd(const struct spawn *spawn)
 /* LISTEN_PID and WATCHDOG_PID hold a pid that nobody knows before the child is there. */
 static void write_pid(char *at)
 {
-    char digits[DIGITS_MAX], *end = digits + sizeof digits;
-    const char *first = put_digits(end, (uint64_t)getpid());
-    memcpy(at, first, (size_t)(end - first));
-    at[end - first] = '\0';
+    struct wire wire = {.at = at, .end = at + PID_ROOM - 1};
+    wire_put_number(&wire, (uint64_t)getpid());
+    *wire.at = '\0';
 }
 
 static void set_attributes(const struct spawn *spawn, struct report *report)

@@ -99,7 +99,7 @@ void wire_put(struct wire *wire, const char *text)
 
 void wire_put_number(struct wire *wire, uint64_t number)
 {
-    char digits[21]; /* UINT64_MAX has 20 */
+    char digits[WIRE_DIGITS_MAX + 1];
     char *first = digits + sizeof digits - 1;
     *first = '\0';
     do {

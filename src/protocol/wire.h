@@ -36,7 +36,9 @@ size_t wire_clean(char *to, size_t room, const char *from, size_t size);
  * blank.  False, and nothing set, when it is not. */
 bool wire_number(const char *digits, uint64_t max, uint64_t *value);
 
-/* Append; a string and a number must fit. */
+#define WIRE_DIGITS_MAX 20 /* of UINT64_MAX */
+
+/* Append; a string and a number must fit.  Async-signal-safe. */
 void wire_put(struct wire *wire, const char *text);
 void wire_put_number(struct wire *wire, uint64_t number);
 

@@ -20,7 +20,8 @@ from harness import (BINARY, MODE, Skip, cases, check, deadline, needs, put_down
 
 FAULTS = [  # system call, error
     ("mmap", "ENOMEM"), ("openat", "EMFILE"), ("openat", "ENOENT"),
-    ("read", "EINTR"), ("read", "EIO"), ("close", "EINTR"), ("close", "EIO"), ("write", "EAGAIN"),
+    ("rt_sigtimedwait", "EINTR"), ("read", "EINTR"), ("read", "EIO"), ("close", "EINTR"),
+    ("close", "EIO"), ("write", "EAGAIN"),
     ("write", "EPIPE"), ("epoll_create1", "EMFILE"), ("epoll_ctl", "ENOMEM"),
     ("epoll_wait", "EINTR"),
     ("epoll_pwait", "EINTR"), ("epoll_pwait2", "ENOSYS"), ("poll", "EINTR"), ("ppoll", "EINTR"),
