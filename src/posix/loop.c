@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SIGNALS_A_TURN 64
+
 #define FAR_AWAY 1e11 /* seconds: some three thousand years */
 
 static struct {
@@ -529,22 +531,29 @@ void loop_move(struct ev_io *from, struct ev_io *to)
         loop_watch(to);
 }
 
-/* Acts on a signal; when a child has ended, on all those that have come, before it is reaped. */
-static void take_signals(bool wait)
+/* False when there was none.  The kernel gives them by rising number (signal(7)), so that what
+ * comes together with the end of a child is mostly acted on before it. */
+static bool take_signal(bool wait)
 {
     struct platform_signal record;
     struct signals_news news = {0};
-    bool taken;
-    do {
-        taken = signals_take(wait, &record, &news);
-        wait = false;
-        if (record.signal != 0)
-            supervisor_signal(driver.supervisor, &record);
-    } while (taken && (record.signal == 0 || news.child_ended));
+    if (!signals_take(wait, &record, &news))
+        return false;
+    if (record.signal != 0)
+        supervisor_signal(driver.supervisor, &record);
     if (news.child_ended)
         reap(news.child);
-    if (news.descriptor_ready && !driver.finished)
+    if (news.descriptor_ready)
         channel_wake();
+    return true;
+}
+
+/* All that have come, before the time is told: whose end is among them has not missed it.  A flood
+ * does not hold up the others for ever. */
+static void take_signals(void)
+{
+    for (int i = 0; i < SIGNALS_A_TURN && !driver.finished && take_signal(false); i++)
+        ;
 }
 
 struct ev_loop *loop_widen(void)
@@ -563,7 +572,7 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
-    take_signals(false);
+    take_signals();
     if (driver.refused && !driver.finished)
         loop_watch_again(watcher);
 }
@@ -615,12 +624,12 @@ void platform_loop(void)
     while (!driver.finished) {
         /* With nothing but signals to wait for, sigtimedwait(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {
-            take_signals(true);
+            take_signal(true);
             continue;
         }
         bool told = watch_signals();
         if (!told)
-            take_signals(false); /* busy, too */
+            take_signals(); /* busy, too */
         if (plan_is_fleet(driver.plan) && !driver.plan->no_control)
             channel_stock();
         if (!driver.finished)
