@@ -9,7 +9,7 @@
 #include "plan/option_table.h"
 #include "platform.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <assert.h>
 #include <stdio.h>

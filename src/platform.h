@@ -1,8 +1,8 @@
 /* platform.h - the seam: the few things that only a system can do.
  *
  * One driver is linked in: src/posix or src/win32.  It touches everything and
- * decides nothing: it reports what happened to the supervisor (supervisor.h) and does what the
- * supervisor asks through the functions here.
+ * decides nothing: it reports what happened to the supervisor (supervisor/supervisor.h) and does
+ * what the supervisor asks through the functions here.
  *
  *     platform_begin();                        first instruction of main()
  *     platform_prepare(plan, &faults)          what only the system can check

@@ -2,7 +2,7 @@
 
 #include "posix/posix.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <ev.h>

@@ -1,6 +1,6 @@
-#include "lines.h"
 #include "posix/posix.h"
 #include "report/log.h"
+#include "supervisor/lines.h"
 
 #include <errno.h>
 #include <ev.h>

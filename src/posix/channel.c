@@ -1,7 +1,7 @@
 #include "posix/posix.h"
 #include "protocol/wire.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <ev.h>

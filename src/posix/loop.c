@@ -1,7 +1,7 @@
 #include "plan/option_table.h"
 #include "posix/posix.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <assert.h>
 #include <errno.h>

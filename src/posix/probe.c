@@ -1,7 +1,7 @@
 #include "plan/option_table.h"
 #include "plan/parse.h"
 #include "posix/posix.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <ev.h>

@@ -1,7 +1,7 @@
 #include "protocol/admin.h"
 
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/pipe.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "win32/channel.h"
 
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "plan/signals.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/win32.h"
 
 /* A console event reaches all processes of the console, or of a process group there: our command

@@ -3,7 +3,7 @@
  * it outlives that. */
 #include "protocol/submission.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/pipe.h"
 
 #include <psapi.h>

@@ -1,5 +1,5 @@
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/win32.h"
 
 #include <stdio.h>

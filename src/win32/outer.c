@@ -1,5 +1,5 @@
 /* An aiorun around us: its messages, over the control pipe that it has given us. */
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/pipe.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "plan/option_table.h"
 #include "plan/parse.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/win32.h"
 
 #include <mswsock.h>

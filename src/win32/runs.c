@@ -1,6 +1,6 @@
 #include "plan/signals.h"
 #include "report/log.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/win32.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 #include "win32/win32.h"
 
 #include <stdio.h>

@@ -26,8 +26,8 @@
 #ifndef AIORUN_WINDOWS_H
 #define AIORUN_WINDOWS_H
 
-#include "lines.h"
 #include "platform.h"
+#include "supervisor/lines.h"
 #include "win32/words.h"
 
 #define WIN32_LEAN_AND_MEAN

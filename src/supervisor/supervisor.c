@@ -1,10 +1,10 @@
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
-#include "admin.h"
-#include "narrate.h"
 #include "plan/parse.h"
 #include "plan/signals.h"
-#include "timeline.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
+#include "supervisor/timeline.h"
 
 #include <string.h>
 

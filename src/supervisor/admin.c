@@ -1,9 +1,9 @@
 /* What people ask for over the admin socket. */
-#include "admin.h"
+#include "supervisor/admin.h"
 
-#include "narrate.h"
 #include "plan/parse.h"
 #include "protocol/wire.h"
+#include "supervisor/narrate.h"
 
 #include <stdio.h>
 #include <string.h>

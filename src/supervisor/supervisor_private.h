@@ -11,7 +11,7 @@
 #ifndef AIORUN_SUPERVISOR_PRIVATE_H
 #define AIORUN_SUPERVISOR_PRIVATE_H
 
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 /* What is remembered of a run beside what the core knows. */
 struct run_notes {

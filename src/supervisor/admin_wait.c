@@ -1,6 +1,6 @@
 /* Whom a request on the admin socket waits for, and what is said when it has come. */
-#include "admin.h"
-#include "narrate.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* From a plan to a core, and from the start to the end of a supervisor. */
-#include "admin.h"
-#include "narrate.h"
-#include "timeline.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
+#include "supervisor/timeline.h"
 
 #include <assert.h>
 #include <stdio.h>

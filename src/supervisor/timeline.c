@@ -1,4 +1,4 @@
-#include "timeline.h"
+#include "supervisor/timeline.h"
 
 #include "plan/parse.h"
 #include "report/report.h"

@@ -1,9 +1,9 @@
 /* From one plan to the next: the file is read anew, who has changed is stopped, and when he is down
  * everything goes over to the new plan at once.  Until then, the old one is in force. */
-#include "admin.h"
-#include "narrate.h"
 #include "plan/option_table.h"
-#include "timeline.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
+#include "supervisor/timeline.h"
 
 #include <stdarg.h>
 #include <stdio.h>

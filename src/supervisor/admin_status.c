@@ -1,6 +1,6 @@
 /* The state of everything, for people and as JSON. */
-#include "admin.h"
-#include "narrate.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
 
 #include <stdio.h>
 #include <string.h>

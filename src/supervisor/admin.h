@@ -21,7 +21,7 @@
 
 #include "plan/text.h"
 #include "protocol/admin.h"
-#include "supervisor_private.h"
+#include "supervisor/supervisor_private.h"
 
 /* ---- the history ---- */
 

@@ -1,6 +1,6 @@
 /* The state of one instance, in a word that people know from elsewhere, and why it is not up. */
-#include "admin.h"
-#include "narrate.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* What runs say of themselves, and what they are told: the control pipe, sd_notify(3), readiness.
  * The lines are specified in aiorun-protocol(7). */
 
-#include "admin.h"
-#include "narrate.h"
-#include "timeline.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
+#include "supervisor/timeline.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "narrate.h"
+#include "supervisor/narrate.h"
 
 #include "plan/parse.h"
 

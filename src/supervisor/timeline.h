@@ -11,7 +11,7 @@
 #ifndef AIORUN_TIMELINE_H
 #define AIORUN_TIMELINE_H
 
-#include "narrate.h"
+#include "supervisor/narrate.h"
 
 /* Allocates the report that the plan asks for, if it does; false without memory. */
 bool timeline_open(struct supervisor *supervisor);

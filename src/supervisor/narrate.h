@@ -9,7 +9,7 @@
 #define AIORUN_NARRATE_H
 
 #include "report/log.h"
-#include "supervisor_private.h"
+#include "supervisor/supervisor_private.h"
 
 /* The core's causes are 0..63, signals 1..64. */
 static inline int supervisor_cause_signal(int cause)

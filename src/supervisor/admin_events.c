@@ -1,7 +1,7 @@
 /* The history of a supervisor, for those who follow it. */
-#include "admin.h"
-#include "narrate.h"
 #include "plan/parse.h"
+#include "supervisor/admin.h"
+#include "supervisor/narrate.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "lines.h"
+#include "supervisor/lines.h"
 
 #include "platform.h"
 #include "report/log.h"
