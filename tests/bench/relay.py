@@ -142,7 +142,7 @@ def main():
     arguments = parser.parse_args()
     place = measure.Place(arguments.out.resolve(), os.environ.get("BENCH") == "quick", "relay-runs")
     relays, missing = find(arguments.build.resolve(), place.out)
-    rounds = 3 if place.quick else 9
+    rounds = 2 if place.quick else 7
     measurements = []
     for size, count in (65536, 2000), (LINE, 480_000):  # whole writes, and whole lines
         step(f"{count:,} writes of {size:,} bytes")
