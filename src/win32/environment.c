@@ -1,4 +1,5 @@
 #include "plan/cli.h"
+#include "plan/option_table.h"
 #include "plan/parse.h"
 #include "win32/win32.h"
 
@@ -72,7 +73,7 @@ bool environment_drops(const char *entry, bool keeps_outer)
 
 /* NAME=VALUE lines; empty ones and those that begin with '#' are skipped; nothing is unquoted. */
 static void take_line(struct builder *builder, const char *path, int number, char *line,
-                      size_t length, struct faults *faults)
+                      size_t length, const char *place, struct faults *faults)
 {
     bool whole = strlen(line) == length; /* no NUL hides the rest */
     line[strcspn(line, "\r")] = '\0';
@@ -80,12 +81,13 @@ static void take_line(struct builder *builder, const char *path, int number, cha
         return;
     const char *fault = whole ? parse_env_line(line) : "is followed by a NUL byte";
     if (fault != NULL)
-        fault_add(faults, "option --env-file", "%s:%d: '%s' %s", path, number, line, fault);
+        fault_add(faults, place, "%s:%d: '%s' %s", path, number, line, fault);
     else
         set_variable(builder, line);
 }
 
-static void read_env_file(struct builder *builder, const char *path, struct faults *faults)
+static void read_env_file(struct builder *builder, const char *path, const char *place,
+                          struct faults *faults)
 {
     const wchar_t *wide = heap_widen(builder->heap, path);
     HANDLE file = wide == NULL ? INVALID_HANDLE_VALUE
@@ -94,15 +96,14 @@ static void read_env_file(struct builder *builder, const char *path, struct faul
     LARGE_INTEGER size = {0};
     DWORD length = 0;
     if (file == INVALID_HANDLE_VALUE) {
-        fault_add(faults, "option --env-file", "cannot open '%s': %s", path,
-                  win_error(GetLastError()));
+        fault_add(faults, place, "cannot open '%s': %s", path, win_error(GetLastError()));
         return;
     }
     GetFileSizeEx(file, &size);
     char *text =
         size.QuadPart <= INT32_MAX ? heap_allocate(builder->heap, (size_t)size.QuadPart + 1) : NULL;
     if (text == NULL || !ReadFile(file, text, (DWORD)size.QuadPart, &length, NULL))
-        fault_add(faults, "option --env-file", "cannot read '%s': %s", path,
+        fault_add(faults, place, "cannot read '%s': %s", path,
                   win_error(text != NULL ? GetLastError() : ERROR_NOT_ENOUGH_MEMORY));
     CloseHandle(file);
     int number = 0;
@@ -111,25 +112,30 @@ static void read_env_file(struct builder *builder, const char *path, struct faul
         if (stop == NULL)
             stop = end;
         *stop = '\0';
-        take_line(builder, path, ++number, line, (size_t)(stop - line), faults);
+        take_line(builder, path, ++number, line, (size_t)(stop - line), place, faults);
         line = stop + 1;
     }
 }
 
-const struct environment *environment_prepare(HANDLE heap, const struct plan_attributes *attributes,
-                                              bool keeps_outer, struct faults *faults)
+const struct environment *environment_prepare(HANDLE heap, const struct plan *plan,
+                                              const struct plan_worker *worker,
+                                              struct faults *faults)
 {
     struct builder builder = {.heap = heap, .room = 64};
     struct environment *made = heap_allocate(heap, sizeof *made);
+    const struct plan_attributes *attributes = worker != NULL ? &worker->rules->attributes : NULL;
+    char place[OPTION_PLACE_MAX];
     size_t length = 0;
     builder.entries = heap_allocate(heap, builder.room * sizeof *builder.entries);
     builder.failed = made == NULL || builder.entries == NULL;
     for (char **entry = environ; *entry != NULL; entry++)
-        if (!environment_drops(*entry, keeps_outer) &&
+        if (!environment_drops(*entry, plan->no_control) &&
             (attributes == NULL || !attributes->clear_env))
             set_variable(&builder, *entry);
+    if (attributes != NULL && attributes->env_files.count > 0)
+        option_place_of("env-file", plan, worker, place);
     for (size_t i = 0; attributes != NULL && i < attributes->env_files.count; i++)
-        read_env_file(&builder, attributes->env_files.items[i], faults);
+        read_env_file(&builder, attributes->env_files.items[i], place, faults);
     for (size_t i = 0; attributes != NULL && i < attributes->env.count; i++)
         set_variable(&builder, attributes->env.items[i]);
     if (!builder.failed) {

@@ -87,7 +87,7 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     start_switch();
     ready_prepare(plan, faults);
     ready_switch();
-    report_file_open(plan->report, faults);
+    report_file_open(plan, faults);
 }
 
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)

@@ -1,3 +1,4 @@
+#include "plan/option_table.h"
 #include "win32/win32.h"
 
 #include <errno.h>
@@ -6,20 +7,22 @@
 static HANDLE file = INVALID_HANDLE_VALUE;
 
 /* Overlapped, so that a pipe that nobody reads is not waited for. */
-void report_file_open(const char *path, struct faults *faults)
+void report_file_open(const struct plan *plan, struct faults *faults)
 {
+    const char *path = plan->report;
+    char place[OPTION_PLACE_MAX];
     if (path == NULL || strcmp(path, "-") == 0)
         return;
+    option_place_of("report", plan, &plan->worker, place);
     wchar_t *wide = wide_from(path);
     if (wide != NULL)
         file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL,
                            OPEN_ALWAYS, FILE_FLAG_OVERLAPPED, NULL);
     if (file == INVALID_HANDLE_VALUE)
-        fault_add(faults, "option --report", "cannot open '%s' for writing: %s", path,
+        fault_add(faults, place, "cannot open '%s' for writing: %s", path,
                   win_error(GetLastError()));
     else if (faults->count == 0 && GetFileType(file) == FILE_TYPE_DISK && !SetEndOfFile(file))
-        fault_add(faults, "option --report", "cannot empty '%s': %s", path,
-                  win_error(GetLastError()));
+        fault_add(faults, place, "cannot empty '%s': %s", path, win_error(GetLastError()));
     platform_free(wide);
 }
 

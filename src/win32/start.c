@@ -36,8 +36,7 @@ static void prepare_worker(struct prepared *next, uint32_t index, const struct e
     struct companions *companions = &next->companions[index];
     const struct environment *environment = plain;
     if (!is_plain(&worker->rules->attributes))
-        environment = environment_prepare(next->heap, &worker->rules->attributes,
-                                          next->plan->no_control, faults);
+        environment = environment_prepare(next->heap, next->plan, worker, faults);
     command_prepare(next->heap, command, worker, environment, faults);
     if (worker->rules->before_start != NULL)
         command_prepare_beside(next->heap, &companions->before_start, command,
@@ -70,8 +69,7 @@ void start_prepare(const struct plan *plan, struct faults *faults)
         fault_add(faults, NULL, "out of memory for the commands");
         return;
     }
-    const struct environment *plain =
-        environment_prepare(next->heap, NULL, plan->no_control, faults);
+    const struct environment *plain = environment_prepare(next->heap, plan, NULL, faults);
     for (uint32_t i = 0; i < plan->worker_count; i++)
         prepare_worker(next, i, plain, faults);
     command_prepare_hook(next->heap, &next->handler, plan->shutdown_handler, plain, faults);

@@ -113,11 +113,12 @@ int environment_compare(const wchar_t *a, const wchar_t *b);
  * around us passes through us: `keeps_outer`. */
 bool environment_drops(const char *entry, bool keeps_outer);
 
-/* Our own environment without what was meant for us, and what `attributes` (or NULL) ask for; from
- * `heap`.  NULL with a fault added.  `keeps_outer`: the control pipe of an aiorun around us is the
- * command's. */
-const struct environment *environment_prepare(HANDLE heap, const struct plan_attributes *attributes,
-                                              bool keeps_outer, struct faults *faults);
+/* Our own environment without what was meant for us, and what `worker` (or NULL) asks for; from
+ * `heap`.  NULL with a fault added.  With --no-control the control pipe of an aiorun around us is
+ * the command's. */
+const struct environment *environment_prepare(HANDLE heap, const struct plan *plan,
+                                              const struct plan_worker *worker,
+                                              struct faults *faults);
 
 /* ---- command.c ---- */
 
@@ -400,6 +401,6 @@ void log_lines_finish(void);
 
 /* ---- report_file.c ---- */
 
-void report_file_open(const char *path, struct faults *faults);
+void report_file_open(const struct plan *plan, struct faults *faults);
 
 #endif

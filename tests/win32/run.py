@@ -304,6 +304,24 @@ ready = fd:3
     expect(status == 125, f"status {status}")
 
 
+def test_faults_that_only_the_system_knows_have_their_place():
+    write("lines.env", "GOOD=1\nexport BAD=1\n")
+    write("bad.ini", f"""[aiorun]
+report = nowhere/report
+[worker:one]
+command = '{VICTIM}' sleep
+env-file = nothing.env
+[worker:two]
+command = '{VICTIM}' sleep
+env-file = lines.env
+""")
+    status, text = aiorun("--config", "bad.ini")
+    for place in ("2: report: cannot open", "5: env-file: cannot open",
+                  "8: env-file: lines.env:2: 'export BAD=1'"):
+        expect(f"bad.ini:{place}" in text, f"{place!r} is not told:\n{text}")
+    expect(status == 125, f"status {status}")
+
+
 # ---- shutdowns ------------------------------------------------------------------------------------
 
 PHASES = ("Entering run()", "Entering shutdown phase", "Cancelling pending tasks",
