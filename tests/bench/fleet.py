@@ -22,7 +22,7 @@ from pathlib import Path
 import compare
 import measure
 import programs as catalogue
-from bench import Measurement, finish, step
+from bench import Measurement, finish, number, step
 from programs import DYNAMIC, LIMIT, STATIC, SUPERVISOR
 
 PATIENCE = 120
@@ -293,6 +293,23 @@ def raise_descriptors(wanted):
     return min(wanted, hard - 100)
 
 
+def summary(measurements, fleets):
+    """For the README: what has a target, for each of ours."""
+    ours = [fleet.name for fleet in fleets if fleet.ours]
+    lines = ["| | " + " | ".join(ours) + " | target |", "|---|" + "--:|" * (len(ours) + 1)]
+    for measurement in measurements:
+        rows = {row["program"]: row for row in measurement.rows}
+        target = next((rows[name].get("target") for name in ours if name in rows), None)
+        if target is None:
+            continue
+        cells = []
+        for row in (rows.get(name, {}) for name in ours):
+            value = row.get("to_peer", row.get("median"))
+            cells.append(number(value) if value is not None else "")
+        lines.append(f"| {measurement.title} | {' | '.join(cells)} | {number(target)} |")
+    return "\n".join(lines) + "\n"
+
+
 def rounds_of(count, quick):
     return 2 if quick else 5 if count == 1000 else 3
 
@@ -328,7 +345,9 @@ def main():
         takes_part = [f for f in fleets
                       if f.kind != SUPERVISOR or (count <= 200 and not arguments.no_peers)]
         measurements += measure_fleet(place, takes_part, count, rounds_of(wanted, place.quick))
-    return finish(place, "fleet", measurements, fleets, missing)
+    status = finish(place, "fleet", measurements, fleets, missing)
+    (place.out / "fleet-summary.md").write_text(summary(measurements, fleets))
+    return status
 
 
 if __name__ == "__main__":
