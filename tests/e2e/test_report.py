@@ -435,6 +435,9 @@ def test_html_is_one_well_formed_page():
     check(right <= float(picture.get("viewBox").split()[2]), "a bar leaves the picture")
     cells = ["".join(cell.itertext()) for cell in root.find("body/table").iter("td")]
     check(str(command) in cells, "main is not in the table")
+    for table in root.iter("table"):
+        sides = [[cell.get("class") == "n" for cell in row] for row in table.iter("tr")]
+        check(all(row == sides[0] for row in sides), "a heading is not on the side of its numbers")
 
 
 @cases("report.trace.json", "report.trace")
