@@ -208,8 +208,8 @@ struct plan_rules {
 
 struct plan_worker {
     const char *name;
-    struct plan_rules *rules; /* to be changed before check_plan() alone */
-    char **argv;              /* ends in NULL; NULL itself: no command */
+    const struct plan_rules *rules;
+    char **argv; /* ends in NULL; NULL itself: no command */
 
     /* What only a file says. */
     const char *command;                   /* `argv` before it was split */
@@ -289,7 +289,7 @@ struct plan {
     struct plan_key *keys; /* of all workers, by their place in it */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
-    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are */
+    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are, in order */
     uint32_t fleet_rules_count;
 
     /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
@@ -335,10 +335,11 @@ void plan_init(struct plan *plan);
  * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
 
-/* Makes `worker`, whose rules are its own, what the command line and the environment make of the
+/* Makes `worker`, with `rules` of its own, what the command line and the environment make of the
  * defaults, `pattern`, with lists of its own, and neither a command nor keys of a file.  False
- * without memory; plan_free() frees it in any case, as one of plan->fleet. */
-bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
+ * without memory; plan_free() frees it in any case, as one of plan->fleet and its rules. */
+bool plan_worker_copy(struct plan_worker *worker, struct plan_rules *rules,
+                      const struct plan_worker *pattern);
 
 /* Makes the workers of plan->fleet share what rules are the same.  False without memory, and then
  * they do not. */
