@@ -268,8 +268,7 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     platform_join(job);
     notes_of(supervisor, job.slot)->pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
-    if (supervisor->report != NULL)
-        timeline_shielded(supervisor, job.slot, message->name);
+    timeline_tell(supervisor, timeline_shielded, job.slot, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
@@ -348,8 +347,7 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), notes_of(supervisor, run.slot)->pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
-    if (supervisor->report != NULL)
-        timeline_shielded(supervisor, run.slot, message->name);
+    timeline_tell(supervisor, timeline_shielded, run.slot, message->name);
     accept(channel);
     tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -364,10 +362,10 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
         return;
     }
     accept(channel);
-    if (event->kind == EVENT_RELEASE)
+    if (event->kind == EVENT_RELEASE) {
         admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
-    if (event->kind == EVENT_RELEASE && supervisor->report != NULL)
-        timeline_released(supervisor, event->run.slot, event->name);
+        timeline_tell(supervisor, timeline_released, event->run.slot, event->name);
+    }
     if (event->kind == EVENT_EXTEND)
         tell_extension(supervisor);
     supervisor_settle(supervisor);
@@ -404,8 +402,7 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         return;
     }
     supervisor->spoken = true;
-    if (supervisor->report != NULL)
-        timeline_said(supervisor, run, message);
+    timeline_tell(supervisor, timeline_said, run, message);
     if (needs_answers && channel.index == 0) {
         supervisor_bad_line(supervisor, run, channel, "it needs a private channel");
         return;

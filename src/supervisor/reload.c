@@ -381,8 +381,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     supervisor->notes = reload->notes;
     supervisor->names = reload->names;
     supervisor->workers = reload->workers;
-    if (supervisor->report != NULL)
-        timeline_reload(supervisor, reload->old_slot_of);
+    timeline_tell(supervisor, timeline_reload, reload->old_slot_of);
     if (supervisor->admin != NULL) {
         admin_reload(supervisor, reload->lives, reload->old_slot_of, old->first_job);
         reload->lives = NULL;

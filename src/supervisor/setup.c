@@ -245,8 +245,7 @@ static struct ending run_until_over(struct supervisor *supervisor, const struct 
     platform_loop();
     platform_close();
     struct ending end = supervisor_outcome(supervisor);
-    if (supervisor->report != NULL)
-        timeline_write(supervisor, end);
+    timeline_tell(supervisor, timeline_write, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
     return end;
 }

@@ -38,8 +38,7 @@ static void send_rewritten(struct supervisor *supervisor, struct run_id run, int
     if (sent != SIGKILL)
         notes_of(supervisor, run.slot)->sent |= signal_bit(sent);
     admin_tell(supervisor, FACT_SIGNALLED, run.slot, sent, NULL);
-    if (supervisor->report != NULL)
-        timeline_sent(supervisor, run, sent);
+    timeline_tell(supervisor, timeline_sent, run, sent);
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
     platform_send(run, sent, worker != NULL && worker->rules->group, arrived, wake);
 }
@@ -173,8 +172,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
-    if (supervisor->report != NULL)
-        timeline_started(supervisor, action->run, &started);
+    timeline_tell(supervisor, timeline_started, action->run, &started);
     supervisor_post(supervisor, &event);
     if (started.ok)
         admin_started(supervisor, slot);
@@ -196,8 +194,8 @@ static void stop_tree(struct supervisor *supervisor, const struct core_action *a
                  "Cancelling what is left of %s:", narrate_name(supervisor, action->run.slot));
         narrate_processes(supervisor, LEVEL_DEBUG, action->run);
     }
-    if (supervisor->report != NULL)
-        timeline_stop_tree(supervisor, action->run, tree_signal(supervisor, action->run.slot));
+    timeline_tell(supervisor, timeline_stop_tree, action->run,
+                  tree_signal(supervisor, action->run.slot));
     platform_stop_tree(action->run, tree_signal(supervisor, action->run.slot));
 }
 
@@ -219,8 +217,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
     uint32_t slot = action->run.slot;
     const char *name = narrate_name(supervisor, slot);
     long pid = notes_of(supervisor, slot)->pid;
-    if (supervisor->report != NULL)
-        timeline_action(supervisor, action);
+    timeline_tell(supervisor, timeline_action, action);
     switch (action->kind) {
     case ACTION_START:
         start_run(supervisor, action);
@@ -233,8 +230,7 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_SIGNAL:
         stop_by_signal(supervisor, action);
-        if (supervisor->report != NULL)
-            timeline_asked(supervisor, action);
+        timeline_tell(supervisor, timeline_asked, action);
         break;
     case ACTION_FORWARD:
         if (!(supervisor->delivered & signal_bit(supervisor_cause_signal(action->cause))))
@@ -373,8 +369,7 @@ void supervisor_stopped(struct supervisor *supervisor, struct run_id run, int si
     if (continued)
         platform_hand_over(run);
     if ((continued || ending || by_terminal) && platform_stopped(run)) {
-        if (supervisor->report != NULL)
-            timeline_sent(supervisor, run, SIGCONT);
+        timeline_tell(supervisor, timeline_sent, run, SIGCONT);
         platform_send(run, SIGCONT, true, NULL, false);
     }
 #else
@@ -475,8 +470,7 @@ void supervisor_signal(struct supervisor *supervisor, const struct platform_sign
     bool is_trigger = (supervisor->triggers & signal_bit(arrived->signal)) ||
                       has_lost_terminal(supervisor, arrived);
     narrate_signal(arrived);
-    if (supervisor->report != NULL)
-        timeline_signal(supervisor, arrived);
+    timeline_tell(supervisor, timeline_signal, arrived);
     if (running && belongs_to_command(supervisor, delivered, arrived->signal))
         return;
     if (is_key(supervisor, arrived) && main_is_up(supervisor) && catches_up(supervisor)) {
@@ -523,8 +517,7 @@ void supervisor_ended(struct supervisor *supervisor, struct run_id run, struct e
     const struct plan_worker *worker = worker_of(supervisor, run.slot);
     if (worker != NULL && worker->is_logger && supervisor->core->phase != PHASE_RUNNING)
         platform_end_input(run); /* it will not be started again */
-    if (supervisor->report != NULL)
-        timeline_ended(supervisor, run, end, left);
+    timeline_tell(supervisor, timeline_ended, run, end, left);
     step(supervisor, &event);
 }
 
@@ -550,8 +543,7 @@ void supervisor_adopted_ended(struct supervisor *supervisor, long pid, struct en
     if (log_enabled(level))
         log_about(level, "orphans", pid, "reaped adopted process %ld: %s", pid,
                   narrate_ending(end, text, sizeof text));
-    if (supervisor->report != NULL)
-        timeline_adopted_ended(supervisor, pid, end);
+    timeline_tell(supervisor, timeline_adopted_ended, pid, end);
 }
 
 void supervisor_reaped(struct supervisor *supervisor)
@@ -561,8 +553,8 @@ void supervisor_reaped(struct supervisor *supervisor)
 
 void supervisor_tree(struct supervisor *supervisor, struct run_id run, bool left, bool fresh)
 {
-    if (supervisor->report != NULL && !left && core_present(supervisor->core, run.slot))
-        timeline_gone(supervisor, run);
+    if (!left && core_present(supervisor->core, run.slot))
+        timeline_tell(supervisor, timeline_gone, run);
     /* At the time at which it was asked: a look through /proc may take seconds, and whose end has
      * come meanwhile is not given up before that is heard. */
     core_step(supervisor->core, supervisor->core->now,
