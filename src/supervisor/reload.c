@@ -63,19 +63,6 @@ static void say_faults(struct supervisor *supervisor, const struct faults *fault
             more == 1 ? "" : "s");
 }
 
-/* Whoever is above us waits for the second word after the first, however it ends.  The time, in
- * whole milliseconds, must not be before the request (sd_notify(3)). */
-static void tell(const struct supervisor *supervisor, enum notify_state state)
-{
-    const struct notify_message message = {
-        .state = state,
-        .has_reload_time = state == NOTIFY_RELOADING,
-        .reload_usec = (uint64_t)platform_now() * 1000 + 999,
-    };
-    if (supervisor->told_ready)
-        platform_notify(&message);
-}
-
 /* ---- what has changed ---- */
 
 static void keep_fixed(const struct plan *old, struct reload *reload)
@@ -238,7 +225,7 @@ bool supervisor_reload(struct supervisor *supervisor)
     if (supervisor->reload_fault[0] != '\0')
         return false;
     log_line(LEVEL_INFO, "Reloading %s", supervisor->plan->config);
-    tell(supervisor, NOTIFY_RELOADING);
+    upwards_reload(supervisor, NOTIFY_RELOADING);
     struct reload *reload = calloc(1, sizeof *reload);
     if (reload != NULL && begin(supervisor, reload)) {
         supervisor->reload = reload;
@@ -247,7 +234,7 @@ bool supervisor_reload(struct supervisor *supervisor)
     if (reload != NULL)
         free_reload(reload);
     log_line(LEVEL_ERROR, "The file is refused, and nothing has changed");
-    tell(supervisor, NOTIFY_READY);
+    upwards_reload(supervisor, NOTIFY_READY);
     return false;
 }
 
@@ -313,7 +300,7 @@ static void finish(struct supervisor *supervisor)
 {
     free_reload(supervisor->reload);
     supervisor->reload = NULL;
-    tell(supervisor, NOTIFY_READY);
+    upwards_reload(supervisor, NOTIFY_READY);
     bool again = supervisor->reload_again;
     supervisor->reload_again = false;
     supervisor_settle(supervisor);
