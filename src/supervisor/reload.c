@@ -22,7 +22,7 @@ struct reload {
     bool settings;           /* one of all settings has */
     uint32_t changed;        /* workers: new, different, gone */
 
-    /* what takes the place of the supervisor's own */
+    /* what takes the place of the supervisor's own, and is allocated as that is */
     void *core;
     struct platform_slots notes;
     struct admin_life *lives;
@@ -145,9 +145,9 @@ static void free_reload(struct reload *reload)
     free(reload->old_slot_of);
     free(reload->goes);
     free(reload->stopped);
-    free(reload->core);
+    platform_free(reload->core);
     platform_free_slots(&reload->notes);
-    free(reload->lives);
+    platform_free(reload->lives);
     free(reload);
 }
 
@@ -163,9 +163,9 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->old_slot_of = calloc(slots, sizeof *reload->old_slot_of);
     reload->goes = calloc(old_slots, sizeof *reload->goes);
     reload->stopped = calloc(old_slots, sizeof *reload->stopped);
-    reload->core = calloc(1, core_size(&reload->config));
+    reload->core = platform_allocate(core_size(&reload->config));
     bool noted = platform_allocate_slots(&reload->notes, slots, sizeof(struct run_notes));
-    reload->lives = calloc(1, admin_lives_size(slots));
+    reload->lives = platform_allocate(admin_lives_size(slots));
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
            reload->stopped != NULL && reload->core != NULL && noted && reload->lives != NULL;
 }
