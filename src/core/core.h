@@ -336,7 +336,7 @@ struct core_slot {
     msec asked_at;
     msec shielded_until; /* of its shields together; when the last one ended */
     msec extended_until; /* it asked for this long, at least */
-    msec spared_until;   /* a job: no shutdown stops it before; 0: see core_worker.shield_timeout */
+    msec spared_until;   /* a job: no shutdown stops it before; 0: see core_rules.shield_timeout */
     msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap */
     msec killed_at;
     msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */

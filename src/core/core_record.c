@@ -369,8 +369,8 @@ static bool is_instance(const struct core *core, uint32_t slot)
     return slot >= core->first_instance && slot < core->first_job;
 }
 
-/* Is it an instance, or its companion? */
-/* A job may submit one, too: its rights are its worker's, handed on. */
+/* May it be a worker's?  Not only its instances and their companions are: a job may submit one,
+ * too, whose rights are its own worker's, handed on. */
 static bool has_worker(const struct core *core, uint32_t slot)
 {
     return slot >= core->first_companion && slot < core->slot_count;

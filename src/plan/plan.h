@@ -281,7 +281,7 @@ struct plan {
     enum plan_log_format log_format;
     const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
-    struct plan_rules rules;   /* that one's */
+    struct plan_rules rules;   /* that one's, which points here: a plan is never moved */
 
     const char *config;    /* the file; NULL: none, so it is a launcher */
     char *text;            /* what is in it: values point into it */

@@ -1,4 +1,4 @@
-/* admin.h - what people ask a supervisor over the admin socket; for supervisor.c and control.c.
+/* admin.h - what people ask a supervisor over the admin socket.
  *
  *     admin_open(supervisor, slots)                    where there is to be an admin socket
  *     admin_tell(supervisor, FACT_READY, slot, 0, NULL)    whenever something happens

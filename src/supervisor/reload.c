@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What our start has decided for good. */
+static const char *const fixed_settings[] = {
+    "loop",       "terminal",   "subreaper", "parent-death-signal", "log-format", "control",
+    "control-fd", "no-control", "report",
+};
+#define FIXED_COUNT (sizeof fixed_settings / sizeof fixed_settings[0])
+
 struct reload {
     struct plan *plan; /* that is to come */
     struct core_config config;
@@ -18,7 +25,7 @@ struct reload {
     uint32_t *old_slot_of;   /* by slot */
     bool *goes;              /* by slot in force: it has no successor, so it must be down, */
     bool *stopped;           /* and for that, somebody's wish was taken back */
-    bool fixed[16];          /* by fixed_settings: it has changed */
+    bool fixed[FIXED_COUNT]; /* by fixed_settings: it has changed */
     bool settings;           /* one of all settings has */
     uint32_t changed;        /* workers: new, different, gone */
 
@@ -28,13 +35,6 @@ struct reload {
     struct admin_life *lives;
     struct instance_names names;
 };
-
-/* What our start has decided for good. */
-static const char *const fixed_settings[] = {
-    "loop",       "terminal",   "subreaper", "parent-death-signal", "log-format", "control",
-    "control-fd", "no-control", "report",
-};
-#define FIXED_COUNT (sizeof fixed_settings / sizeof fixed_settings[0])
 
 /* ---- words ---- */
 
