@@ -103,12 +103,28 @@ static bool is_kept(const struct plan_worker *old, const struct plan_worker *wor
     return plan_worker_equal(old, &counted);
 }
 
+/* The place of the one with this name, first looked for at *next, behind the one that was found
+ * last: mostly two files have their workers in the same order, and there may be thousands. */
+static uint32_t find_in_order(const struct plan *plan, const char *name, uint32_t *next)
+{
+    bool there = *next < plan->worker_count && strcmp(plan->workers[*next].name, name) == 0;
+    uint32_t found = there ? *next : plan_find_worker(plan, name);
+    if (found != CORE_NONE)
+        *next = found + 1;
+    return found;
+}
+
 static void map_workers(const struct plan *old, struct reload *reload)
 {
     const struct plan *plan = reload->plan;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < old->worker_count; i++)
+        reload->changed += !old->workers[i].is_logger; /* if it is gone: who is found is not */
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        uint32_t was = plan_find_worker(old, worker->name);
+        uint32_t was = find_in_order(old, worker->name, &next);
+        if (was != CORE_NONE)
+            reload->changed -= !old->workers[was].is_logger;
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
             was = CORE_NONE;
         bool same =
@@ -116,9 +132,6 @@ static void map_workers(const struct plan *old, struct reload *reload)
         reload->changed += !same && !worker->is_logger;
         reload->old_worker_of[i] = was;
     }
-    for (uint32_t i = 0; i < old->worker_count; i++)
-        reload->changed +=
-            !old->workers[i].is_logger && plan_find_worker(plan, old->workers[i].name) == CORE_NONE;
 }
 
 static void map_slots(const struct core *core, struct reload *reload)
