@@ -3,6 +3,7 @@
 #include "plan/check_fleet.h"
 #include "plan/option_table.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define SHARE_OF_CAP 4 /* the drain delay may take a quarter of the timeout */
@@ -176,6 +177,19 @@ static void check_worker(const struct plan *plan, const struct plan_worker *work
     check_user(plan, worker, faults);
 }
 
+/* Each of a worker is in range, but a file may have many workers. */
+static void check_instances(const struct plan *plan, struct faults *faults)
+{
+    uint64_t instances = 0;
+    char place[PLAN_PLACE_MAX];
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
+        instances += (uint64_t)plan->fleet[i].rules->instances;
+    if (instances > PLAN_INSTANCES_MAX)
+        fault_add(faults, plan_place(plan, 0, place),
+                  "its workers have %" PRIu64 " instances together, at most %d are allowed",
+                  instances, PLAN_INSTANCES_MAX);
+}
+
 static void check_workers(struct plan *plan, struct faults *faults)
 {
     char place[PLAN_PLACE_MAX];
@@ -186,6 +200,7 @@ static void check_workers(struct plan *plan, struct faults *faults)
         finish_rules(plan, &plan->fleet_rules[i]);
     }
     check_fleet(plan, faults);
+    check_instances(plan, faults);
     if (!plan_share_rules(plan))
         fault_add(faults, plan_place(plan, 0, place),
                   "no memory is left to look after its workers");

@@ -206,6 +206,8 @@ struct plan_rules {
     bool may_stop, may_stop_set; /* not set: when it runs as our own user */
 };
 
+#define PLAN_INSTANCES_MAX 400000 /* of all workers together */
+
 struct plan_worker {
     const char *name;
     const struct plan_rules *rules;

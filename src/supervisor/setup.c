@@ -12,6 +12,10 @@
 #define JOBS_MAX    256
 #define SHIELDS_MAX 4096
 #define FEW         32
+#define HOOKS_MAX   16 /* the core's own slots */
+
+_Static_assert(2 * PLAN_INSTANCES_MAX + JOBS_MAX + HOOKS_MAX <= CORE_SLOTS_MAX,
+               "a core has room for every plan, and for a companion of each instance");
 
 /* ---- from plan to core ---- */
 

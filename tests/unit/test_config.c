@@ -689,6 +689,23 @@ static void test_a_chain_of_thousands(void **state)
     assert_int_equal(plan.workers[COUNT - 1].wave, COUNT - 1);
 }
 
+/* One more than the core has room for would end a supervisor that reads its file anew. */
+static void test_instances_of_all_workers_are_bounded(void **state)
+{
+    static char text[65536];
+    (void)state;
+    for (int workers = 40; workers <= 41; workers++) {
+        struct text out = {.buffer = text, .size = sizeof text};
+        for (int i = 0; i < workers; i++)
+            text_add(&out, "[worker:w%d]\ncommand = x\ninstances = 10000\n", i);
+        read_bytes(&plan, text, out.length, NULL, NULL);
+        if (workers == 40)
+            expect_no_fault();
+    }
+    assert_int_equal(faults.count, 1);
+    expect_fault("bad.ini: its workers have 410000 instances together, at most 400000");
+}
+
 /* ---- printing and comparing ---- */
 
 static void expect_same_when_printed(const char *text)
@@ -870,6 +887,7 @@ int main(void)
         cmocka_unit_test(test_workers_stand_in_waves),
         cmocka_unit_test(test_a_logger_is_a_worker_before_those_that_it_serves),
         cmocka_unit_test(test_a_chain_of_thousands),
+        cmocka_unit_test(test_instances_of_all_workers_are_bounded),
         cmocka_unit_test(test_what_is_printed_reads_back),
         cmocka_unit_test(test_equal_is_what_is_done_and_not_how_it_was_written),
         cmocka_unit_test(test_workers_with_equal_options_share_them),
