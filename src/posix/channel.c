@@ -299,61 +299,37 @@ static void close_channel(uint32_t index)
     channels.open_others -= index >= channels.now.own;
 }
 
-/* A pipe for the next start: whoever is started again does not wait for one to be made. */
-static struct {
-    bool full;
-    int ours, theirs;
-    char identity[2 * WIRE_DIGITS_MAX + sizeof ":"]; /* device:inode of their end */
-} stock;
-
-static void close_stock(void)
+/* device:inode of the descriptor; false with errno. */
+static bool identify(int fd, char *identity, size_t size)
 {
-    int error = errno;
-    close(stock.ours);
-    close(stock.theirs);
-    stock.full = false;
-    errno = error;
-}
-
-static void identify_stock(const struct stat *status)
-{
-    struct wire wire = {.at = stock.identity, .end = stock.identity + sizeof stock.identity - 1};
-    wire_put_number(&wire, status->st_dev);
-    wire_put(&wire, ":");
-    wire_put_number(&wire, status->st_ino);
-    *wire.at = '\0';
-}
-
-bool channel_stock(void)
-{
-    int ends[2];
+    struct wire wire = {.at = identity, .end = identity + size - 1};
     struct stat status;
-    if (stock.full)
-        return true;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    if (fstat(fd, &status) < 0)
         return false;
-    stock.full = fstat(ends[1], &status) == 0;
-    stock.ours = spawn_keep_high(ends[0]);
-    stock.theirs = ends[1];
-    if (stock.full)
-        identify_stock(&status);
-    else
-        close_stock();
-    return stock.full;
+    wire_put_number(&wire, status.st_dev);
+    wire_put(&wire, ":");
+    wire_put_number(&wire, status.st_ino);
+    *wire.at = '\0';
+    return true;
 }
 
 int channel_open_run(struct run_id run, const char **identity)
 {
+    static char theirs[2 * WIRE_DIGITS_MAX + sizeof ":"];
+    int ends[2];
     close_channel(run.slot); /* of the run before */
-    if (!channel_stock())
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
-    if (!watch(run.slot, stock.ours, run)) {
-        close_stock();
+    ends[0] = spawn_keep_high(ends[0]);
+    if (!identify(ends[1], theirs, sizeof theirs) || !watch(run.slot, ends[0], run)) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        errno = error;
         return -1;
     }
-    stock.full = false;
-    *identity = stock.identity;
-    return stock.theirs;
+    *identity = theirs;
+    return ends[1];
 }
 
 void channel_abort(struct run_id run)

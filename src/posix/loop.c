@@ -630,8 +630,6 @@ void platform_loop(void)
         bool told = watch_signals();
         if (!told)
             take_signals(); /* busy, too */
-        if (plan_is_fleet(driver.plan) && !driver.plan->no_control)
-            channel_stock();
         if (!driver.finished)
             ev_run(driver.loop, told ? EVRUN_ONCE : EVRUN_NOWAIT);
     }

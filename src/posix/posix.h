@@ -411,10 +411,6 @@ bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
  * next call.  -1 with errno. */
 int channel_open_run(struct run_id run, const char **identity);
 
-/* Makes what the next one needs, if it is not there yet: to be called where there is time.  False
- * with errno when it could not be made; the next one tries again. */
-bool channel_stock(void);
-
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
 
