@@ -155,7 +155,10 @@ static int open_all(struct supervisor *supervisor, const struct plan *plan, uint
 
 int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
-    return open_all(supervisor, plan, slots);
+    int result = open_all(supervisor, plan, slots);
+    if (result < 0)
+        platform_close(); /* files of sockets are there already */
+    return result;
 }
 
 void platform_close(void)
