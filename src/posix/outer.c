@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int outer_fd = -1;
 
@@ -62,6 +63,18 @@ static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
+/* Its number is whatever somebody has chosen (--control-fd): ours are to stand close together, see
+ * platform_release(). */
+static int move_down(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (moved >= 0)
+        close(fd);
+    else
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return moved >= 0 ? moved : fd;
+}
+
 /* The descriptor counts only if it still is the one that was meant for us: a script may have used
  * its number for something else. */
 void outer_open(void)
@@ -75,8 +88,7 @@ void outer_open(void)
         fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || status.st_dev != device ||
         status.st_ino != inode)
         return;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    outer_fd = fd;
+    outer_fd = move_down(fd);
 }
 
 bool outer_is_there(void)
