@@ -719,7 +719,7 @@ void tree_census(unsigned char *found);
  */
 uint32_t tree_owner(pid_t pid);
 
-/* An adopted process was reaped. */
+/* The process was reaped. */
 void tree_forget(pid_t pid);
 
 /* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until

@@ -62,8 +62,8 @@ static void take_status(pid_t pid, int status)
         take_stop(slot, WIFSTOPPED(status) ? WSTOPSIG(status) : 0);
         return;
     }
+    tree_forget(pid);
     if (slot == NO_SLOT) {
-        tree_forget(pid);
         if (probe_ended(pid, status))
             return;
         supervisor_adopted_ended(reaper.supervisor, pid, ending_of(status));
