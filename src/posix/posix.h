@@ -67,15 +67,15 @@ bool signals_ignored(int signal_number);
 /* A signalfd(2) for every signal, to wait for one beside other descriptors; -1 with errno. */
 int signals_open(void);
 
-/* What is no record. */
+/* What is for us. */
 struct signals_news {
     bool child_ended;      /* SIGCHLD */
     pid_t child;           /* whose; it may stand for others, too.  0: unknown */
-    bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
+    bool descriptor_ready; /* SIGIO: perhaps one that we asked it of */
 };
 
 /* Takes one signal, of the lowest number; false when there is none, or the wait for one was
- * interrupted.  Fills `record`, or adds to `news`, and then record->signal is 0. */
+ * interrupted.  Fills `record` (its signal is 0: it is for us alone) and `news`. */
 bool signals_take(bool wait, struct platform_signal *record, struct signals_news *news);
 
 /* ---- loop.c ---- */
