@@ -91,7 +91,7 @@ void loop_watch(struct ev_io *watcher)
 {
     struct ev_loop *loop = loop_widen();
     ev_io_start(loop, watcher);
-    if (!driver.waits)
+    if (!driver.waits || ev_is_active(&driver.nudge))
         return;
     ev_timer_set(&driver.nudge, 0, 0);
     ev_timer_start(loop, &driver.nudge);
