@@ -4,7 +4,6 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <ev.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,11 +1,8 @@
 #include "posix/posix.h"
-#include "report/log.h"
 #include "supervisor/supervisor.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <ev.h>
-#include <string.h>
 #include <time.h>
 
 #define SIGNALS_A_TURN 64
