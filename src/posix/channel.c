@@ -126,9 +126,9 @@ static void close_channel(uint32_t index)
 }
 
 /* device:inode of the descriptor; false with errno. */
-static bool identify(int fd, char *identity, size_t size)
+static bool identify(int fd, char *identity)
 {
-    struct wire wire = {.at = identity, .end = identity + size - 1};
+    struct wire wire = {.at = identity, .end = identity + CHANNEL_IDENTITY_SIZE - 1};
     struct stat status;
     if (fstat(fd, &status) < 0)
         return false;
@@ -139,22 +139,20 @@ static bool identify(int fd, char *identity, size_t size)
     return true;
 }
 
-int channel_open_run(struct run_id run, const char **identity)
+int channel_open_run(struct run_id run, char *identity)
 {
-    static char theirs[2 * WIRE_DIGITS_MAX + sizeof ":"];
     int ends[2];
     close_channel(run.slot); /* of the run before */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
     ends[0] = spawn_keep_high(ends[0]);
-    if (!identify(ends[1], theirs, sizeof theirs) || !watch(run.slot, ends[0], run)) {
+    if (!identify(ends[1], identity) || !watch(run.slot, ends[0], run)) {
         int error = errno;
         close(ends[0]);
         close(ends[1]);
         errno = error;
         return -1;
     }
-    *identity = theirs;
     return ends[1];
 }
 

@@ -98,9 +98,9 @@ bool outer_is_there(void)
 
 void outer_watch(struct supervisor *supervisor)
 {
-    outer.supervisor = supervisor;
     if (outer_fd < 0)
         return;
+    outer.supervisor = supervisor;
     ev_timer_init(&outer.wait, on_outer_waited, OUTER_WAIT, 0);
     ev_io_init(&outer.io, on_outer, outer_fd, EV_READ);
     loop_watch(&outer.io);

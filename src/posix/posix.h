@@ -455,10 +455,12 @@ void outer_watch(struct supervisor *supervisor);
 /* Allocates the table; false without memory. */
 bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
 
+#define CHANNEL_IDENTITY_SIZE 42 /* two numbers of 20 digits, a colon, a NUL */
+
 /* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
- * is the caller's to close after the start, and that end's device:inode, which is good until the
- * next call.  -1 with errno. */
-int channel_open_run(struct run_id run, const char **identity);
+ * is the caller's to close after the start, and writes that end's device:inode to `identity`.  -1
+ * with errno. */
+int channel_open_run(struct run_id run, char *identity);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
