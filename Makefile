@@ -12,6 +12,7 @@ BUILD    ?= build
 # No tables for exceptions, and one mapping for all that is only read: each page and mapping takes
 # its time when we start, and when we end.  Debuggers have tables of their own (-g).
 # Sections go by name: what is never touched (posix.h) stands behind what is, on pages of its own.
+# ld and lld know all of these; for gold, LINK=-no-pie.  LDFLAGS come later: -pie, or -z relro, win.
 CODE     ?= -fno-pie -fno-asynchronous-unwind-tables
 LINK     ?= -no-pie -Wl,-z,norelro,-z,noseparate-code,--sort-section=name
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla \

@@ -90,7 +90,7 @@ static void drop(struct client *client)
     client->state = CLIENT_NONE;
     ev_io_stop(admin.loop, &client->io);
     ev_timer_stop(admin.loop, &client->timer);
-    channel_close_passed(&client->passed);
+    passed_close(&client->passed);
     close(client->io.fd);
     if (asked)
         supervisor_admin_gone(admin.supervisor, index_of(client));
@@ -153,10 +153,10 @@ static void refuse(int fd, const char *sentence)
 static void obey(struct client *client, size_t length)
 {
     watch(client, CLIENT_READS);
-    channel_pass(&client->passed);
+    passed_set(&client->passed);
     supervisor_admin_request(admin.supervisor, index_of(client), client->line, length);
-    channel_pass(NULL);
-    channel_close_passed(&client->passed);
+    passed_set(NULL);
+    passed_close(&client->passed);
     answer(client);
 }
 
@@ -164,7 +164,7 @@ static void listen_to(struct client *client)
 {
     size_t room = ADMIN_LINE_MAX - client->used;
     ssize_t count =
-        channel_receive(client->io.fd, client->line + client->used, room, &client->passed);
+        passed_receive(client->io.fd, client->line + client->used, room, &client->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (count <= 0) {

@@ -4,30 +4,21 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <ev.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
-#endif
 
 /* A run's own pipe has the index of its slot; private channels stand behind them. */
 
-#define PRIVATE_MAX      128 /* private channels in all, */
-#define PRIVATE_PER_RUN  48  /* and of one run */
-#define DESCRIPTORS_KEPT 32  /* that nobody gets who sends us some; half of ours at most */
-#define READ_AT_A_TIME   4096
-#define DRAIN_MAX        64 /* reads: more than a socket holds by default (net.core.wmem_default) */
+#define PRIVATE_MAX     128 /* private channels in all, */
+#define PRIVATE_PER_RUN 48  /* and of one run */
+#define READ_AT_A_TIME  4096
+#define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
 
 struct channel {
     struct run_id run;
@@ -56,14 +47,7 @@ static struct {
     struct supervisor *supervisor;
     struct table now, next; /* and what is to take its place */
     uint32_t open_others;
-    struct passed *passed; /* with the line that is being reported */
 } channels;
-
-static struct {
-    ev_io io;
-    ev_timer wait;
-    struct control_reader reader;
-} outer UNTOUCHED("outer"); /* towards an aiorun around us */
 
 static struct channel *place(const struct table *table, uint32_t index)
 {
@@ -74,163 +58,6 @@ static struct channel *place(const struct table *table, uint32_t index)
 static struct channel *at(uint32_t index)
 {
     return place(&channels.now, index);
-}
-
-/* ---- descriptors that came along ---- */
-
-/* A socket that lingers would keep us waiting for whoever is at its other end (socket(7)). */
-void channel_close_theirs(int fd)
-{
-    const struct linger none = {0};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    close(fd);
-}
-
-void channel_close_passed(struct passed *passed)
-{
-    for (uint32_t i = 0; i < passed->count; i++)
-        if (passed->fds[i] >= 0)
-            channel_close_theirs(passed->fds[i]);
-    passed->count = 0;
-}
-
-struct passed *channel_passed(void)
-{
-    return channels.passed;
-}
-
-const char *channel_passed_fault(uint32_t count, const char *fault)
-{
-    const struct passed *passed = channels.passed;
-    if (passed != NULL && passed->count == count)
-        return NULL;
-    return passed != NULL && passed->scarce ? "too few descriptors are left to take it" : fault;
-}
-
-void channel_pass(struct passed *passed)
-{
-    channels.passed = passed;
-}
-
-/* The sender's pidfd, which the kernel adds where a socket of its own is told to (SO_PASSPIDFD,
- * unix(7)). */
-static void close_pidfd(struct cmsghdr *part)
-{
-    int fd;
-    memcpy(&fd, CMSG_DATA(part), sizeof fd);
-    if (fd >= 0)
-        close(fd);
-}
-
-/* A start needs some, too. */
-static bool is_scarce(const struct passed *passed)
-{
-    struct rlimit limit;
-    bool scarce = false;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return false;
-    rlim_t half = limit.rlim_cur / 2, kept = half < DESCRIPTORS_KEPT ? half : DESCRIPTORS_KEPT;
-    for (uint32_t i = 0; i < passed->count; i++)
-        scarce = scarce || (rlim_t)passed->fds[i] >= limit.rlim_cur - kept;
-    return scarce;
-}
-
-/* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
- * could tell which ones were lost. */
-static void take_passed(struct msghdr *header, struct passed *passed)
-{
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
-        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_PIDFD)
-            close_pidfd(part);
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        channel_close_passed(passed);
-        passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
-        passed->scarce = is_scarce(passed);
-    }
-    if (passed->scarce)
-        channel_close_passed(passed);
-    if (header->msg_flags & MSG_CTRUNC)
-        channel_close_passed(passed);
-}
-
-/* ---- an aiorun around us ---- */
-
-/* Its signal follows its message, unless we are shielded there, and says more: which one to pass
- * on.
- */
-#define OUTER_WAIT 0.05 /* s */
-
-static void on_outer_waited(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)loop, (void)watcher, (void)events;
-    supervisor_outer_shutdown(channels.supervisor);
-}
-
-static void on_outer(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    struct control_order_message order;
-    const char *fault;
-    char bytes[READ_AT_A_TIME], *next = bytes;
-    if (events & EV_ERROR)
-        loop_watch_again(watcher);
-    ssize_t count = recv(watcher->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (count <= 0)
-        ev_io_stop(loop, watcher);
-    while (count > 0) {
-        size_t taken;
-        struct control_reader *reader = &outer.reader;
-        enum control_read result = control_read(reader, next, (size_t)count, &taken);
-        next += taken;
-        count -= (ssize_t)taken;
-        if (result != CONTROL_READ_LINE || !control_parse_order(reader->line, &order, &fault))
-            continue;
-        switch (order.order) {
-        case ORDER_SHUTDOWN:
-            supervisor_outer_limit(channels.supervisor, order.time);
-            ev_timer_start(loop, &outer.wait);
-            break;
-        case ORDER_RELOAD:
-            supervisor_outer_reload(channels.supervisor);
-            break;
-        }
-    }
-}
-
-static int outer_fd = -1;
-
-/* The descriptor counts only if it still is the one that was meant for us: a script may have used
- * its number for something else. */
-void channel_open_outer(void)
-{
-    const char *number = getenv("AIORUN_CONTROL_FD");
-    const char *identity = getenv("AIORUN_CONTROL_ID");
-    unsigned long long device, inode;
-    struct stat status;
-    int fd = number != NULL ? (int)strtol(number, NULL, 10) : -1;
-    if (fd < 3 || identity == NULL || sscanf(identity, "%llu:%llu", &device, &inode) != 2 ||
-        fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || status.st_dev != device ||
-        status.st_ino != inode)
-        return;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    outer_fd = fd;
-}
-
-bool channel_has_outer(void)
-{
-    return outer_fd >= 0;
-}
-
-static void watch_outer(void)
-{
-    if (outer_fd < 0)
-        return;
-    ev_timer_init(&outer.wait, on_outer_waited, OUTER_WAIT, 0);
-    ev_io_init(&outer.io, on_outer, outer_fd, EV_READ);
-    loop_watch(&outer.io);
 }
 
 /* ---- opening and closing ---- */
@@ -256,7 +83,6 @@ static void free_table(struct table *table)
 bool channel_open_all(struct supervisor *supervisor, uint32_t slots)
 {
     channels.supervisor = supervisor;
-    watch_outer();
     return make_table(&channels.now, slots);
 }
 
@@ -291,7 +117,7 @@ static void close_channel(uint32_t index)
     if (!channel->open)
         return;
     if (channel->behind)
-        channel_close_passed(&channels.now.backlogs[index].passed);
+        passed_close(&channels.now.backlogs[index].passed);
     if (index >= channels.now.own)
         pipeset_remove(channel->fd); /* its sender may have kept it, and it would be watched on */
     close(channel->fd);
@@ -299,61 +125,35 @@ static void close_channel(uint32_t index)
     channels.open_others -= index >= channels.now.own;
 }
 
-/* A pipe for the next start: whoever is started again does not wait for one to be made. */
-static struct {
-    bool full;
-    int ours, theirs;
-    char identity[2 * WIRE_DIGITS_MAX + sizeof ":"]; /* device:inode of their end */
-} stock;
-
-static void close_stock(void)
+/* device:inode of the descriptor; false with errno. */
+static bool identify(int fd, char *identity)
 {
-    int error = errno;
-    close(stock.ours);
-    close(stock.theirs);
-    stock.full = false;
-    errno = error;
-}
-
-static void identify_stock(const struct stat *status)
-{
-    struct wire wire = {.at = stock.identity, .end = stock.identity + sizeof stock.identity - 1};
-    wire_put_number(&wire, status->st_dev);
+    struct wire wire = {.at = identity, .end = identity + CHANNEL_IDENTITY_SIZE - 1};
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return false;
+    wire_put_number(&wire, status.st_dev);
     wire_put(&wire, ":");
-    wire_put_number(&wire, status->st_ino);
+    wire_put_number(&wire, status.st_ino);
     *wire.at = '\0';
+    return true;
 }
 
-bool channel_stock(void)
+int channel_open_run(struct run_id run, char *identity)
 {
     int ends[2];
-    struct stat status;
-    if (stock.full)
-        return true;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return false;
-    stock.full = fstat(ends[1], &status) == 0;
-    stock.ours = spawn_keep_high(ends[0]);
-    stock.theirs = ends[1];
-    if (stock.full)
-        identify_stock(&status);
-    else
-        close_stock();
-    return stock.full;
-}
-
-int channel_open_run(struct run_id run, const char **identity)
-{
     close_channel(run.slot); /* of the run before */
-    if (!channel_stock())
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
-    if (!watch(run.slot, stock.ours, run)) {
-        close_stock();
+    ends[0] = spawn_keep_high(ends[0]);
+    if (!identify(ends[1], identity) || !watch(run.slot, ends[0], run)) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        errno = error;
         return -1;
     }
-    stock.full = false;
-    *identity = stock.identity;
-    return stock.theirs;
+    return ends[1];
 }
 
 void channel_abort(struct run_id run)
@@ -363,8 +163,7 @@ void channel_abort(struct run_id run)
 
 /* ---- writing ---- */
 
-/* False when it could not be written now. */
-static bool write_line(int fd, const char *line, size_t length)
+bool channel_write(int fd, const char *line, size_t length)
 {
     return send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
 }
@@ -383,7 +182,7 @@ void platform_order(struct run_id run, const char *line, size_t length)
     struct channel *channel = own_channel(run);
     if (channel == NULL)
         return;
-    if (!write_line(channel->fd, line, length) && errno != EPIPE && errno != ECONNRESET)
+    if (!channel_write(channel->fd, line, length) && errno != EPIPE && errno != ECONNRESET)
         log_line(LEVEL_WARNING, "a control pipe is full, since nobody reads it: '%.*s' is lost",
                  (int)length - 1, line);
 }
@@ -406,14 +205,8 @@ void platform_answer(struct channel_id id, const char *line, size_t length)
     if (!channel->open || channel->generation != id.generation)
         return;
     /* Whoever asks and never reads the answers has no use for a channel. */
-    if (!write_line(channel->fd, line, length))
+    if (!channel_write(channel->fd, line, length))
         close_channel(index);
-}
-
-bool platform_tell_outer(const char *line, size_t length)
-{
-    bool waits = !write_line(outer_fd, line, length) && errno == EAGAIN;
-    return !waits;
 }
 
 /* ---- attach ---- */
@@ -435,14 +228,14 @@ static void attach(uint32_t index)
 {
     static const char welcome[] = "ok 1\n";
     struct run_id run = at(index)->run;
-    const char *fault = channel_passed_fault(1, "attach needs one descriptor");
+    const char *fault = passed_fault(1, "attach needs one descriptor");
     if (index >= channels.now.own)
         fault = "a private channel cannot attach another";
     if (fault != NULL) {
         supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
         return;
     }
-    int fd = channels.passed->fds[0];
+    int fd = passed_now()->fds[0];
     fault = judge_channel(fd, run);
     uint32_t free_place = channels.now.own;
     while (free_place < channels.now.count && at(free_place)->open)
@@ -454,11 +247,11 @@ static void attach(uint32_t index)
     if (fault != NULL) {
         char line[CONTROL_LINE_MAX];
         int length = snprintf(line, sizeof line, "error %s\n", fault);
-        write_line(fd, line, (size_t)length);
+        channel_write(fd, line, (size_t)length);
         supervisor_bad_line(channels.supervisor, run, channel_name(index), fault);
         return;
     }
-    channels.passed->count = 0; /* it is ours now */
+    passed_now()->count = 0; /* it is ours now */
     platform_answer(channel_name(free_place), welcome, sizeof welcome - 1);
 }
 
@@ -503,35 +296,16 @@ static void take_bytes(uint32_t index, struct backlog *backlog, const char *byte
         enum control_read result = control_read(&backlog->reader, bytes, count, &taken);
         bytes += taken;
         count -= taken;
-        channels.passed = &backlog->passed;
+        passed_set(&backlog->passed);
         if (result == CONTROL_READ_LINE)
             take_line(index, &backlog->reader);
         else if (result == CONTROL_READ_BAD)
             supervisor_bad_line(channels.supervisor, channel->run, channel_name(index),
                                 "it is too long, or not plain text");
-        channels.passed = NULL;
+        passed_set(NULL);
         if (!channel->open || channel->generation != generation)
             return; /* what it said has ended it */
     }
-}
-
-ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed)
-{
-    union {
-        struct cmsghdr alignment;
-        char room[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
-    } control;
-    struct iovec vector = {.iov_base = bytes, .iov_len = size};
-    struct msghdr header = {.msg_iov = &vector,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control};
-    /* Not recvmsg(2): mostly it would be looked up in the C library, which takes longer than the
-     * call, when a run has ended and somebody waits for it. */
-    ssize_t count = syscall(SYS_recvmsg, fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (count > 0)
-        take_passed(&header, passed);
-    return count;
 }
 
 /* Takes in one chunk; false when there is none, or it was the end: mostly it is, and touches
@@ -544,7 +318,7 @@ static bool read_channel(uint32_t index)
     uint32_t generation = channel->generation;
     struct backlog *backlog = channel->behind ? &channels.now.backlogs[index] : &fresh;
 
-    ssize_t count = channel_receive(channel->fd, bytes, sizeof bytes, &backlog->passed);
+    ssize_t count = passed_receive(channel->fd, bytes, sizeof bytes, &backlog->passed);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (count <= 0) {
@@ -555,7 +329,7 @@ static bool read_channel(uint32_t index)
     bool same = channel->open && channel->generation == generation;
     bool behind = same && (backlog->reader.used > 0 || backlog->reader.skipping);
     if (!behind)
-        channel_close_passed(&backlog->passed);
+        passed_close(&backlog->passed);
     else if (backlog == &fresh)
         channels.now.backlogs[index] = fresh;
     if (backlog == &fresh)

@@ -116,8 +116,8 @@ static bool may_speak_for(struct run_id run, pid_t pid)
 
 const char *platform_judge_job(struct run_id run)
 {
-    const struct passed *passed = channel_passed();
-    const char *fault = channel_passed_fault(1, "it needs one descriptor, a pidfd");
+    const struct passed *passed = passed_now();
+    const char *fault = passed_fault(1, "it needs one descriptor, a pidfd");
     if (fault != NULL)
         return fault;
     pid_t pid = process_of(passed->fds[0]);
@@ -175,7 +175,7 @@ static void forget_speaker(uint32_t slot)
 
 void platform_join(struct run_id id)
 {
-    struct passed *passed = channel_passed();
+    struct passed *passed = passed_now();
     struct job *job = &jobs.list[id.slot];
     struct run *run = runs_at(id.slot);
     const struct process *process = &jobs.judged;
@@ -256,19 +256,19 @@ static const char *load(int fd)
 
 const char *platform_judge_submission(void)
 {
-    const char *fault = channel_passed_fault(
+    const char *fault = passed_fault(
         PASSED_MAX,
         "it needs four descriptors: the request and three for standard input and output");
     if (fault != NULL)
         return fault;
-    fault = load(channel_passed()->fds[REQUEST]);
+    fault = load(passed_now()->fds[REQUEST]);
     release_memory();
     return fault;
 }
 
 void platform_keep(struct run_id id)
 {
-    struct passed *passed = channel_passed();
+    struct passed *passed = passed_now();
     struct job *job = &jobs.list[id.slot];
     memcpy(job->fds, passed->fds, sizeof job->fds);
     passed->count = 0;
@@ -282,7 +282,7 @@ void platform_drop(struct run_id id)
     if (!job->kept)
         return;
     for (int i = 0; i < PASSED_MAX; i++)
-        channel_close_theirs(job->fds[i]);
+        passed_close_fd(job->fds[i]);
     job->kept = false;
 }
 

@@ -7,8 +7,10 @@
  *   procfs.c    who is there, as /proc tells
  *   tree.c      whose they are, and asking, killing, listing them
  *   cgroup.c    limits, with a cgroup for each run
- *   runs.c      our own children by slot and by pid
- *   channel.c   control pipes: lines and descriptors in, lines out
+ *   runs.c      our own children by slot and by pid, and signals for them
+ *   channel.c   control pipes and private channels: lines in, lines out
+ *   passed.c    descriptors that come with a line
+ *   outer.c     the control pipe of an aiorun around us
  *   pipeset.c   which of them have something to say
  *   admin.c     the admin socket: one line in, an answer out
  *   jobs.c      processes that joined, and commands that were submitted
@@ -20,7 +22,9 @@
  *   probe.c     the readiness that is asked for
  *   terminal.c  the controlling terminal, and whose it is
  *   allocate.c  memory
- *   loop.c      libev, reaping, and most of platform.h
+ *   open.c      what comes before the loop, and what is given up after it
+ *   loop.c      libev: signals, time, and whatever else is waited for
+ *   reap.c      who has ended, and what is left of it
  *   reload.c    a new plan
  *   stderr.c    log lines, and how the process ends
  *   report_file.c  the file of the report
@@ -63,21 +67,31 @@ bool signals_ignored(int signal_number);
 /* A signalfd(2) for every signal, to wait for one beside other descriptors; -1 with errno. */
 int signals_open(void);
 
-/* What is no record. */
+/* What is for us. */
 struct signals_news {
     bool child_ended;      /* SIGCHLD */
     pid_t child;           /* whose; it may stand for others, too.  0: unknown */
-    bool descriptor_ready; /* SIGIO, of a descriptor that we asked it of */
+    bool descriptor_ready; /* SIGIO: perhaps one that we asked it of */
 };
 
 /* Takes one signal, of the lowest number; false when there is none, or the wait for one was
- * interrupted.  Fills `record`, or adds to `news`, and then record->signal is 0. */
+ * interrupted.  Fills `record` (its signal is 0: it is for us alone) and `news`. */
 bool signals_take(bool wait, struct platform_signal *record, struct signals_news *news);
 
 /* ---- loop.c ---- */
 
 struct ev_loop;
 struct ev_io;
+
+/* Does this system's libev have the backend that the plan wants? */
+bool loop_has_backend(const struct plan *plan);
+
+/* Before all others.  Makes the loop, unless it is a launcher's, which mostly needs none; false
+ * with errno. */
+bool loop_open(struct supervisor *supervisor, const struct plan *plan);
+
+/* Opens what a loop that is there hears of signals by; false with errno. */
+bool loop_open_signals(void);
 
 /* From now on something else is waited for than signals and the core's time.  Until then, and
  * without such a time, one sigtimedwait(2) waits instead of libev: this is said before a watcher is
@@ -97,8 +111,17 @@ void loop_unwatch(struct ev_io *watcher);
 /* The watcher, which waits for something to read, is at `to` from now on, active if it was. */
 void loop_move(struct ev_io *from, struct ev_io *to);
 
-/* The new plan is in force. `census`, a byte a slot, is the loop's from now on. */
-void loop_reload(const struct plan *plan, unsigned char *census);
+/* ---- reap.c ---- */
+
+/* Allocates; false without memory. */
+bool reap_open(struct supervisor *supervisor, uint32_t slots);
+
+/* After a SIGCHLD: takes in all ends, stops and continuations that there are, and reports them.
+ * `child` is the one that it named; 0: none. */
+void reap(pid_t child);
+
+/* A new plan is in force: `census`, a byte a slot, is this file's from now on. */
+void reap_reload(unsigned char *census);
 
 /* ---- reload.c ---- */
 
@@ -373,8 +396,10 @@ struct run {
     int tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
 };
 
-bool runs_open(uint32_t slots); /* allocates; false without memory */
-uint32_t runs_count(void);      /* no slot from here on was ever started */
+/* Allocates; false without memory. */
+bool runs_open(const struct plan *plan, uint32_t slots);
+
+uint32_t runs_count(void); /* no slot from here on was ever started */
 struct run *runs_at(uint32_t slot);
 void runs_insert(uint32_t slot, pid_t pid); /* after a start */
 uint32_t runs_find(pid_t pid);              /* NO_SLOT: none of ours */
@@ -386,9 +411,9 @@ struct run *runs_named(struct run_id run);
 
 bool runs_prepare(uint32_t slots);
 void runs_drop(void);
-void runs_reload(const struct reload *reload);
+void runs_reload(const struct plan *plan, const struct reload *reload);
 
-/* ---- channel.c ---- */
+/* ---- passed.c ---- */
 
 #define PASSED_MAX 4
 
@@ -399,24 +424,50 @@ struct passed {
     int fds[PASSED_MAX];
 };
 
-/* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
-void channel_open_outer(void);
-bool channel_has_outer(void);
+/* recv(2) without waiting; descriptors that come along replace those in `passed`. */
+ssize_t passed_receive(int fd, char *bytes, size_t size, struct passed *passed);
 
-/* Allocates the table, and listens to an aiorun around us; false without memory. */
+/* These came with the line that is being reported now; NULL: none is.  What nobody took is the
+ * caller's to close. */
+void passed_set(struct passed *passed);
+
+/* What came with the line that is being reported; NULL when none is. */
+struct passed *passed_now(void);
+
+/* NULL when `count` descriptors came with it; else `fault`, or the better reason. */
+const char *passed_fault(uint32_t count, const char *fault);
+
+/* Closes what nobody took; and one, whatever it is: close(2) without waiting. */
+void passed_close(struct passed *passed);
+void passed_close_fd(int fd);
+
+/* ---- outer.c ---- */
+
+/* Takes the pipe to an aiorun around us, if there is one, out of our commands' hands. */
+void outer_open(void);
+bool outer_is_there(void);
+
+/* Listens to it. */
+void outer_watch(struct supervisor *supervisor);
+
+/* ---- channel.c ---- */
+
+/* Allocates the table; false without memory. */
 bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
 
-/* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
- * is the caller's to close after the start, and that end's device:inode, which is good until the
- * next call.  -1 with errno. */
-int channel_open_run(struct run_id run, const char **identity);
+#define CHANNEL_IDENTITY_SIZE 42 /* two numbers of 20 digits, a colon, a NUL */
 
-/* Makes what the next one needs, if it is not there yet: to be called where there is time.  False
- * with errno when it could not be made; the next one tries again. */
-bool channel_stock(void);
+/* Opens the run's pipe, instead of the last run's of its slot; returns the end for the run, which
+ * is the caller's to close after the start, and writes that end's device:inode to `identity`.  -1
+ * with errno. */
+int channel_open_run(struct run_id run, char *identity);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
+
+/* send(2) of a line to such a pipe without waiting; false when it could not be sent whole, with
+ * errno if nothing was. */
+bool channel_write(int fd, const char *line, size_t length);
 
 /* A pipe has become readable of which SIGIO tells; this channel, if it is still that one. */
 void channel_wake(void);
@@ -428,26 +479,9 @@ void channel_drain(struct run_id run);
 /* The channel's name for answers; of a run's own pipe: the one that means none. */
 struct channel_id channel_name(uint32_t index);
 
-/* What came with the line that is being reported; NULL when none is. */
-struct passed *channel_passed(void);
-
-/* NULL when `count` descriptors came with it; else `fault`, or the better reason. */
-const char *channel_passed_fault(uint32_t count, const char *fault);
-
-/* For lines that come another way: these came with the one that is being reported now (NULL: none
- * is).  What nobody took is the caller's to close. */
-void channel_pass(struct passed *passed);
-void channel_close_passed(struct passed *passed);
-
-/* close(2) of a descriptor that somebody has sent, whatever it is: without waiting. */
-void channel_close_theirs(int fd);
-
 bool channel_prepare(uint32_t slots);
 void channel_drop(void);
 void channel_reload(const struct reload *reload);
-
-/* recv(2) without waiting; descriptors that come along replace those in `passed`. */
-ssize_t channel_receive(int fd, char *bytes, size_t size, struct passed *passed);
 
 /* ---- pipeset.c ---- */
 
@@ -639,7 +673,9 @@ void sink_close(void);
  * reach both of us), TERMINAL_OWN (in a group of its own, which has the foreground where we have
  * it), or TERMINAL_NONE (in a session of its own: keys reach us alone). */
 void terminal_open(const struct plan *plan);
-enum plan_terminal terminal_mode(void);
+
+/* What termios(3) keys, a change of the window's size and a hangup send to the foreground group. */
+extern const signal_mask terminal_keyboard;
 
 /* Fills in where and how the command is to be started. */
 void terminal_place(struct spawn *spawn);
@@ -685,7 +721,7 @@ void tree_census(unsigned char *found);
  */
 uint32_t tree_owner(pid_t pid);
 
-/* An adopted process was reaped. */
+/* The process was reaped. */
 void tree_forget(pid_t pid);
 
 /* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until

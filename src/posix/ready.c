@@ -261,7 +261,7 @@ static uid_t look_at(struct msghdr *header)
             for (size_t i = 0; i < count; i++) {
                 int fd;
                 memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-                channel_close_theirs(fd);
+                passed_close_fd(fd);
             }
         }
     }

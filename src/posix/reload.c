@@ -108,8 +108,8 @@ static bool move(const struct plan *plan, const struct reload *reload, unsigned 
         drop_tables();
         return false;
     }
-    loop_reload(plan, census);
-    runs_reload(reload);
+    reap_reload(census);
+    runs_reload(plan, reload);
     channel_reload(reload);
     jobs_reload(reload);
     ready_reload(reload);

@@ -1,6 +1,9 @@
 #include "posix/posix.h"
+#include "report/log.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
 
 /* Slots by number, and an index from pids to them: open addressing with linear probing, at most
  * half full, so that ten thousand runs are found as fast as ten. */
@@ -11,6 +14,7 @@ struct table {
 };
 
 static struct table table, next_table;
+static const struct plan *plan; /* whose workers they are */
 
 static bool make_table(struct table *made, uint32_t slots)
 {
@@ -26,8 +30,9 @@ static bool make_table(struct table *made, uint32_t slots)
     return allocated && made->index != NULL;
 }
 
-bool runs_open(uint32_t slots)
+bool runs_open(const struct plan *first_plan, uint32_t slots)
 {
+    plan = first_plan;
     return make_table(&table, slots);
 }
 
@@ -98,6 +103,67 @@ void runs_remove(uint32_t slot)
     }
 }
 
+/* ---- signals for them ---- */
+
+/* kill(2), or sigqueue(3) with the value that came with the signal. */
+static int send_signal(uint32_t slot, int signal, bool group, const struct platform_signal *arrived)
+{
+    const struct run *run = runs_at(slot);
+    if (run->joined)
+        return jobs_signal(slot, signal);
+    if (group && run->own_group)
+        return kill(-run->pid, signal);
+    if (arrived != NULL && arrived->queued) {
+        const union sigval value = {.sival_ptr = arrived->value};
+        if (sigqueue(run->pid, signal, value) == 0)
+            return 0;
+    }
+    return kill(run->pid, signal);
+}
+
+static const char *name_of(const struct run *run)
+{
+    return run->worker == NO_WORKER ? "job" : plan->workers[run->worker].name;
+}
+
+void platform_send(struct run_id run_id, int signal, bool group,
+                   const struct platform_signal *arrived, bool wake)
+{
+    struct run *run = runs_named(run_id);
+    if (run == NULL || run->pid == 0)
+        return;
+    if (send_signal(run_id.slot, signal, group, arrived) < 0 && errno != ESRCH)
+        log_about(LEVEL_WARNING, name_of(run), run->pid,
+                  "may not send signal %d to process %ld: %s", signal, (long)run->pid,
+                  strerror(errno));
+    else if (wake && run->stopped)
+        send_signal(run_id.slot, SIGCONT, group, NULL);
+    if (signal == SIGCONT || wake)
+        run->stopped = false; /* the kernel's word for it comes later, if it comes */
+}
+
+bool platform_stopped(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    struct process process;
+    if (run == NULL || run->pid == 0 || !run->stopped)
+        return false;
+    /* The shell may have continued it together with us, and waitpid(2) not said so yet. */
+    return !procfs_read(run->pid, &process) || process.state == 'T';
+}
+
+bool platform_hand_over(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    return run != NULL && run->pid != 0 && terminal_hand_over(run->pid);
+}
+
+long platform_pid(struct run_id run_id)
+{
+    const struct run *run = runs_named(run_id);
+    return run != NULL ? run->pid : 0;
+}
+
 /* ---- a new plan ---- */
 
 bool runs_prepare(uint32_t slots)
@@ -112,9 +178,10 @@ void runs_drop(void)
     next_table = (struct table){0};
 }
 
-void runs_reload(const struct reload *reload)
+void runs_reload(const struct plan *new_plan, const struct reload *reload)
 {
     struct table old = table;
+    plan = new_plan;
     table = next_table;
     next_table = old; /* to be dropped */
     for (uint32_t slot = 0; slot < reload->slots; slot++) {

@@ -94,10 +94,10 @@ static bool is_own_pipe(const siginfo_t *info)
 
 /* One that was asked for with F_SETSIG (fcntl(2)); or what is left of it, when too many are queued.
  */
-static bool is_descriptor_ready(const siginfo_t *info)
+static bool was_asked_for(const siginfo_t *info)
 {
-    bool asked_for = info->si_code >= POLL_IN && info->si_code <= POLL_HUP;
-    return info->si_signo == SIGIO && (asked_for || info->si_code == SI_KERNEL);
+    bool of_descriptor = info->si_code >= POLL_IN && info->si_code <= POLL_HUP;
+    return info->si_signo == SIGIO && (of_descriptor || info->si_code == SI_KERNEL);
 }
 
 bool signals_take(bool wait, struct platform_signal *record, struct signals_news *news)
@@ -109,12 +109,13 @@ bool signals_take(bool wait, struct platform_signal *record, struct signals_news
     /* Not sigwaitinfo(2): see change_mask(). */
     if (syscall(SYS_rt_sigtimedwait, &all, &info, wait ? NULL : &at_once, sizeof all) < 0)
         return false;
+    /* The kernel keeps one of a signal that is no real-time signal, the first (signal(7)): one that
+     * somebody has sent may hide that a descriptor is ready. */
+    news->descriptor_ready = info.si_signo == SIGIO;
     if (info.si_signo == SIGCHLD) {
         news->child_ended = true;
         news->child = info.si_pid;
-    } else if (is_descriptor_ready(&info)) {
-        news->descriptor_ready = true;
-    } else if (!is_own_pipe(&info)) {
+    } else if (!was_asked_for(&info) && !is_own_pipe(&info)) {
         *record = convert(&info);
     }
     return true;

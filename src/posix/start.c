@@ -277,10 +277,10 @@ static bool is_companion(enum platform_what what)
 static bool open_control(struct run_id run, const struct platform_program *program,
                          struct command *command, struct spawn *spawn, int *peer)
 {
-    const char *identity;
+    char identity[CHANNEL_IDENTITY_SIZE];
     if (starts.now.plan->no_control || starts.now.plan->workers[program->worker].is_logger)
         return true;
-    *peer = channel_open_run(run, &identity);
+    *peer = channel_open_run(run, identity);
     if (*peer < 0)
         return false;
     spawn_pass(spawn, *peer, command->control_fd);

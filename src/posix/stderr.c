@@ -83,7 +83,7 @@ static void write_coverage(void)
 }
 #endif
 
-/* _exit(2); not looked up for this: see channel_receive(). */
+/* _exit(2); not looked up for this: see passed_receive(). */
 _Noreturn static void leave(uint32_t status)
 {
     for (;;)

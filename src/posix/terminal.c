@@ -11,6 +11,13 @@ static struct {
     pid_t given; /* the group that we gave our foreground to last; 0: none */
 } terminal = {.mode = TERMINAL_NONE, .fd = -1};
 
+/* What termios(3) keys, a change of the window's size and a hangup send to the foreground group. */
+const signal_mask terminal_keyboard =
+    (signal_mask)1 << (SIGINT - 1) | (signal_mask)1 << (SIGQUIT - 1) |
+    (signal_mask)1 << (SIGTSTP - 1) | (signal_mask)1 << (SIGTTIN - 1) |
+    (signal_mask)1 << (SIGTTOU - 1) | (signal_mask)1 << (SIGWINCH - 1) |
+    (signal_mask)1 << (SIGHUP - 1);
+
 /* What must come before the command's own end on Ctrl-C needs the keys for itself. */
 static bool needs_keys(const struct plan *plan)
 {
@@ -40,9 +47,18 @@ void terminal_open(const struct plan *plan)
     }
 }
 
-enum plan_terminal terminal_mode(void)
+bool platform_shares(const struct platform_signal *arrived)
 {
-    return terminal.mode;
+    /* A hangup is sent to the session's leader alone; to the group only when the leader is gone. */
+    bool to_group = arrived->signal != SIGHUP || inherited.session != inherited.pid;
+    return !start_missed(arrived->signal) && arrived->from_kernel &&
+           (terminal_keyboard & signal_bit(arrived->signal)) && to_group &&
+           terminal.mode == TERMINAL_SHARE;
+}
+
+bool platform_yields_keys(void)
+{
+    return terminal.mode == TERMINAL_OWN;
 }
 
 /* Started in the background, we have no foreground to give. */

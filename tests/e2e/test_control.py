@@ -6,8 +6,9 @@ import struct
 import time
 from pathlib import Path
 
-from harness import (BINARY, CONTROL_VARIABLES, VICTIM, Skip, aiorun, cases, check, children, deadline, equal, kill, launch,
-                     pause, shell, stat, status_field, until, victim)
+from harness import (BINARY, CONTROL_VARIABLES, VICTIM, Skip, aiorun, cases, check, children,
+                     deadline, equal, kill, launch, pause, shell, stat, state, status_field, until,
+                     victim)
 from speaker import Speaker, descriptors, environment_of, pipe_of, request
 from terminal import Shell
 
@@ -162,6 +163,20 @@ def test_inner_one_has_a_pipe_of_its_own_and_hides_the_outer():
     equal(re.findall(r"^fd (\d+) socket", run.out, re.M), ["9"], "control pipes of the command")
     run.send("TERM")
     run.end("TERM")
+
+
+def test_first_line_is_heard_although_somebody_has_sent_a_sigio():
+    """A launcher hears of it by a SIGIO, of which the kernel keeps one, whoever has sent it."""
+    run = launch(f"ignore POLL {ASKED}")
+    run.line("ready")
+    pipe = pipe_of(run)
+    kill(run.subject, "STOP")
+    until(lambda: state(run.subject) == "T", "it is stopped")
+    kill(run.subject, "IO")
+    pipe.say("shutdown 5")
+    kill(run.subject, "CONT")
+    check(pipe.line().startswith("shutdown "), "what the run is told")
+    run.end(5)
 
 
 # ---- lines ----

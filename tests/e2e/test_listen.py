@@ -128,6 +128,16 @@ def test_socket_that_cannot_be_asked_is_not_said_to_be_somebodys():
     check("Too many open files" in run.err and "somebody" not in run.err, run.err)
 
 
+@needs("strace")
+def test_file_of_a_socket_does_not_outlive_a_start_that_fails():
+    path = Path("it.sock").absolute()
+    Path("fleet.ini").write_text(worker("web", "pause", f"listen = unix:{path}", "output = pipe:cat"))
+    run = strace("trace", "--config", "fleet.ini", options=("-e", "inject=pipe2:error=EMFILE"))
+    run.end(125)
+    check("Too many open files" in run.err, run.err)
+    check(not path.exists(), "the socket's file was left behind")
+
+
 def test_file_of_a_socket_that_is_somebody_elses_by_now_is_not_removed():
     path = str(Path("it.sock").absolute())
     run = fleet(python("web", SERVER, f"listen = unix:{path}"))

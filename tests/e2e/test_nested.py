@@ -63,6 +63,16 @@ def test_outer_one_with_all_the_time_leaves_the_cap_as_it_is():
     run.log("refused to exit after 1 seconds")
 
 
+@cases("9", "100", "1000")
+def test_outer_one_is_heard_whatever_the_number_of_its_pipe(fd):
+    run = aiorun("--control-fd", fd, "--timeout", "30s", "-v", "--",
+                 BINARY, "-v", "--", *victim("on TERM [ exit 3 ] say ready pause"))
+    run.line("ready")
+    run.send("TERM")
+    run.end(3)
+    run.log("The aiorun around us lets a shutdown take")
+
+
 def test_drain_delay_and_callback_shrink_with_the_time():
     """As if the timeout had been as short from the beginning: a quarter is the most they have."""
     stand_in = StandIn()

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from harness import (VICTIM, aiorun, cases, check, children, deadline, equal, needs, pause, strace,
-                     until)
+                     until, wrapped)
 
 FEW, MANY = 200, 800
 AGAIN = ("[worker:again]\ncommand = /bin/sh -c 'echo >>starts'\nrestart = always\n"
@@ -157,6 +157,23 @@ def test_memory_of_one_more(kind, most):
         return int(re.search(r"^Pss: +(\d+)", text, re.M)[1])
     each = (memory(MANY) - memory(FEW)) / (MANY - FEW)
     check(each <= most, f"{each:.2f} KiB for one more")
+
+
+@deadline(180)
+def test_nobody_is_taken_for_left_over_who_was_killed_and_reaped():
+    """However many were: 8,192 are remembered as long as they are there."""
+    options = write("[aiorun]\ncontrol = socket\n" + instances(1000, f"{VICTIM} pause")
+                    + "stop-timeout = 1ms\nsuccess-status = SIGKILL\n")[:2]
+    ignoring = ["sh", "-c", "trap '' TERM; exec \"$@\"", "sh"]  # so do they, from the beginning
+    log = open("log", "w")  # has room for every line
+    run = wrapped(ignoring, *options, stderr=log)
+    for _ in range(9):
+        until(lambda: len(children(run.pid)) == 1000, "all run", 40)
+        for verb in "stop", "start":
+            equal(aiorun(verb, "--all", "--control", "socket").wait(40), 0, verb)
+    equal(aiorun("shutdown", "--control", "socket").wait(40), 0, "shutdown")
+    run.end(0, timeout=40)
+    check("are left over" not in Path("log").read_text(), "who is gone is left over")
 
 
 @needs("strace")
