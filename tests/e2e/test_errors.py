@@ -330,6 +330,13 @@ def test_a_command_that_refuses_is_killed_although_proc_is_that_of_another_names
     check("left behind" not in run.err, run.err)
 
 
+@needs("root", "unshare")
+def test_a_shield_is_refused_for_want_of_the_own_namespace_s_proc_and_says_so():
+    run = in_a_namespace_with_the_proc_of_another("--", BINARY, "shield", "--", "true")
+    run.end(125)
+    check("there is no /proc of this PID namespace" in run.err, run.err)
+
+
 # ---- bad command lines ----
 
 GO = ["--", VICTIM, "append", "started", "yes"]
