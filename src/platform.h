@@ -38,8 +38,9 @@ void platform_begin(void);
 void platform_prepare(const struct plan *plan, struct faults *faults);
 
 /* Zeroed memory; NULL when there is none.  For the start and a reload alone.  platform_reserve() is
- * for what most supervisors never touch: it shares no page with what they do.  What is given back
- * after a reload is free again, unless it is of the little that a start finds in our own pages.
+ * for what most supervisors never touch: it shares no page with what they do.  platform_free()
+ * takes the memory of these two alone, not malloc(3)'s.  What is given back after a reload is free
+ * again, unless it is of the little that a start finds in our own pages.
  * Windows: HeapAlloc, HeapFree. */
 void *platform_allocate(size_t size);
 void *platform_reserve(size_t size);

@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define SLOTS_MAX 1000000
-
 /* ---- the block of memory ---- */
 
 static size_t aligned(size_t size)
@@ -25,7 +23,7 @@ static bool is_in_range(const struct core_worker *worker, uint32_t index)
         ordered = ordered && worker->after[i] < index;
     const struct core_rules *rules = worker->rules;
     bool healthy = !rules->has_health || rules->health_interval > 0;
-    return ordered && healthy && worker->wave < SLOTS_MAX && rules->rung_count >= 1 &&
+    return ordered && healthy && worker->wave < CORE_SLOTS_MAX && rules->rung_count >= 1 &&
            rules->rung_count <= CORE_RUNGS_MAX;
 }
 
@@ -44,7 +42,7 @@ bool core_lay_out(struct core *core, const struct core_config *config)
     }
     uint64_t hooks = SLOT_ERRORS + (uint64_t)config->error_hooks;
     uint64_t total = hooks + companions + instances + config->job_capacity;
-    if (total > SLOTS_MAX || config->shield_capacity > SLOTS_MAX)
+    if (total > CORE_SLOTS_MAX || config->shield_capacity > CORE_SLOTS_MAX)
         return false;
     core->first_companion = (uint32_t)hooks;
     core->first_instance = (uint32_t)(hooks + companions);

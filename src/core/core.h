@@ -105,6 +105,7 @@
 #include <stdint.h>
 
 #define CORE_RUNGS_MAX 8
+#define CORE_SLOTS_MAX 1000000
 #define CORE_NONE      UINT32_MAX   /* no slot, no worker */
 #define ABANDON_AFTER  (5 * SECOND) /* after KILL: what is still there cannot be killed */
 #define REPEAT_AFTER   SECOND       /* a repeated shutdown signal has no effect before this */
@@ -336,7 +337,7 @@ struct core_slot {
     msec asked_at;
     msec shielded_until; /* of its shields together; when the last one ended */
     msec extended_until; /* it asked for this long, at least */
-    msec spared_until;   /* a job: no shutdown stops it before; 0: see core_worker.shield_timeout */
+    msec spared_until;   /* a job: no shutdown stops it before; 0: see core_rules.shield_timeout */
     msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap */
     msec killed_at;
     msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */
@@ -465,7 +466,8 @@ static inline struct core_slot *core_slot(const struct core *core, uint32_t slot
 }
 
 /* Bytes that a core for `config` takes; 0 when `config` is out of range: workers that are not
- * ordered by wave, or come after one of no lower index, among others. */
+ * ordered by wave, or come after one of no lower index, or more than CORE_SLOTS_MAX slots, among
+ * others. */
 size_t core_size(const struct core_config *config);
 
 /* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns, and zeroed) a core in

@@ -2,6 +2,7 @@
  *
  *     core.c            the block of memory, and the questions from outside
  *     core_record.c     core_step(): a fact is recorded
+ *     core_trigger.c    what asks for a shutdown, or again
  *     core_settle.c     core_next(): what follows from the facts
  *     core_phase.c      what follows for the whole: the phases of a shutdown
  *     core_state.c      the questions that those two ask, and the changes that are counted
@@ -168,6 +169,7 @@ void core_count_presence(struct core *core, const struct core_slot *slot, uint32
 /* A new run: nothing has been done about it yet. */
 void core_renew(struct core *core, struct core_slot *slot);
 
+void core_record_trigger(struct core *core, const struct core_event *event);
 void core_enter_shutdown(struct core *core, enum core_trigger trigger, int cause);
 
 /* The shutdown is over at the limit, if that comes before its cap. */

@@ -3,6 +3,7 @@
 #include "plan/check_fleet.h"
 #include "plan/option_table.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define SHARE_OF_CAP 4 /* the drain delay may take a quarter of the timeout */
@@ -140,7 +141,7 @@ static void check_terminal(struct plan *plan, struct faults *faults)
 {
     char place[OPTION_PLACE_MAX];
     if (plan->terminal == TERMINAL_SHARE && source_of(plan, "group") == SOURCE_DEFAULT)
-        plan->worker.rules->group = false; /* dumb-init's default gives way */
+        plan->rules.group = false; /* dumb-init's default gives way */
     if (plan->worker.rules->group && plan->terminal == TERMINAL_SHARE)
         fault_add(faults, place_of(plan, &plan->worker, "group", place),
                   "it needs a process group of the command's own, and --terminal is share");
@@ -158,22 +159,35 @@ static void check_fleet_terminal(struct plan *plan, struct faults *faults)
 }
 
 /* The ladder of the two simple options, and the default that is another option's value. */
-static void finish_worker(const struct plan *plan, struct plan_worker *worker)
+static void finish_rules(const struct plan *plan, struct plan_rules *rules)
 {
-    if (!worker->rules->stop_given) {
-        worker->rules->rung_count = 1;
-        worker->rules->rungs[0] = (struct plan_rung){.signal = worker->rules->stop_signal,
-                                                     .time = worker->rules->stop_timeout};
+    if (!rules->stop_given) {
+        rules->rung_count = 1;
+        rules->rungs[0].signal = rules->stop_signal;
+        rules->rungs[0].time = rules->stop_timeout;
     }
-    if (!worker->rules->shield_timeout_set)
-        worker->rules->shield_timeout = plan->timeout;
+    if (!rules->shield_timeout_set)
+        rules->shield_timeout = plan->timeout;
 }
 
-static void check_worker(const struct plan *plan, struct plan_worker *worker, struct faults *faults)
+static void check_worker(const struct plan *plan, const struct plan_worker *worker,
+                         struct faults *faults)
 {
     check_pairs(plan, worker, SCOPE_WORKER, faults);
     check_user(plan, worker, faults);
-    finish_worker(plan, worker);
+}
+
+/* Each of a worker is in range, but a file may have many workers. */
+static void check_instances(const struct plan *plan, struct faults *faults)
+{
+    uint64_t instances = 0;
+    char place[PLAN_PLACE_MAX];
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
+        instances += (uint64_t)plan->fleet[i].rules->instances;
+    if (instances > PLAN_INSTANCES_MAX)
+        fault_add(faults, plan_place(plan, 0, place),
+                  "its workers have %" PRIu64 " instances together, at most %d are allowed",
+                  instances, PLAN_INSTANCES_MAX);
 }
 
 static void check_workers(struct plan *plan, struct faults *faults)
@@ -181,9 +195,12 @@ static void check_workers(struct plan *plan, struct faults *faults)
     char place[PLAN_PLACE_MAX];
     check_fleet_terminal(plan, faults);
     check_worker(plan, &plan->worker, faults);
-    for (uint32_t i = 0; i < plan->fleet_size; i++)
+    for (uint32_t i = 0; i < plan->fleet_size; i++) {
         check_worker(plan, &plan->fleet[i], faults);
+        finish_rules(plan, &plan->fleet_rules[i]);
+    }
     check_fleet(plan, faults);
+    check_instances(plan, faults);
     if (!plan_share_rules(plan))
         fault_add(faults, plan_place(plan, 0, place),
                   "no memory is left to look after its workers");
@@ -200,6 +217,7 @@ void check_plan(struct plan *plan, struct faults *faults)
     check_pairs(plan, &plan->worker, SCOPE_SUPERVISOR, faults);
     check_drain_delay(plan, faults);
     check_forever(plan, faults);
+    finish_rules(plan, &plan->rules);
     if (plan_is_fleet(plan)) {
         check_workers(plan, faults);
         return;

@@ -237,6 +237,18 @@ static void read_completion(struct reader *reader, const struct verb *verb, char
                   verb->name, next[1]);
 }
 
+static void refuse_word(struct reader *reader, const char *word)
+{
+    const struct verb *nearest = nearest_verb(word);
+    if (nearest != NULL)
+        fault_add(reader->faults, NULL,
+                  "'%.80s' is no verb, did you mean %s? To run it, write 'aiorun -- %.80s'", word,
+                  nearest->name, word);
+    else
+        fault_add(reader->faults, NULL, "'%.80s' is no verb: to run it, write 'aiorun -- %.80s'",
+                  word, word);
+}
+
 static void read_word(struct reader *reader, const char *word, char **next)
 {
     const struct verb *verb = verb_find(word);
@@ -251,8 +263,7 @@ static void read_word(struct reader *reader, const char *word, char **next)
     else if (verb != NULL)
         read_verb(reader, verb, next);
     else if (!reader->lost)
-        fault_add(reader->faults, NULL, "'%.80s' is no verb: to run it, write 'aiorun -- %.80s'",
-                  word, word);
+        refuse_word(reader, word);
 }
 
 static void read_arguments(struct reader *reader, char **next)

@@ -210,8 +210,8 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
         refuse(loader, entry->line,
                "'%.*s' is no name for a worker: at most 63 letters, digits, '.', '_' and '-'",
                name);
-    worker->rules = &loader->plan->fleet_rules[loader->plan->fleet_rules_count++];
-    bool copied = plan_worker_copy(worker, &loader->plan->worker);
+    struct plan_rules *rules = &loader->plan->fleet_rules[loader->plan->fleet_rules_count++];
+    bool copied = plan_worker_copy(worker, rules, &loader->plan->worker);
     worker->name = name;
     worker->line = entry->line;
     worker->keys = loader->next_key;

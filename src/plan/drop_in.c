@@ -81,5 +81,5 @@ void drop_in_defaults(const char *program, struct plan *plan)
     if (program == NULL)
         return;
     plan->timeout = NEVER;
-    plan->worker.rules->group = strcmp(program, DUMB_INIT) == 0;
+    plan->rules.group = strcmp(program, DUMB_INIT) == 0;
 }

@@ -11,10 +11,10 @@
 /* It is begun like any worker of the file, but has nothing of the one that it serves: it runs as
  * whoever the supervisor is, as a file is opened. */
 static bool make_logger(const struct plan *plan, const struct plan_worker *served,
-                        struct plan_worker *logger)
+                        struct plan_worker *logger, struct plan_rules *rules)
 {
     size_t length = strlen(served->name);
-    bool copied = plan_worker_copy(logger, &plan->worker);
+    bool copied = plan_worker_copy(logger, rules, &plan->worker);
     logger->line = served->line;
     logger->own_name = malloc(length + sizeof SUFFIX);
     if (!copied || logger->own_name == NULL ||
@@ -25,16 +25,16 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
     logger->name = logger->own_name;
     logger->command = served->rules->output.text;
     logger->is_logger = true;
-    logger->rules->instances = 1;
-    logger->rules->restart = RESTART_ALWAYS;
-    logger->rules->backoff.limit = 0;
-    logger->rules->ready = (struct plan_ready){.kind = READY_EXEC};
-    logger->rules->stop_given =
-        true; /* so that it is not made of --stop-signal and --stop-timeout */
-    logger->rules->rung_count = 1;
-    logger->rules->rungs[0] = (struct plan_rung){.time = NEVER};
-    logger->rules->may_stop = false;
-    logger->rules->may_stop_set = true;
+    rules->instances = 1;
+    rules->restart = RESTART_ALWAYS;
+    rules->backoff.limit = 0;
+    rules->ready = (struct plan_ready){.kind = READY_EXEC};
+    rules->stop_given = true; /* and not made of --stop-signal and --stop-timeout */
+    rules->rung_count = 1;
+    rules->rungs[0].signal = 0;
+    rules->rungs[0].time = NEVER;
+    rules->may_stop = false;
+    rules->may_stop_set = true;
     return true;
 }
 
@@ -66,9 +66,9 @@ bool logger_add_all(struct plan *plan, struct faults *faults)
                 "the logger would be the worker '%s" SUFFIX "', which is too long a name",
                 fleet[i].name);
         memset(&fleet[plan->fleet_size], 0, sizeof *fleet);
-        fleet[plan->fleet_size].rules = &rules[plan->fleet_rules_count++];
         fleet[i].logger = plan->fleet_size;
-        bool made = make_logger(plan, &fleet[i], &fleet[plan->fleet_size]);
+        bool made = make_logger(plan, &fleet[i], &fleet[plan->fleet_size],
+                                &rules[plan->fleet_rules_count++]);
         plan->fleet_size++; /* so that what there is of it is freed */
         if (!made)
             return false;

@@ -29,6 +29,12 @@ static size_t distance(const char *a, size_t a_length, const char *b)
     return row[b_length];
 }
 
+/* One more than the letters in which what is near may differ from a name of this length. */
+static size_t too_far(size_t length)
+{
+    return least(length / 3, 3) + 1;
+}
+
 const struct option *nearest_option(const char *name, size_t length,
                                     bool (*suits)(const struct option *option))
 {
@@ -39,12 +45,33 @@ const struct option *nearest_option(const char *name, size_t length,
             return &option_table[i];
     }
     const struct option *nearest = NULL;
-    size_t nearer_than = least(length / 3, 3) + 1;
+    size_t nearer_than = too_far(length);
     for (size_t i = 0; i < option_count && nearer_than > 1; i++) {
         size_t steps =
             suits(&option_table[i]) ? distance(name, length, option_table[i].name) : nearer_than;
         if (steps < nearer_than) {
             nearest = &option_table[i];
+            nearer_than = steps;
+        }
+    }
+    return nearest;
+}
+
+const struct verb *nearest_verb(const char *name)
+{
+    size_t length = strlen(name);
+    if (length > NEAREST_MAX)
+        return NULL;
+    for (size_t i = 0; i < verb_count && length >= 3; i++) {
+        if (strncmp(verb_table[i].name, name, length) == 0)
+            return &verb_table[i];
+    }
+    const struct verb *nearest = NULL;
+    size_t nearer_than = too_far(length);
+    for (size_t i = 0; i < verb_count; i++) {
+        size_t steps = distance(name, length, verb_table[i].name);
+        if (steps < nearer_than) {
+            nearest = &verb_table[i];
             nearer_than = steps;
         }
     }

@@ -4,11 +4,13 @@
 
 #include <string.h>
 
-/* Where a row's value lives: in the plan, or, with SCOPE_WORKER, in a worker of it. */
+/* Where a row's value lives: in the plan, or, with SCOPE_WORKER, in a worker's rules. */
 #define IN_PLAN(member)   offsetof(struct plan, member)
-#define IN_WORKER(member) offsetof(struct plan_worker, member)
 #define IN_RULES(member)  offsetof(struct plan_rules, member)
 #define ATTRIBUTE(member) offsetof(struct plan_rules, attributes.member)
+
+/* Or in the worker itself: what makes it this one, and is seldom another's. */
+#define UNSHARED_FIELD(member) .unshared = true, .field = offsetof(struct plan_worker, member)
 
 /* Ten years: beyond that it is a typing mistake. */
 #define LONGEST (10 * INT64_C(365) * 24 * 3600 * SECOND)
@@ -286,7 +288,7 @@ const struct option option_table[] = {
      .argument = "FILE", .group = FLEET,
      .help = "supervise the workers of this file, see aiorun.ini(5)"},
     {.name = "command", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
-     .unshared = true, .field = IN_WORKER(command),
+     UNSHARED_FIELD(command),
      .argument = "CMD", .group = FLEET,
      .help = "what to run, in the quoting of a shell, but without one"},
     {.name = "instances", .scope = SCOPE_WORKER, .type = TYPE_INTEGER, .file_only = true,
@@ -294,11 +296,11 @@ const struct option option_table[] = {
      .argument = "N", .group = FLEET,
      .help = "how many of it run at the same time"},
     {.name = "after", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
-     .unshared = true, .field = IN_WORKER(after_names),
+     UNSHARED_FIELD(after_names),
      .argument = "NAMES", .group = FLEET,
      .help = "start when these workers are ready, and stop before they do"},
     {.name = "needs", .scope = SCOPE_WORKER, .type = TYPE_NAMES, .file_only = true,
-     .unshared = true, .field = IN_WORKER(needs_names),
+     UNSHARED_FIELD(needs_names),
      .argument = "NAMES", .group = FLEET,
      .help = "the same as after, and stop also when one of these is stopped or given up"},
     {.name = "autostart", .scope = SCOPE_WORKER, .type = TYPE_SWITCH, .file_only = true,

@@ -2,7 +2,7 @@
  *
  * Command line, environment, --help, --print-config, --list-options, the man
  * page's check and the completions all read it.  To add an option, add a field
- * to the plan and a row here.
+ * to struct plan, or for a worker's to struct plan_rules, and a row here.
  */
 #ifndef AIORUN_OPTION_TABLE_H
 #define AIORUN_OPTION_TABLE_H
@@ -56,9 +56,9 @@ struct option {
     char letter;      /* short option; 0: none */
     enum option_scope scope;
     enum option_type type;
-    bool unshared;    /* of a worker: it is in plan_worker itself, not its rules */
-    size_t field;     /* offsetof(struct plan, ...), or of one of those two */
-    size_t given;     /* offsetof a bool that says it was given; 0: none */
+    bool unshared;    /* of a worker: its field is in struct plan_worker, not in plan_rules */
+    size_t field;     /* where its value is in the one of these three that option_home() gives */
+    size_t given;     /* and a bool there that says it was given; 0: none */
     int64_t min, max; /* of durations (ms) and integers */
     bool infinity;    /* durations: `infinity` is allowed; signals: `none` is */
     bool negatable;   /* switches: --no-NAME exists */
@@ -93,7 +93,7 @@ bool option_contradicts(const struct option *a, const struct option *b);
 /* In what follows, an option of SCOPE_WORKER is one of `worker`, which is `&plan->worker` or one of
  * the plan's workers; all others are options of `plan`. */
 
-/* What its offsets count from. */
+/* The struct plan, plan_rules or plan_worker that its offsets count from. */
 const void *option_home(const struct option *option, const struct plan *plan,
                         const struct plan_worker *worker);
 

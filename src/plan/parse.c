@@ -265,7 +265,10 @@ bool parse_ladder(const char *text, struct plan_rung *rungs, uint32_t *count)
         if (found[i].time == NEVER)
             return false;
     }
-    memcpy(rungs, found, used * sizeof *rungs);
+    for (uint32_t i = 0; i < used; i++) { /* not what is between them: see plan_share_rules() */
+        rungs[i].signal = found[i].signal;
+        rungs[i].time = found[i].time;
+    }
     *count = used;
     return true;
 }

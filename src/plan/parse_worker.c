@@ -294,7 +294,8 @@ bool parse_output(const char *text, struct plan_output *value)
     } words[] = {{"inherit", OUTPUT_INHERIT}, {"prefix", OUTPUT_PREFIX}, {"null", OUTPUT_NULL}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(text, words[i].word) == 0) {
-            *value = (struct plan_output){.kind = words[i].kind};
+            value->kind = words[i].kind;
+            value->text = NULL;
             return true;
         }
     }
@@ -308,6 +309,7 @@ bool parse_output(const char *text, struct plan_output *value)
         return false;
     if (!file)
         free(argv);
-    *value = (struct plan_output){.kind = file ? OUTPUT_FILE : OUTPUT_PIPE, .text = text};
+    value->kind = file ? OUTPUT_FILE : OUTPUT_PIPE;
+    value->text = text;
     return true;
 }

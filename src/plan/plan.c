@@ -54,9 +54,9 @@ static bool copy_limits(struct plan_attributes *copy, const struct plan_limit_va
     return true;
 }
 
-bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern)
+bool plan_worker_copy(struct plan_worker *worker, struct plan_rules *rules,
+                      const struct plan_worker *pattern)
 {
-    struct plan_rules *rules = worker->rules;
     *worker = *pattern;
     worker->rules = rules;
     worker->argv = NULL;

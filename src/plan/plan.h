@@ -206,10 +206,12 @@ struct plan_rules {
     bool may_stop, may_stop_set; /* not set: when it runs as our own user */
 };
 
+#define PLAN_INSTANCES_MAX 400000 /* of all workers together */
+
 struct plan_worker {
     const char *name;
-    struct plan_rules *rules; /* to be changed before check_plan() alone */
-    char **argv;              /* ends in NULL; NULL itself: no command */
+    const struct plan_rules *rules;
+    char **argv; /* ends in NULL; NULL itself: no command */
 
     /* What only a file says. */
     const char *command;                   /* `argv` before it was split */
@@ -281,7 +283,7 @@ struct plan {
     enum plan_log_format log_format;
     const char *report;        /* where the report goes; NULL: nowhere */
     struct plan_worker worker; /* the launcher's command; with a file, what its workers begin as */
-    struct plan_rules rules;   /* that one's */
+    struct plan_rules rules;   /* that one's, which points here: a plan is never moved */
 
     const char *config;    /* the file; NULL: none, so it is a launcher */
     char *text;            /* what is in it: values point into it */
@@ -289,7 +291,7 @@ struct plan {
     struct plan_key *keys; /* of all workers, by their place in it */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
-    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are */
+    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are, in order */
     uint32_t fleet_rules_count;
 
     /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
@@ -335,10 +337,11 @@ void plan_init(struct plan *plan);
  * launcher's argv, and strings of the command line and the environment. */
 void plan_free(struct plan *plan);
 
-/* Makes `worker`, whose rules are its own, what the command line and the environment make of the
+/* Makes `worker`, with `rules` of its own, what the command line and the environment make of the
  * defaults, `pattern`, with lists of its own, and neither a command nor keys of a file.  False
- * without memory; plan_free() frees it in any case, as one of plan->fleet. */
-bool plan_worker_copy(struct plan_worker *worker, const struct plan_worker *pattern);
+ * without memory; plan_free() frees it in any case, as one of plan->fleet and its rules. */
+bool plan_worker_copy(struct plan_worker *worker, struct plan_rules *rules,
+                      const struct plan_worker *pattern);
 
 /* Makes the workers of plan->fleet share what rules are the same.  False without memory, and then
  * they do not. */

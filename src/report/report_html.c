@@ -10,6 +10,8 @@
 #define ROW_HEIGHT  24
 #define CHART_TOP   44 /* below the axis and the names of the phases */
 
+#define NUMBERS "<th class=\"n\">" /* the heading of a column of them */
+
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1b1f24;--faint:#59636e;--paper:#fff;--line:#d1d9e0;"
     "--up:#a8b3bf;--asked:#2f74c0;--killed:#cf222e;--held:#8250df;--band1:#f4f6f8;--band2:#e9eef4}"
@@ -27,7 +29,8 @@ static const char style[] =
     "table{border-collapse:collapse;width:100%;margin:1rem 0}\n"
     "th,td{text-align:left;vertical-align:top;padding:.2rem .6rem;"
     "border-bottom:1px solid var(--line)}\n"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+    "th{white-space:nowrap}th.n,td.n{text-align:right}\n"
+    "td.n{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     "td.c{font-family:ui-monospace,monospace;overflow-wrap:anywhere}\n";
 
 static void add_escaped(struct report *report, const char *text)
@@ -194,9 +197,10 @@ static void add_process(struct report *report, const struct lane *lane)
 static void add_processes(struct report *report)
 {
     struct writer *writer = &report->writer;
-    writer_add(writer, "<h2>Processes</h2>\n<table><thead><tr><th>of</th><th>pid</th>"
-                       "<th>asked, s</th><th>killed, s</th><th>ended, s</th><th>how</th>"
-                       "<th>command</th></tr></thead>\n<tbody>\n");
+    writer_add(writer,
+               "<h2>Processes</h2>\n<table><thead><tr><th>of</th>" NUMBERS "pid</th>" NUMBERS
+               "asked, s</th>" NUMBERS "killed, s</th>" NUMBERS "ended, s</th><th>how</th>"
+               "<th>command</th></tr></thead>\n<tbody>\n");
     for (uint32_t i = 0; i < report->lane_count; i++)
         add_process(report, &report->lanes[i]);
     writer_add(writer, "</tbody></table>\n");
@@ -209,9 +213,9 @@ static void add_shields(struct report *report)
     struct writer *writer = &report->writer;
     if (report->shield_count == 0)
         return;
-    writer_add(writer, "<h2>Shields</h2>\n<table><thead><tr><th>shield</th><th>of</th>"
-                       "<th>pid</th><th>from, s</th><th>until, s</th><th>ended, s</th>"
-                       "<th>how</th></tr></thead>\n<tbody>\n");
+    writer_add(writer, "<h2>Shields</h2>\n<table><thead><tr><th>shield</th><th>of</th>" NUMBERS
+                       "pid</th>" NUMBERS "from, s</th>" NUMBERS "until, s</th>" NUMBERS
+                       "ended, s</th><th>how</th></tr></thead>\n<tbody>\n");
     for (uint32_t i = 0; i < report->shield_count; i++) {
         const struct held_shield *shield = &report->shields[i];
         writer_add(writer, "<tr><td>");
@@ -232,8 +236,9 @@ static void add_shields(struct report *report)
 static void add_phase_table(struct report *report)
 {
     struct writer *writer = &report->writer;
-    writer_add(writer, "<h2>Phases</h2>\n<table><thead><tr><th>phase</th><th>from, s</th>"
-                       "<th>to, s</th><th>waited last for</th></tr></thead>\n<tbody>\n");
+    writer_add(writer,
+               "<h2>Phases</h2>\n<table><thead><tr><th>phase</th>" NUMBERS "from, s</th>" NUMBERS
+               "to, s</th><th>waited last for</th></tr></thead>\n<tbody>\n");
     for (int i = PHASE_ENTERED; i < PHASE_COUNT; i++) {
         char text[SENTENCE_MAX];
         enum core_phase phase = (enum core_phase)i;
@@ -258,7 +263,7 @@ static void add_events(struct report *report)
     writer_add(writer, "<h2>What happened</h2>\n");
     if (lost > 0)
         writer_add(writer, "<p>The %llu oldest details are lost.</p>\n", (unsigned long long)lost);
-    writer_add(writer, "<table><thead><tr><th>s</th><th>what</th></tr></thead>\n<tbody>\n");
+    writer_add(writer, "<table><thead><tr>" NUMBERS "s</th><th>what</th></tr></thead>\n<tbody>\n");
     for (uint64_t n = lost > 0 ? first : report->story; n < report->added; n++) {
         const struct report_record *record = report_record(report, n);
         char text[SENTENCE_MAX];

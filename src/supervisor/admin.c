@@ -190,7 +190,7 @@ static const char *send_signals(struct supervisor *supervisor, struct admin_sess
     while (admin_next(supervisor, &cursor, &slot)) {
         if (core_slot(supervisor->core, slot)->life != CORE_UP)
             continue;
-        supervisor_send(supervisor, core_run(supervisor->core, slot), signal);
+        signals_send(supervisor, core_run(supervisor->core, slot), signal);
         sent = true;
     }
     return sent ? NULL : "nothing of that is up";

@@ -1,4 +1,4 @@
-/* admin.h - what people ask a supervisor over the admin socket; for supervisor.c and control.c.
+/* admin.h - what people ask a supervisor over the admin socket.
  *
  *     admin_open(supervisor, slots)                    where there is to be an admin socket
  *     admin_tell(supervisor, FACT_READY, slot, 0, NULL)    whenever something happens
@@ -202,8 +202,10 @@ const char *admin_state_name(const struct supervisor *supervisor, uint32_t slot)
 #define ADMIN_REASON_MAX 128
 const char *admin_state_reason(const struct supervisor *supervisor, uint32_t slot, char *buffer);
 
-/* Does it wait for its time to be started again?  Does the job wait for its turn? */
+/* Does it wait for its time to be started again?  Is it down, since what it needs does not stand?
+ * Does the job wait for its turn? */
 bool admin_is_delayed(const struct supervisor *supervisor, uint32_t slot);
+bool admin_is_held(const struct supervisor *supervisor, uint32_t slot);
 bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot);
 
 /* The worker whose absence holds this one: one that it needs, or that needs in turn, and that

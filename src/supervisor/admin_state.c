@@ -12,6 +12,14 @@ bool admin_is_delayed(const struct supervisor *supervisor, uint32_t index)
            slot->start_at > core->now;
 }
 
+bool admin_is_held(const struct supervisor *supervisor, uint32_t index)
+{
+    const struct core *core = supervisor->core;
+    const struct core_slot *slot = core_slot(core, index);
+    return slot->kind == CORE_WORKER && slot->life == CORE_DOWN && core->phase == PHASE_RUNNING &&
+           core_is_held(core, index) && core_beside(core, index) != COMPANION_AFTER_STOP;
+}
+
 bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot)
 {
     return core_slot(supervisor->core, slot)->kind == CORE_JOB &&
@@ -72,7 +80,7 @@ static const char *down_name(const struct supervisor *supervisor, uint32_t index
         return rest_name(core_rest(core, index));
     if (core->phase != PHASE_RUNNING)
         return "stopped"; /* it would have been started */
-    if (core_is_held(core, index))
+    if (admin_is_held(supervisor, index))
         return "held";
     bool waits = admin_is_delayed(supervisor, index) || core_blocker(core, index) != CORE_NONE;
     return waits ? "waiting" : "starting";

@@ -3,7 +3,6 @@
 #include "supervisor/narrate.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* ---- verdicts ---- */
 
@@ -40,7 +39,7 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
     const struct core_slot *slot = core_slot(supervisor->core, index);
     const char *name = narrate_name(supervisor, index);
     char why[ADMIN_REASON_MAX];
-    if (strcmp(admin_state_name(supervisor, index), "held") == 0) {
+    if (admin_is_held(supervisor, index)) {
         snprintf(session->text, sizeof session->text, "%s is held: it %s", name,
                  admin_state_reason(supervisor, index, why));
         return true;

@@ -63,86 +63,11 @@ static void tell_status(struct supervisor *supervisor, struct run_id run, const 
         platform_notify(&(struct notify_message){.status = text});
 }
 
-/* A service manager kills us with everything at its own timeout, unless it is told what there is to
- * wait for. */
-static void tell_extension(struct supervisor *supervisor)
-{
-    const struct core *core = supervisor->core;
-    msec until = 0;
-    if (!supervisor->place.has_manager || core->phase == PHASE_RUNNING)
-        return;
-    for (uint32_t slot = 0; slot < core->slot_count; slot++)
-        if (core_present(core, slot))
-            until = msec_max(until, core_reprieve(core, slot));
-    if (until <= supervisor->extended_until || until <= core->now)
-        return;
-    supervisor->extended_until = until;
-    msec span = until == NEVER ? NEVER : msec_add(until - core->now, core->reserve + SECOND);
-    platform_notify(&(struct notify_message){.has_extend = true, .extend = span});
-}
-
-void control_phase(struct supervisor *supervisor, enum core_phase phase)
-{
-    if (phase == PHASE_ENTERED)
-        platform_notify(&(struct notify_message){.state = NOTIFY_STOPPING});
-    tell_extension(supervisor);
-}
-
-/* Until when this one is not to be stopped; NEVER: nobody has said. */
-static msec busy_until(const struct supervisor *supervisor, uint32_t index)
-{
-    const struct core_slot *slot = core_slot(supervisor->core, index);
-    if (slot->kind != CORE_JOB)
-        return core_shielded_until(supervisor->core, index);
-    if (!core_present(supervisor->core, index) && !admin_is_queued(supervisor, index))
-        return 0;
-    return slot->joined && slot->spared_until != SHIELD_UNDATED ? slot->spared_until : NEVER;
-}
-
-/* One shield stands for all of ours, and for jobs; it only ever gets a later deadline.  Who holds
- * it once more for that takes one hold back. */
-static size_t format_outer(const struct supervisor *supervisor, char *lines, msec until)
-{
-    struct control_message message = {.verb = CONTROL_SHIELD, .name = "aiorun"};
-    size_t length = 0;
-    if (until != 0) {
-        message.has_time = until != NEVER;
-        message.time = until - supervisor->core->now;
-        length = control_format(lines, &message);
-    }
-    message.verb = CONTROL_UNSHIELD;
-    if (supervisor->outer_shielded != 0)
-        length += control_format(lines + length, &message);
-    return length;
-}
-
-void control_shield_outer(struct supervisor *supervisor)
-{
-    const struct core *core = supervisor->core;
-    char lines[2 * CONTROL_LINE_MAX];
-    msec until = 0;
-    for (uint32_t slot = 1; slot < core->slot_count && !core_is_idle(core); slot++)
-        until = msec_max(until, busy_until(supervisor, slot));
-    until = until > core->now ? until : 0;
-    bool later = until > supervisor->outer_shielded;
-    bool over = until == 0 && supervisor->outer_shielded != 0;
-    if ((later || over) && platform_tell_outer(lines, format_outer(supervisor, lines, until)))
-        supervisor->outer_shielded = until;
-}
-
 /* ---- readiness ---- */
 
 void supervisor_ready(struct supervisor *supervisor, struct run_id run)
 {
-    supervisor_post(supervisor, &(struct core_event){.kind = EVENT_READY, .run = run});
-    supervisor_settle(supervisor);
-}
-
-void control_all_ready(struct supervisor *supervisor)
-{
-    if (!supervisor->told_ready)
-        platform_notify(&(struct notify_message){.state = NOTIFY_READY});
-    supervisor->told_ready = true;
+    supervisor_step(supervisor, &(struct core_event){.kind = EVENT_READY, .run = run});
 }
 
 static enum plan_ready_kind ready_kind(const struct supervisor *supervisor, struct run_id run)
@@ -182,28 +107,6 @@ void control_asked(struct supervisor *supervisor, const struct core_action *acti
     platform_order(action->run, line, control_format_shutdown(line, reason_of(action), left));
 }
 
-/* It kills us at its end, and asks our children before: ours are to come first. */
-void supervisor_outer_limit(struct supervisor *supervisor, msec time)
-{
-    msec own = msec_before(time, policy_reserve(time, 1));
-    const struct core_event event = {.kind = EVENT_LIMIT, .until = msec_add(platform_now(), own)};
-    char span[32];
-    if (own < supervisor->plan->timeout)
-        log_line(LEVEL_INFO, "The aiorun around us lets a shutdown take %s s",
-                 narrate_span(own, span, sizeof span));
-    supervisor_post(supervisor, &event);
-    supervisor_settle(supervisor);
-}
-
-void supervisor_outer_shutdown(struct supervisor *supervisor)
-{
-    log_line(LEVEL_DEBUG, "the aiorun around us asks for a shutdown");
-    supervisor->outer_asked = supervisor->core->phase == PHASE_RUNNING;
-    supervisor_post(supervisor,
-                    &(struct core_event){.kind = EVENT_TRIGGER, .trigger = TRIGGER_REQUEST});
-    supervisor_settle(supervisor);
-}
-
 /* ---- reloads ---- */
 
 void control_reloaded(const struct supervisor *supervisor)
@@ -214,16 +117,6 @@ void control_reloaded(const struct supervisor *supervisor)
     for (uint32_t slot = core->first_instance; slot < core->first_job; slot++)
         if (core_slot(core, slot)->life == CORE_UP && !core_slot(core, slot)->requested)
             platform_remind(core_run(core, slot), line, length);
-}
-
-/* A launcher has no file of its own: it is its command's affair. */
-void supervisor_outer_reload(struct supervisor *supervisor)
-{
-    log_line(LEVEL_DEBUG, "the aiorun around us asks for a reload");
-    if (plan_is_fleet(supervisor->plan))
-        reload_by_signal(supervisor);
-    else
-        control_reloaded(supervisor);
 }
 
 /* ---- jobs ---- */
@@ -268,12 +161,11 @@ static void join(struct supervisor *supervisor, struct run_id run, struct channe
     platform_join(job);
     notes_of(supervisor, job.slot)->pid = platform_pid(job);
     admin_tell(supervisor, FACT_SHIELDED, job.slot, 0, message->name);
-    if (supervisor->report != NULL)
-        timeline_shielded(supervisor, job.slot, message->name);
+    timeline_tell(supervisor, timeline_shielded, job.slot, message->name);
     log_about(LEVEL_DEBUG, message->name, platform_pid(job), "job %s (pid %ld) is shielded",
               message->name, platform_pid(job));
     accept(channel);
-    tell_extension(supervisor);
+    upwards_extend(supervisor);
     supervisor_settle(supervisor);
 }
 
@@ -348,10 +240,9 @@ static void obey_shield(struct supervisor *supervisor, struct run_id run, struct
     log_about(LEVEL_DEBUG, narrate_name(supervisor, run.slot), notes_of(supervisor, run.slot)->pid,
               "%s holds the shield '%s'", narrate_name(supervisor, run.slot), message->name);
     admin_tell(supervisor, FACT_SHIELDED, run.slot, 0, message->name);
-    if (supervisor->report != NULL)
-        timeline_shielded(supervisor, run.slot, message->name);
+    timeline_tell(supervisor, timeline_shielded, run.slot, message->name);
     accept(channel);
-    tell_extension(supervisor);
+    upwards_extend(supervisor);
     supervisor_settle(supervisor);
 }
 
@@ -364,12 +255,12 @@ static void obey(struct supervisor *supervisor, struct channel_id channel,
         return;
     }
     accept(channel);
-    if (event->kind == EVENT_RELEASE)
+    if (event->kind == EVENT_RELEASE) {
         admin_tell(supervisor, FACT_UNSHIELDED, event->run.slot, 0, event->name);
-    if (event->kind == EVENT_RELEASE && supervisor->report != NULL)
-        timeline_released(supervisor, event->run.slot, event->name);
+        timeline_tell(supervisor, timeline_released, event->run.slot, event->name);
+    }
     if (event->kind == EVENT_EXTEND)
-        tell_extension(supervisor);
+        upwards_extend(supervisor);
     supervisor_settle(supervisor);
 }
 
@@ -404,8 +295,7 @@ void supervisor_message(struct supervisor *supervisor, struct run_id run, struct
         return;
     }
     supervisor->spoken = true;
-    if (supervisor->report != NULL)
-        timeline_said(supervisor, run, message);
+    timeline_tell(supervisor, timeline_said, run, message);
     if (needs_answers && channel.index == 0) {
         supervisor_bad_line(supervisor, run, channel, "it needs a private channel");
         return;
@@ -504,8 +394,7 @@ void supervisor_notified(struct supervisor *supervisor, struct run_id run,
     if (message->has_extend) {
         const struct core_event event = {
             .kind = EVENT_EXTEND, .run = run, .until = msec_add(platform_now(), message->extend)};
-        supervisor_post(supervisor, &event);
-        supervisor_settle(supervisor);
+        supervisor_step(supervisor, &event);
     }
     if (!speaks_for_itself(supervisor, run))
         return;

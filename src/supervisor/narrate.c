@@ -76,11 +76,13 @@ const char *narrate_ending(struct ending end, char *buffer, size_t size)
     return buffer;
 }
 
-/* Spans as people read them, in seconds: "0.3", "12". */
+/* Spans as people read them, in seconds: "0.3", "12"; a short one is not nothing: "0.02". */
 const char *narrate_span(msec span, char *buffer, size_t size)
 {
     msec tenths = (span + 50) / 100;
-    if (tenths < 100 && tenths % 10 != 0)
+    if (tenths == 0 && span > 0)
+        snprintf(buffer, size, "0.%02lld", (long long)((span + 9) / 10));
+    else if (tenths < 100 && tenths % 10 != 0)
         snprintf(buffer, size, "%lld.%lld", (long long)(tenths / 10), (long long)(tenths % 10));
     else
         snprintf(buffer, size, "%lld", (long long)(tenths / 10));

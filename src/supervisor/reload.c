@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What our start has decided for good. */
+static const char *const fixed_settings[] = {
+    "loop",       "terminal",   "subreaper", "parent-death-signal", "log-format", "control",
+    "control-fd", "no-control", "report",
+};
+#define FIXED_COUNT (sizeof fixed_settings / sizeof fixed_settings[0])
+
 struct reload {
     struct plan *plan; /* that is to come */
     struct core_config config;
@@ -18,24 +25,17 @@ struct reload {
     uint32_t *old_slot_of;   /* by slot */
     bool *goes;              /* by slot in force: it has no successor, so it must be down, */
     bool *stopped;           /* and for that, somebody's wish was taken back */
-    bool fixed[16];          /* by fixed_settings: it has changed */
+    bool fixed[FIXED_COUNT]; /* by fixed_settings: it has changed */
     bool settings;           /* one of all settings has */
     bool unknown;            /* there was no memory to compare by */
     uint32_t changed;        /* workers: new, different, gone */
 
-    /* what takes the place of the supervisor's own */
+    /* what takes the place of the supervisor's own, and is allocated as that is */
     void *core;
     struct platform_slots notes;
     struct admin_life *lives;
     struct instance_names names;
 };
-
-/* What our start has decided for good. */
-static const char *const fixed_settings[] = {
-    "loop",       "terminal",   "subreaper", "parent-death-signal", "log-format", "control",
-    "control-fd", "no-control", "report",
-};
-#define FIXED_COUNT (sizeof fixed_settings / sizeof fixed_settings[0])
 
 /* ---- words ---- */
 
@@ -62,19 +62,6 @@ static void say_faults(struct supervisor *supervisor, const struct faults *fault
     else
         say(supervisor, "%.180s, and %zu more fault%s in the log", faults->items[0].text, more,
             more == 1 ? "" : "s");
-}
-
-/* Whoever is above us waits for the second word after the first, however it ends.  The time, in
- * whole milliseconds, must not be before the request (sd_notify(3)). */
-static void tell(const struct supervisor *supervisor, enum notify_state state)
-{
-    const struct notify_message message = {
-        .state = state,
-        .has_reload_time = state == NOTIFY_RELOADING,
-        .reload_usec = (uint64_t)platform_now() * 1000 + 999,
-    };
-    if (supervisor->told_ready)
-        platform_notify(&message);
 }
 
 /* ---- what has changed ---- */
@@ -117,12 +104,28 @@ static bool is_kept(const struct plan_worker *old, const struct plan_worker *wor
     return plan_worker_equal(old, &counted, failed);
 }
 
+/* The place of the one with this name, first looked for at *next, behind the one that was found
+ * last: mostly two files have their workers in the same order, and there may be thousands. */
+static uint32_t find_in_order(const struct plan *plan, const char *name, uint32_t *next)
+{
+    bool there = *next < plan->worker_count && strcmp(plan->workers[*next].name, name) == 0;
+    uint32_t found = there ? *next : plan_find_worker(plan, name);
+    if (found != CORE_NONE)
+        *next = found + 1;
+    return found;
+}
+
 static void map_workers(const struct plan *old, struct reload *reload)
 {
     const struct plan *plan = reload->plan;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < old->worker_count; i++)
+        reload->changed += !old->workers[i].is_logger; /* if it is gone: who is found is not */
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        uint32_t was = plan_find_worker(old, worker->name);
+        uint32_t was = find_in_order(old, worker->name, &next);
+        if (was != CORE_NONE)
+            reload->changed -= !old->workers[was].is_logger;
         if (was != CORE_NONE && !is_kept(&old->workers[was], worker, &reload->unknown))
             was = CORE_NONE;
         bool same =
@@ -130,9 +133,6 @@ static void map_workers(const struct plan *old, struct reload *reload)
         reload->changed += !same && !worker->is_logger;
         reload->old_worker_of[i] = was;
     }
-    for (uint32_t i = 0; i < old->worker_count; i++)
-        reload->changed +=
-            !old->workers[i].is_logger && plan_find_worker(plan, old->workers[i].name) == CORE_NONE;
 }
 
 static void map_slots(const struct core *core, struct reload *reload)
@@ -159,9 +159,9 @@ static void free_reload(struct reload *reload)
     free(reload->old_slot_of);
     free(reload->goes);
     free(reload->stopped);
-    free(reload->core);
+    platform_free(reload->core);
     platform_free_slots(&reload->notes);
-    free(reload->lives);
+    platform_free(reload->lives);
     free(reload);
 }
 
@@ -177,9 +177,9 @@ static bool make_tables(const struct supervisor *supervisor, struct reload *relo
     reload->old_slot_of = calloc(slots, sizeof *reload->old_slot_of);
     reload->goes = calloc(old_slots, sizeof *reload->goes);
     reload->stopped = calloc(old_slots, sizeof *reload->stopped);
-    reload->core = calloc(1, core_size(&reload->config));
+    reload->core = platform_allocate(core_size(&reload->config));
     bool noted = platform_allocate_slots(&reload->notes, slots, sizeof(struct run_notes));
-    reload->lives = calloc(1, admin_lives_size(slots));
+    reload->lives = platform_allocate(admin_lives_size(slots));
     return reload->old_worker_of != NULL && reload->old_slot_of != NULL && reload->goes != NULL &&
            reload->stopped != NULL && reload->core != NULL && noted && reload->lives != NULL;
 }
@@ -243,7 +243,7 @@ bool supervisor_reload(struct supervisor *supervisor)
     if (supervisor->reload_fault[0] != '\0')
         return false;
     log_line(LEVEL_INFO, "Reloading %s", supervisor->plan->config);
-    tell(supervisor, NOTIFY_RELOADING);
+    upwards_reload(supervisor, NOTIFY_RELOADING);
     struct reload *reload = calloc(1, sizeof *reload);
     if (reload != NULL && begin(supervisor, reload)) {
         supervisor->reload = reload;
@@ -252,7 +252,7 @@ bool supervisor_reload(struct supervisor *supervisor)
     if (reload != NULL)
         free_reload(reload);
     log_line(LEVEL_ERROR, "The file is refused, and nothing has changed");
-    tell(supervisor, NOTIFY_READY);
+    upwards_reload(supervisor, NOTIFY_READY);
     return false;
 }
 
@@ -318,7 +318,7 @@ static void finish(struct supervisor *supervisor)
 {
     free_reload(supervisor->reload);
     supervisor->reload = NULL;
-    tell(supervisor, NOTIFY_READY);
+    upwards_reload(supervisor, NOTIFY_READY);
     bool again = supervisor->reload_again;
     supervisor->reload_again = false;
     supervisor_settle(supervisor);
@@ -386,8 +386,7 @@ static void change_over(struct supervisor *supervisor, struct core *core)
     supervisor->notes = reload->notes;
     supervisor->names = reload->names;
     supervisor->workers = reload->workers;
-    if (supervisor->report != NULL)
-        timeline_reload(supervisor, reload->old_slot_of);
+    timeline_tell(supervisor, timeline_reload, reload->old_slot_of);
     if (supervisor->admin != NULL) {
         admin_reload(supervisor, reload->lives, reload->old_slot_of, old->first_job);
         reload->lives = NULL;

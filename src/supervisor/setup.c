@@ -12,6 +12,10 @@
 #define JOBS_MAX    256
 #define SHIELDS_MAX 4096
 #define FEW         32
+#define HOOKS_MAX   16 /* the core's own slots */
+
+_Static_assert(2 * PLAN_INSTANCES_MAX + JOBS_MAX + HOOKS_MAX <= CORE_SLOTS_MAX,
+               "a core has room for every plan, and for a companion of each instance");
 
 /* ---- from plan to core ---- */
 
@@ -245,8 +249,7 @@ static struct ending run_until_over(struct supervisor *supervisor, const struct 
     platform_loop();
     platform_close();
     struct ending end = supervisor_outcome(supervisor);
-    if (supervisor->report != NULL)
-        timeline_write(supervisor, end);
+    timeline_tell(supervisor, timeline_write, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
     return end;
 }

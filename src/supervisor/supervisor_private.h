@@ -1,12 +1,16 @@
 /* supervisor_private.h - the state that supervisor.c and the files beside it share; nobody else
  * includes it.
  *
- *     supervisor.c  core and driver: signals, ends, actions
+ *     supervisor.c  core and driver: actions, ends
+ *     signals.c     signals: what is sent, and what those that arrive mean
  *     setup.c       from a plan to a core
  *     reload.c      from one plan to the next
  *     admin*.c      what people ask: the admin socket
  *     control.c     what runs say: the control pipe, sd_notify(3), readiness
+ *     upwards.c     what stands above us says and is told: a service manager, an aiorun around us
  *     narrate.c     the log
+ *     timeline.c    the report
+ *     lines.c       the output of workers, line by line
  */
 #ifndef AIORUN_SUPERVISOR_PRIVATE_H
 #define AIORUN_SUPERVISOR_PRIVATE_H
@@ -78,6 +82,20 @@ static inline struct run_notes *notes_of(const struct supervisor *supervisor, ui
     return platform_slot(&supervisor->notes, slot);
 }
 
+/* The worker whose run this slot has; NULL: it is no worker's. */
+static inline const struct plan_worker *worker_of(const struct supervisor *supervisor,
+                                                  uint32_t slot)
+{
+    const struct core_slot *owned = core_slot(supervisor->core, slot);
+    return owned->kind == CORE_WORKER ? &supervisor->plan->workers[owned->owner] : NULL;
+}
+
+/* The run of a launcher's command. */
+static inline struct run_id main_run(const struct supervisor *supervisor)
+{
+    return core_run(supervisor->core, core_instance(supervisor->core, 0, 0));
+}
+
 static inline bool supervisor_is_launcher(const struct supervisor *supervisor)
 {
     return supervisor->plan->mode == MODE_LAUNCH;
@@ -91,8 +109,23 @@ struct ending supervisor_outcome(const struct supervisor *supervisor);
 bool supervisor_post(struct supervisor *supervisor, const struct core_event *event);
 void supervisor_settle(struct supervisor *supervisor);
 
+/* Both at once. */
+void supervisor_step(struct supervisor *supervisor, const struct core_event *event);
+
+/* ---- signals.c ---- */
+
 /* Sends `signal`, rewritten, to the run, and remembers it: a death by it was asked for. */
-void supervisor_send(struct supervisor *supervisor, struct run_id run, int signal);
+void signals_send(struct supervisor *supervisor, struct run_id run, int signal);
+
+/* Performs ACTION_SIGNAL, ACTION_FORWARD. */
+void signals_stop(struct supervisor *supervisor, const struct core_action *action);
+void signals_forward(struct supervisor *supervisor, const struct core_action *action);
+
+/* What asks the leftovers of a run, or the orphans (slot 0), to end. */
+int signals_of_tree(const struct supervisor *supervisor, uint32_t slot);
+
+/* Was the run's end by, or by 128 plus, a signal that we sent? */
+bool signals_asked_for(const struct supervisor *supervisor, struct run_id run, struct ending end);
 
 /* ---- setup.c ---- */
 
@@ -130,13 +163,6 @@ void reload_switch(struct supervisor *supervisor);
 
 /* ---- control.c ---- */
 
-/* Everything that starts by itself is ready. */
-void control_all_ready(struct supervisor *supervisor);
-
-/* Somebody may hold a shield now, or nobody any more: tells the aiorun around us, which is there.
- */
-void control_shield_outer(struct supervisor *supervisor);
-
 /* A run is asked to stop; a job ended, or was dropped. */
 void control_asked(struct supervisor *supervisor, const struct core_action *action);
 void control_job_ended(struct supervisor *supervisor, struct run_id job, struct ending end,
@@ -150,7 +176,19 @@ const char *control_submit(struct supervisor *supervisor, struct run_id run, con
 /* Everybody who goes on after a reload is to read his own configuration again, too. */
 void control_reloaded(const struct supervisor *supervisor);
 
-/* The shutdown has come this far: tells whoever is above us. */
-void control_phase(struct supervisor *supervisor, enum core_phase phase);
+/* ---- upwards.c: whoever is above us is told ---- */
+
+/* Everything that starts by itself is ready; a reload begins (NOTIFY_RELOADING), or is over,
+ * however it ended (NOTIFY_READY); the shutdown has come this far. */
+void upwards_ready(struct supervisor *supervisor);
+void upwards_reload(const struct supervisor *supervisor, enum notify_state state);
+void upwards_phase(struct supervisor *supervisor, enum core_phase phase);
+
+/* Somebody may be worth waiting for longer. */
+void upwards_extend(struct supervisor *supervisor);
+
+/* Somebody may hold a shield now, or nobody any more: tells the aiorun around us, which is there.
+ */
+void upwards_shield(struct supervisor *supervisor);
 
 #endif

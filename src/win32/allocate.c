@@ -1,5 +1,7 @@
 #include "win32/win32.h"
 
+#include <assert.h>
+
 void *platform_allocate(size_t size)
 {
     return HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, size);
@@ -11,10 +13,11 @@ void *platform_reserve(size_t size)
     return platform_allocate(size);
 }
 
+/* What malloc(3) has made is of another heap, and refused. */
 void platform_free(void *memory)
 {
-    if (memory != NULL)
-        HeapFree(GetProcessHeap(), 0, memory);
+    bool freed = memory == NULL || HeapFree(GetProcessHeap(), 0, memory);
+    assert(freed);
 }
 
 bool platform_allocate_slots(struct platform_slots *table, uint32_t count, size_t size)

@@ -133,6 +133,12 @@ def test_restart_delay_doubles_up_to_its_maximum():
     end_between(run)
 
 
+def test_short_restart_delay_is_told_as_more_than_nothing():
+    run = fleet(worker("web", "exit 3", "restart-delay = 20ms"))
+    run.log(r"^aiorun: web exited with status 3, and starts again in 0\.02 s$")
+    end_between(run)
+
+
 def test_what_cannot_be_started_does_not_keep_from_a_shutdown():
     """Each attempt is over at once, and while it lasts the next one falls due."""
     lost = "command = /nowhere/at/all\ninstances = 200\nrestart-delay = 0\n"

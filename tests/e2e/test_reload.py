@@ -318,7 +318,8 @@ def test_sockets_are_kept_with_who_waits_there():
     run.line("sockets")
     inode = os.stat(path).st_ino
     first = ask_socket(("127.0.0.1", port))
-    kill(first, "STOP")  # it will not accept any more
+    kill(first, "STOP")
+    until(lambda: status_field(first, "State").startswith("T"), "it will not accept any more")
     with socket.create_connection(("127.0.0.1", port)) as waits:
         change(server("web", listen.replace("640", "600"), "env.NEW = 1"))
         run.line("sockets")

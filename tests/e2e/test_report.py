@@ -89,7 +89,8 @@ def test_refuser_is_killed_at_the_cap_and_its_child_with_it(*options):
         check("victim ignore TERM" in one["command"], "its command")
     check(main["asked_ms"] < 500 <= other["asked_ms"], "the child is asked when the reserve begins")
     equal(phase(told, "cancel")["waited_for"]["worker"], "main", "who was waited for")
-    check(main["started_ms"] < 0, "it was there before")
+    # The command may have said that it is ready before aiorun knew that it was started.
+    check(main["started_ms"] <= 0, "it was there before")
 
 
 def test_command_that_obeys_is_followed_from_its_stop_request_to_its_end():
@@ -435,6 +436,9 @@ def test_html_is_one_well_formed_page():
     check(right <= float(picture.get("viewBox").split()[2]), "a bar leaves the picture")
     cells = ["".join(cell.itertext()) for cell in root.find("body/table").iter("td")]
     check(str(command) in cells, "main is not in the table")
+    for table in root.iter("table"):
+        sides = [[cell.get("class") == "n" for cell in row] for row in table.iter("tr")]
+        check(all(row == sides[0] for row in sides), "a heading is not on the side of its numbers")
 
 
 @cases("report.trace.json", "report.trace")

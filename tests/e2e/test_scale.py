@@ -4,6 +4,7 @@ Few are compared with many: what grows with the square is noticed with a thousan
 time is what is compared; the machine's load changes how long things take, but hardly that."""
 import os
 import re
+import signal
 from pathlib import Path
 
 from harness import (VICTIM, aiorun, cases, check, children, deadline, equal, needs, pause, strace,
@@ -62,11 +63,28 @@ def last_processor_time(run):
     return max(times)
 
 
-def compare(cost, most):
-    """What `cost` takes for each worker may grow by that factor from FEW to MANY."""
-    few, many = cost(FEW) / FEW, cost(MANY) / MANY
+def compare(cost, most, less=FEW, more=MANY):
+    """What `cost` takes for each worker may grow by that factor from `less` to `more`."""
+    few, many = cost(less) / less, cost(more) / more
     check(many <= most * few,
-          f"a worker costs {few * 1e6:.0f} us with {FEW} of them, and {many * 1e6:.0f} with {MANY}")
+          f"a worker costs {few * 1e6:.0f} us with {less} of them, and {many * 1e6:.0f} with {more}")
+
+
+@needs("plain")
+def test_a_reload_costs_the_same_among_many():
+    """Nobody runs: what is measured is the comparison of two files."""
+    def cost(count):
+        text = sections(count, "x\nautostart = no")
+        run = aiorun(*write(text), "--forever", "--control", "here.sock")
+        until(lambda: Path("here.sock").exists(), "it listens", 30)
+        write(text + "[worker:new]\ncommand = x\nautostart = no\n")
+        before = processor_time(run)
+        aiorun("reload", "--control", "here.sock").end(0)
+        spent = processor_time(run) - before
+        os.kill(run.pid, signal.SIGTERM)
+        run.end(0)
+        return spent
+    compare(cost, 2, 2000, 16000)
 
 
 @needs("plain")

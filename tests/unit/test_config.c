@@ -689,6 +689,23 @@ static void test_a_chain_of_thousands(void **state)
     assert_int_equal(plan.workers[COUNT - 1].wave, COUNT - 1);
 }
 
+/* One more than the core has room for would end a supervisor that reads its file anew. */
+static void test_instances_of_all_workers_are_bounded(void **state)
+{
+    static char text[65536];
+    (void)state;
+    for (int workers = 40; workers <= 41; workers++) {
+        struct text out = {.buffer = text, .size = sizeof text};
+        for (int i = 0; i < workers; i++)
+            text_add(&out, "[worker:w%d]\ncommand = x\ninstances = 10000\n", i);
+        read_bytes(&plan, text, out.length, NULL, NULL);
+        if (workers == 40)
+            expect_no_fault();
+    }
+    assert_int_equal(faults.count, 1);
+    expect_fault("bad.ini: its workers have 410000 instances together, at most 400000");
+}
+
 /* ---- printing and comparing ---- */
 
 static void expect_same_when_printed(const char *text)
@@ -771,6 +788,61 @@ static void load(const char *path)
     check_plan(&plan, &faults);
 }
 
+/* ---- workers share what they have in common ---- */
+
+static void test_workers_with_equal_options_share_them(void **state)
+{
+    (void)state;
+    read_text("[worker:a]\ncommand = x\nafter = d\n[worker:b]\ncommand = y\n"
+              "[worker:c]\ncommand = x\nnice = 1\n[worker:d]\ncommand = x\n");
+    expect_no_fault();
+    assert_int_equal(plan.fleet_rules_count, 2);
+    assert_ptr_equal(worker("a")->rules, worker("b")->rules);
+    assert_ptr_equal(worker("a")->rules, worker("d")->rules);
+    assert_ptr_not_equal(worker("a")->rules, worker("c")->rules);
+    assert_int_equal(worker("c")->rules->attributes.nice, 1);
+    /* So do loggers, but not with those that they serve. */
+    read_text("[worker:a]\ncommand = x\noutput = pipe:cat\n"
+              "[worker:b]\ncommand = x\noutput = pipe:cat\n");
+    expect_no_fault();
+    assert_int_equal(plan.worker_count, 4);
+    assert_ptr_equal(worker("a.log")->rules, worker("b.log")->rules);
+    assert_ptr_not_equal(worker("a")->rules, worker("a.log")->rules);
+}
+
+__attribute__((noinline)) static void leave_on_the_stack(int byte)
+{
+    volatile unsigned char room[16384];
+    for (size_t i = 0; i < sizeof room; i++)
+        room[i] = (unsigned char)byte;
+}
+
+/* They are compared as bytes, those between the values included. */
+static void test_equal_values_are_equal_bytes(void **state)
+{
+    static const char *const values[][2] = {
+        {"stop", "TERM 20s, QUIT 5s, KILL"},
+        {"output", "prefix"},
+        {"output", "file:log"},
+        {"ready", "after:3s"},
+        {"success-status", "143 SIGTERM"},
+        {"restart-limit", "3/1m"},
+        {"restart-delay", "1s..2s"},
+    };
+    (void)state;
+    for (size_t i = 0; i < LENGTH(values); i++) {
+        const struct option *option = option_find(values[i][0], strlen(values[i][0]));
+        static struct plan_rules rules[2];
+        memset(rules, 0, sizeof rules);
+        for (int n = 0; n < 2; n++) {
+            struct plan_worker one = {.rules = &rules[n]};
+            leave_on_the_stack(n == 0 ? 0x55 : 0xaa);
+            assert_true(option_set(option, NULL, &one, values[i][1], "", &faults));
+        }
+        assert_memory_equal(&rules[0], &rules[1], sizeof rules[0]);
+    }
+}
+
 static void test_files_that_cannot_be_read(void **state)
 {
     static char path[8000];
@@ -818,8 +890,11 @@ int main(void)
         cmocka_unit_test(test_workers_stand_in_waves),
         cmocka_unit_test(test_a_logger_is_a_worker_before_those_that_it_serves),
         cmocka_unit_test(test_a_chain_of_thousands),
+        cmocka_unit_test(test_instances_of_all_workers_are_bounded),
         cmocka_unit_test(test_what_is_printed_reads_back),
         cmocka_unit_test(test_equal_is_what_is_done_and_not_how_it_was_written),
+        cmocka_unit_test(test_workers_with_equal_options_share_them),
+        cmocka_unit_test(test_equal_values_are_equal_bytes),
         cmocka_unit_test(test_files_that_cannot_be_read),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -635,6 +635,8 @@ static const struct {
     {{"--"}, {0}, {"'--'", "COMMAND"}},
     {{"--forever", "--"}, {0}, {"'--'", "COMMAND"}},
     {{"nginx", "-g", "daemon off;"}, {0}, {"'nginx'", "verb", "aiorun -- nginx"}},
+    {{"staus"}, {0}, {"'staus'", "no verb", "did you mean status", "aiorun -- staus"}},
+    {{"restar", "web"}, {0}, {"'restar'", "did you mean restart", "aiorun -- restar"}},
     {{"-", "x"}, {0}, {"'-'", "verb"}},
     {{""}, {0}, {"''", "verb"}},
     {{"help", "me"}, {0}, {"help", "'me'", "no verb"}},

@@ -490,6 +490,19 @@ def test_people_reload_and_signal():
     program.end()
 
 
+def test_one_reload_follows_another():
+    """Each gives back what the one before has made."""
+    program, _ = fleet()
+    text = Path("fleet.ini").read_text()
+    for instances in 3, 1, 2:
+        write("fleet.ini", text.replace("instances = 2", f"instances = {instances}"))
+        ask("reload")
+        names = [name for name in ask("status", "--names").split() if name.startswith("web:")]
+        expect(len(names) == (instances if instances > 1 else 0), names)
+    ask("shutdown", "--no-wait")
+    expect(program.end() == 0, program.text())
+
+
 def test_reload_moves_pipes_and_jobs():
     """What is said before and after it is the same worker's, and a shield goes on."""
     write("fleet.ini", f"""[worker:first]
