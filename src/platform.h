@@ -65,12 +65,15 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
  * is no such file.  Windows: never. */
 bool platform_must_wait(const char *path);
 
-/* A new plan, in two steps.  platform_prepare_reload() does for it what platform_prepare() has done
- * for the one in force, which it leaves alone; sockets with the same address are shared.  False
- * with faults added, and nothing has changed.  Else platform_reload() puts it in force, or
- * platform_drop_reload() forgets it.  Allocates.
+/* A new plan, in three steps.  platform_prepare_reload() does for it what platform_prepare() has
+ * done for the one in force, which it leaves alone; sockets with the same address are shared.
+ * False with faults added, and nothing has changed.  Else platform_reserve_reload() allocates the
+ * tables that everything is to move into, before anybody is stopped for it; false without memory.
+ * Then platform_reload() puts it in force, or platform_drop_reload(), which may come after any of
+ * these, forgets it.
  * Windows: likewise. */
 bool platform_prepare_reload(const struct plan *plan, struct faults *faults);
+bool platform_reserve_reload(const struct plan *plan, uint32_t slots);
 void platform_drop_reload(void);
 
 /* Where everybody is after a reload, as core_map() has it. */
@@ -79,7 +82,8 @@ struct platform_map {
     const uint32_t *old_slot_of, *old_worker_of;
 };
 
-/* The slots are those of `plan` from now on; whoever has no place any more is down.  For
+/* The slots, as many as were reserved, are those of `plan` from now on; whoever has no place any
+ * more is down.  For
  * supervisor_time() alone: nothing else of the driver may be going on.  The old plan must still be
  * there, and is not needed any more afterwards.  False when nothing was changed, with a sentence
  * logged. */

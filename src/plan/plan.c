@@ -200,11 +200,13 @@ static bool same_words(char *const *a, char *const *b)
     return *a == *b;
 }
 
-/* The same command, however it is quoted. */
-static bool same_command(const char *a, const char *b)
+/* The same command, however it is quoted; it was read before, so only memory can be missing. */
+static bool same_command(const char *a, const char *b, bool *failed)
 {
     char **first = NULL, **second = NULL;
-    bool same = parse_command(a, &first) && parse_command(b, &second) && same_words(first, second);
+    bool read = parse_command(a, &first) && parse_command(b, &second);
+    bool same = read && same_words(first, second);
+    *failed = *failed || !read;
     free(first);
     free(second);
     return same;
@@ -213,18 +215,18 @@ static bool same_command(const char *a, const char *b)
 /* Do all items of the option mean the same? */
 static bool same_values(const struct option *option, const struct plan *plan_a,
                         const struct plan_worker *a, const struct plan *plan_b,
-                        const struct plan_worker *b)
+                        const struct plan_worker *b, bool *failed)
 {
-    bool failed = false, same = true, more = true;
+    bool same = true, more = true;
     for (size_t n = 0; same && more; n++) {
-        char *first = option_copy_value(option, plan_a, a, n, &failed);
-        char *second = option_copy_value(option, plan_b, b, n, &failed);
+        char *first = option_copy_value(option, plan_a, a, n, failed);
+        char *second = option_copy_value(option, plan_b, b, n, failed);
         more = first != NULL && second != NULL;
         if (!more)
-            same = !failed && first == second;
+            same = !*failed && first == second;
         else
             same = strcmp(first, second) == 0 ||
-                   (option->type == TYPE_COMMAND && same_command(first, second));
+                   (option->type == TYPE_COMMAND && same_command(first, second, failed));
         free(first);
         free(second);
     }
@@ -233,26 +235,27 @@ static bool same_values(const struct option *option, const struct plan *plan_a,
 
 static bool same_scope(enum option_scope scope, const struct plan *plan_a,
                        const struct plan_worker *a, const struct plan *plan_b,
-                       const struct plan_worker *b)
+                       const struct plan_worker *b, bool *failed)
 {
     for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].scope == scope && !same_values(&option_table[i], plan_a, a, plan_b, b))
+        if (option_table[i].scope == scope &&
+            !same_values(&option_table[i], plan_a, a, plan_b, b, failed))
             return false;
     }
     return true;
 }
 
-bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b)
+bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b, bool *failed)
 {
-    return strcmp(a->name, b->name) == 0 && same_scope(SCOPE_WORKER, NULL, a, NULL, b);
+    return strcmp(a->name, b->name) == 0 && same_scope(SCOPE_WORKER, NULL, a, NULL, b, failed);
 }
 
-bool plan_settings_equal(const struct plan *a, const struct plan *b)
+bool plan_settings_equal(const struct plan *a, const struct plan *b, bool *failed)
 {
-    return same_scope(SCOPE_SUPERVISOR, a, &a->worker, b, &b->worker);
+    return same_scope(SCOPE_SUPERVISOR, a, &a->worker, b, &b->worker, failed);
 }
 
-bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name)
+bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name, bool *failed)
 {
-    return same_values(option_find(name, strlen(name)), a, &a->worker, b, &b->worker);
+    return same_values(option_find(name, strlen(name)), a, &a->worker, b, &b->worker, failed);
 }

@@ -356,11 +356,11 @@ uint32_t plan_find_worker(const struct plan *plan, const char *name);
 const char *plan_place(const struct plan *plan, uint32_t line, char *buffer);
 
 /* Are the workers of two files the same in their names and in every option, wherever the values are
- * from?  Also false without memory. */
-bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b);
+ * from?  Without memory nobody knows: *failed is set, and it is false. */
+bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b, bool *failed);
 
-/* Are all options the same that are not a worker's?  Is the one with this name? */
-bool plan_settings_equal(const struct plan *a, const struct plan *b);
-bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name);
+/* Are all options the same that are not a worker's?  Is the one with this name?  Likewise. */
+bool plan_settings_equal(const struct plan *a, const struct plan *b, bool *failed);
+bool plan_setting_equal(const struct plan *a, const struct plan *b, const char *name, bool *failed);
 
 #endif

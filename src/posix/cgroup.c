@@ -34,6 +34,7 @@ struct group {
 static struct {
     const struct plan *plan;
     struct group *list; /* by slot; NULL: no limit is asked for, or none can be kept */
+    struct group *next; /* that is to take its place */
     uint32_t slots;
     bool enforced[CONTROLLERS];
     bool enabled[CONTROLLERS]; /* by us */
@@ -246,21 +247,37 @@ static bool begin(void)
     return true;
 }
 
-bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
+bool cgroup_prepare(const struct plan *plan, uint32_t slots)
 {
-    bool needed[CONTROLLERS] = {false}, any = false;
+    bool any = groups.list != NULL;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        any = any || is_limited(&plan->workers[i]);
+    groups.next = any ? calloc(slots, sizeof *groups.next) : NULL;
+    return !any || groups.next != NULL;
+}
+
+void cgroup_drop(void)
+{
+    free(groups.next);
+    groups.next = NULL;
+}
+
+void cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
+{
+    bool needed[CONTROLLERS] = {false};
     const struct plan *old_plan = groups.plan;
     groups.plan = plan;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         for (int n = 0; n < CONTROLLERS; n++)
             needed[n] = needed[n] || wants(&plan->workers[i], (enum controller)n);
-        any = any || is_limited(&plan->workers[i]);
     }
-    if (groups.list == NULL && (!any || !begin()))
-        return true;
-    struct group *list = calloc(slots, sizeof *list);
-    if (list == NULL)
-        return false;
+    if (groups.next == NULL)
+        return;
+    if (groups.list == NULL && !begin()) {
+        cgroup_drop();
+        return;
+    }
+    struct group *list = groups.next;
     for (int i = 0; i < CONTROLLERS; i++)
         if (needed[i] && !groups.enforced[i])
             enable((enum controller)i);
@@ -274,13 +291,16 @@ bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_
         remove_groups(old_plan);
     free(groups.list);
     groups.list = list;
+    groups.next = NULL;
     groups.slots = slots;
-    return true;
 }
 
 bool cgroup_open(const struct plan *plan, uint32_t slots)
 {
-    return cgroup_reload(plan, slots, NULL);
+    if (!cgroup_prepare(plan, slots))
+        return false;
+    cgroup_reload(plan, slots, NULL);
+    return true;
 }
 
 /* ---- a start ---- */

@@ -120,6 +120,8 @@ const char *platform_judge_job(struct run_id run)
     const char *fault = passed_fault(1, "it needs one descriptor, a pidfd");
     if (fault != NULL)
         return fault;
+    if (!procfs_is_ours())
+        return "whose process it is is not known: there is no /proc of this PID namespace";
     pid_t pid = process_of(passed->fds[0]);
     if (pid <= 0 || !procfs_read(pid, &jobs.judged) || process_of(passed->fds[0]) != pid)
         return "the descriptor is no pidfd, or its process is gone";

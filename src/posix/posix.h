@@ -344,8 +344,9 @@ void procfs_describe(const struct process *process, struct platform_process *des
  * without memory. */
 bool cgroup_open(const struct plan *plan, uint32_t slots);
 
-/* As output_reload(). */
-bool cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+bool cgroup_prepare(const struct plan *plan, uint32_t slots);
+void cgroup_drop(void);
+void cgroup_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
 
 /* Before the start of a worker's "run", of a "job" or what is "beside" it: makes it a cgroup, if
  * the worker has a limit.  False with errno.  cgroup_started() comes after the start. */
@@ -563,8 +564,11 @@ void probe_prepare(const struct plan *plan, struct faults *faults);
 void probe_drop(void);
 bool probe_open(struct supervisor *supervisor, uint32_t slots);
 
-/* As output_reload(); runs_at() is to tell the new plan's workers already. */
-bool probe_reload(uint32_t slots, const uint32_t *old_slot_of);
+/* After probe_prepare(), before probe_reload(); by then runs_at() is to tell the new plan's
+ * workers.
+ */
+bool probe_reserve(uint32_t slots);
+void probe_reload(const struct reload *reload);
 
 /* The run of this worker was started: asks until it is ready, or over. */
 void probe_start(uint32_t slot, const struct plan_worker *worker);

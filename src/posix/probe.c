@@ -46,9 +46,10 @@ static struct {
     struct ev_loop *loop;
     struct supervisor *supervisor;
     struct probe **list; /* by slot; NULL: nobody is asked */
+    struct probe **next_list;
     struct target *targets;
     struct target *next; /* of the plan that is to come */
-    uint32_t slots, count, next_count, running;
+    uint32_t slots, next_slots, count, next_count, running;
     int null; /* where commands write */
 } probes = {.null = -1};
 
@@ -126,28 +127,34 @@ void probe_prepare(const struct plan *plan, struct faults *faults)
     probes.next_count = plan->worker_count;
 }
 
+static void free_list(struct probe **list, uint32_t slots)
+{
+    for (uint32_t slot = 0; list != NULL && slot < slots; slot++)
+        free(list[slot]);
+    free(list);
+}
+
 void probe_drop(void)
 {
     free_targets(probes.next, probes.next_count);
     probes.next = NULL;
+    free_list(probes.next_list, probes.next_slots);
+    probes.next_list = NULL;
 }
 
-/* A table of `slots`, with what has been in another one before; NULL without memory. */
-static struct probe **make_table(uint32_t slots, const uint32_t *old_slot_of)
+bool probe_reserve(uint32_t slots)
 {
+    if (probes.list == NULL && probes.next == NULL)
+        return true;
     struct probe **list = calloc(slots, sizeof *list);
     bool done = list != NULL;
     for (uint32_t slot = 0; done && slot < slots; slot++) {
-        bool old = probes.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
-        list[slot] = old ? probes.list[old_slot_of[slot]] : calloc(1, sizeof **list);
+        list[slot] = calloc(1, sizeof **list);
         done = list[slot] != NULL;
     }
-    for (uint32_t slot = 0; !done && list != NULL && slot < slots; slot++)
-        if (probes.list == NULL || old_slot_of == NULL || old_slot_of[slot] == NO_SLOT)
-            free(list[slot]);
-    if (!done)
-        free(list);
-    return done ? list : NULL;
+    probes.next_list = list;
+    probes.next_slots = slots;
+    return done;
 }
 
 static void take_targets(void)
@@ -158,36 +165,46 @@ static void take_targets(void)
     probes.next = NULL;
 }
 
+static void take_list(void)
+{
+    free_list(probes.list, probes.slots);
+    probes.list = probes.next_list;
+    probes.slots = probes.next_slots;
+    probes.next_list = NULL;
+    for (uint32_t slot = 0; slot < probes.slots; slot++) {
+        probes.list[slot]->slot = slot;
+        probes.list[slot]->address = NULL; /* the old plan's: the new one's come next */
+    }
+}
+
 bool probe_open(struct supervisor *supervisor, uint32_t slots)
 {
     probes.supervisor = supervisor;
-    return probe_reload(slots, NULL);
+    if (!probe_reserve(slots))
+        return false;
+    if (probes.next_list != NULL)
+        take_list();
+    take_targets();
+    return true;
 }
 
-bool probe_reload(uint32_t slots, const uint32_t *old_slot_of)
+/* A watcher stays where it is, and so does what it is in: whoever is asked keeps it. */
+void probe_reload(const struct reload *reload)
 {
-    if (probes.list == NULL && probes.next == NULL)
-        return true;
-    struct probe **list = make_table(slots, old_slot_of);
-    if (list == NULL)
-        return false;
-    for (uint32_t slot = 0; probes.list != NULL && slot < slots; slot++)
-        if (old_slot_of != NULL && old_slot_of[slot] != NO_SLOT)
-            probes.list[old_slot_of[slot]] = NULL;
+    if (probes.next_list == NULL)
+        return;
     for (uint32_t slot = 0; probes.list != NULL && slot < probes.slots; slot++) {
-        if (probes.list[slot] != NULL)
+        uint32_t to = reload->new_slot_of[slot];
+        if (to == NO_SLOT) {
             probe_stop(slot);
-        free(probes.list[slot]);
+            continue;
+        }
+        free(probes.next_list[to]);
+        probes.next_list[to] = probes.list[slot];
+        probes.list[slot] = NULL;
     }
-    free(probes.list);
-    probes.list = list;
-    probes.slots = slots;
+    take_list();
     take_targets();
-    for (uint32_t slot = 0; slot < slots; slot++) {
-        list[slot]->slot = slot;
-        list[slot]->address = NULL; /* the old plan's: the new one's come next */
-    }
-    return true;
 }
 
 /* ---- asking ---- */

@@ -47,8 +47,25 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     return good;
 }
 
+/* What is half moved cannot be supervised: what moves finds its memory here. */
+bool platform_reserve_reload(const struct plan *plan, uint32_t slots)
+{
+    return runs_prepare(slots) && channel_prepare(slots) && jobs_prepare(slots) &&
+           ready_prepare(plan, slots) && probe_reserve(slots) && cgroup_prepare(plan, slots);
+}
+
+static void drop_tables(void)
+{
+    runs_drop();
+    channel_drop();
+    jobs_drop();
+    ready_drop();
+    cgroup_drop();
+}
+
 void platform_drop_reload(void)
 {
+    drop_tables();
     listen_drop();
     probe_drop();
     start_drop();
@@ -66,46 +83,15 @@ static uint32_t *invert(const uint32_t *old_of, uint32_t count, uint32_t old_cou
     return new_of;
 }
 
-/* The tables that everything moves into. */
-static bool make_tables(const struct plan *plan, uint32_t slots)
-{
-    bool made = runs_prepare(slots);
-    made = channel_prepare(slots) && made;
-    made = jobs_prepare(slots) && made;
-    return ready_prepare(plan, slots) && made;
-}
-
-static void drop_tables(void)
-{
-    runs_drop();
-    channel_drop();
-    jobs_drop();
-    ready_drop();
-}
-
-/* What is half moved cannot be supervised: commands have worker_death_signal for that. */
-static void demand(bool done)
-{
-    if (done)
-        return;
-    log_line(LEVEL_CRITICAL, "no memory is left in the middle of a reload: giving up");
-    platform_close();
-    platform_leave((struct ending){ENDING_EXITED, STATUS_OWN_FAILURE});
-}
-
 static bool move(const struct plan *plan, const struct reload *reload, unsigned char *census)
 {
-    bool made = make_tables(plan, reload->slots) && census != NULL && reload->new_slot_of != NULL &&
-                reload->new_worker_of != NULL;
+    bool made = census != NULL && reload->new_slot_of != NULL && reload->new_worker_of != NULL;
     errno = made ? errno : ENOMEM;
-    if (made && !listen_open_due()) {
-        drop_tables();
+    if (made && !listen_open_due())
         return false;
-    }
     if (!made || !output_reload(plan, reload->slots, reload->old_slot_of)) {
         log_line(LEVEL_ERROR, "cannot open what the workers of the new file need: %s",
                  strerror(errno));
-        drop_tables();
         return false;
     }
     reap_reload(census);
@@ -113,8 +99,8 @@ static bool move(const struct plan *plan, const struct reload *reload, unsigned 
     channel_reload(reload);
     jobs_reload(reload);
     ready_reload(reload);
-    demand(probe_reload(reload->slots, reload->old_slot_of));
-    demand(cgroup_reload(plan, reload->slots, reload->old_slot_of));
+    probe_reload(reload);
+    cgroup_reload(plan, reload->slots, reload->old_slot_of);
     listen_switch();
     start_switch(); /* last: what was asked before is in the old memory */
     return true;

@@ -27,6 +27,7 @@ struct reload {
     bool *stopped;           /* and for that, somebody's wish was taken back */
     bool fixed[FIXED_COUNT]; /* by fixed_settings: it has changed */
     bool settings;           /* one of all settings has */
+    bool unknown;            /* there was no memory to compare by */
     uint32_t changed;        /* workers: new, different, gone */
 
     /* what takes the place of the supervisor's own, and is allocated as that is */
@@ -69,8 +70,8 @@ static void keep_fixed(const struct plan *old, struct reload *reload)
 {
     struct plan *plan = reload->plan;
     for (size_t i = 0; i < FIXED_COUNT; i++)
-        reload->fixed[i] = !plan_setting_equal(old, plan, fixed_settings[i]);
-    reload->settings = !plan_settings_equal(old, plan);
+        reload->fixed[i] = !plan_setting_equal(old, plan, fixed_settings[i], &reload->unknown);
+    reload->settings = !plan_settings_equal(old, plan, &reload->unknown);
     plan->loop = old->loop;
     plan->terminal = old->terminal;
     plan->subreaper = old->subreaper;
@@ -94,13 +95,13 @@ static void warn_of_fixed(const struct reload *reload)
     }
 }
 
-static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker)
+static bool is_kept(const struct plan_worker *old, const struct plan_worker *worker, bool *failed)
 {
     struct plan_worker counted = *worker;
     struct plan_rules rules = *worker->rules;
     rules.instances = old->rules->instances;
     counted.rules = &rules;
-    return plan_worker_equal(old, &counted);
+    return plan_worker_equal(old, &counted, failed);
 }
 
 /* The place of the one with this name, first looked for at *next, behind the one that was found
@@ -125,7 +126,7 @@ static void map_workers(const struct plan *old, struct reload *reload)
         uint32_t was = find_in_order(old, worker->name, &next);
         if (was != CORE_NONE)
             reload->changed -= !old->workers[was].is_logger;
-        if (was != CORE_NONE && !is_kept(&old->workers[was], worker))
+        if (was != CORE_NONE && !is_kept(&old->workers[was], worker, &reload->unknown))
             was = CORE_NONE;
         bool same =
             was != CORE_NONE && old->workers[was].rules->instances == worker->rules->instances;
@@ -215,13 +216,17 @@ static bool begin(struct supervisor *supervisor, struct reload *reload)
     free(faults);
     if (!good)
         return false;
-    if (!make_tables(supervisor, reload)) {
+    bool made = make_tables(supervisor, reload);
+    if (made) {
+        map_workers(supervisor->plan, reload);
+        map_slots(supervisor->core, reload);
+    }
+    if (!made || reload->unknown ||
+        !platform_reserve_reload(reload->plan, core_slots(&reload->config))) {
         platform_drop_reload();
         say(supervisor, no_memory);
         return false;
     }
-    map_workers(supervisor->plan, reload);
-    map_slots(supervisor->core, reload);
     warn_of_fixed(reload);
     return true;
 }

@@ -13,7 +13,7 @@
 static struct {
     struct channel **list; /* by index; what they point to stays where it is */
     struct channel **next; /* what is to take its place; NULL: nothing */
-    uint32_t count, slots;
+    uint32_t count, next_count, slots;
     struct channel *free;
     uint32_t free_count;
     struct channel_id speaker;
@@ -72,11 +72,14 @@ bool channel_prepare(uint32_t slots)
 {
     uint32_t count = needed(slots) > channels.count ? needed(slots) : channels.count;
     channels.next = platform_allocate(count * sizeof(struct channel *));
+    channels.next_count = count;
     return channels.next != NULL && extend(channels.next, count);
 }
 
 void channel_drop(void)
 {
+    if (channels.next != NULL && channels.next_count > channels.count)
+        platform_free(channels.next[channels.count]); /* the first of those that are new */
     platform_free(channels.next);
     channels.next = NULL;
 }

@@ -21,8 +21,16 @@ bool platform_must_wait(const char *path)
     return false;
 }
 
+bool platform_reserve_reload(const struct plan *plan, uint32_t slots)
+{
+    return runs_prepare(slots) && control_prepare(slots) && limits_prepare(plan);
+}
+
 void platform_drop_reload(void)
 {
+    runs_drop();
+    control_drop();
+    limits_drop();
     start_drop();
     ready_drop();
 }
@@ -42,10 +50,7 @@ static uint32_t *invert_workers(const struct plan *plan, const struct platform_m
 bool platform_reload(const struct plan *plan, const struct platform_map *map)
 {
     uint32_t *new_worker_of = invert_workers(plan, map);
-    bool made = runs_prepare(map->slots);
-    made = control_prepare(map->slots) && made && new_worker_of != NULL;
-    made = limits_prepare(plan) && made;
-    made = made && output_reload(plan, map); /* the last one: it changes what is */
+    bool made = new_worker_of != NULL && output_reload(plan, map);
     if (made) {
         loop_reload(plan);
         runs_reload(map, new_worker_of);
@@ -55,9 +60,6 @@ bool platform_reload(const struct plan *plan, const struct platform_map *map)
         start_switch(); /* last: what was asked before is in the old memory */
     } else {
         log_line(LEVEL_ERROR, "cannot allocate what the workers of the new file need");
-        runs_drop();
-        control_drop();
-        limits_drop();
     }
     if (new_worker_of != NULL)
         platform_free(new_worker_of);

@@ -7,16 +7,19 @@ the dynamic linker, before the program's own first instruction, are left out.
 import fcntl
 import itertools
 import json
+import mmap
+import os
 import re
 import shlex
 import socket
+import struct
 import subprocess
 import termios
 import time
 from pathlib import Path
 
-from harness import (BINARY, MODE, Skip, cases, check, deadline, needs, put_down, strace, until,
-                     victim)
+from harness import (BINARY, MODE, Skip, aiorun, cases, check, deadline, equal, needs, put_down,
+                     strace, until, victim)
 
 FAULTS = [  # system call, error
     ("mmap", "ENOMEM"), ("openat", "EMFILE"), ("openat", "ENOENT"),
@@ -218,6 +221,89 @@ def test_a_failing_call_in_a_fleet(call, error):
         if not run.ended():
             run.send("TERM")
     each_failure(call, error, [], come_and_go, (0,), options=("--config", "fleet.ini"))
+
+
+FEW = """[aiorun]
+control = {place}/admin.sock
+[worker:same]
+command = {calm}
+instances = 2
+health = true every 1h timeout 5s retries 1
+[worker:asked]
+command = {calm}
+ready = exec:true
+output = prefix
+memory-max = 1G
+[worker:changed]
+command = {calm}
+instances = {number}
+env.NUMBER = {number}
+output = pipe:cat
+"""
+
+
+class Memory:
+    """What a process has left, as scarce.c has it."""
+
+    def __init__(self):
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", "scarce.so",
+                        Path(__file__).with_name("scarce.c")], check=True)
+        Path("scarce").write_bytes(struct.pack("ii", -1, 0))
+        self.environment = {"LD_PRELOAD": os.path.abspath("scarce.so"),
+                            "SCARCE": os.path.abspath("scarce")}
+        with open("scarce", "r+b") as file:
+            self.shared = mmap.mmap(file.fileno(), 8)
+
+    def is_about(self, pid):
+        return struct.unpack("ii", self.shared[:])[1] == pid
+
+    def leave(self, number):
+        """So many allocations more; all (-1)."""
+        self.shared[:4] = struct.pack("i", number)
+
+    def is_used_up(self):
+        return struct.unpack("i", self.shared[:4])[0] == 0
+
+
+@needs("plain", "cc")
+@deadline(120)
+def test_a_reload_without_memory_is_refused_and_everybody_is_still_supervised():
+    """Wherever in it there is none any more."""
+    memory = Memory()
+    calm = shlex.join(victim("on TERM [ exit 0 ] pause"))
+
+    def write(number):
+        Path("fleet.ini").write_text(FEW.format(place=Path.cwd(), calm=calm, number=number))
+        return "fleet.ini"
+
+    def pids():
+        found = {w["name"]: w["pid"] for w in json.loads(answered("status", "--json"))["workers"]}
+        return found if all(found.values()) else None
+
+    def kept(found):
+        return {name: pid for name, pid in found.items() if not name.startswith("changed")}
+
+    run = aiorun("--config", write(1), env=memory.environment)
+    before = until(lambda: os.path.exists("admin.sock") and pids(), "all are up")
+    if not memory.is_about(run.pid):
+        raise Skip("needs a program that is dynamically linked")
+    for number in itertools.count():
+        write(2 + number % 2)
+        memory.leave(number)
+        done = answered("reload") is not None
+        enough = not memory.is_used_up()
+        memory.leave(-1)
+        run.pump(time.monotonic())
+        check(not run.ended(), f"it has ended after {number} allocations")
+        after = until(pids, "all are up")
+        equal(kept(after), kept(before), f"who is not changed, after {number} allocations")
+        check(done or set(after) == set(before), f"refused, after {number} allocations: {after}")
+        before = after
+        if enough:
+            break
+    check(done, "with enough memory it is done")
+    run.send("TERM")
+    run.end(0)
 
 
 @needs("strace")

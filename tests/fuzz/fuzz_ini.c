@@ -247,9 +247,10 @@ static void try_plan(const uint8_t *data, size_t size, size_t lines)
         if (faults.count > 0)
             fprintf(stderr, "%s\n%s", faults.items[0].text, printed);
         MUST(faults.count == 0 && again.worker_count == plan.worker_count);
-        MUST(plan_settings_equal(&plan, &again));
+        bool failed = false;
+        MUST(plan_settings_equal(&plan, &again, &failed));
         for (uint32_t i = 0; i < plan.worker_count; i++)
-            MUST(plan_worker_equal(&plan.workers[i], &again.workers[i]));
+            MUST(plan_worker_equal(&plan.workers[i], &again.workers[i], &failed));
         char *printed_again = print(&again);
         MUST(strcmp(printed, printed_again) == 0);
         free(printed);

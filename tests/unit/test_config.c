@@ -719,10 +719,11 @@ static void expect_same_when_printed(const char *text)
     expect_no_fault();
     cli_print_config(&other, second, sizeof second);
     assert_string_equal(first, second);
-    assert_true(plan_settings_equal(&plan, &other));
+    bool failed = false;
+    assert_true(plan_settings_equal(&plan, &other, &failed));
     assert_int_equal(plan.worker_count, other.worker_count);
     for (uint32_t i = 0; i < plan.worker_count; i++)
-        assert_true(plan_worker_equal(&plan.workers[i], &other.workers[i]));
+        assert_true(plan_worker_equal(&plan.workers[i], &other.workers[i], &failed));
 }
 
 static void test_what_is_printed_reads_back(void **state)
@@ -752,23 +753,25 @@ static void test_equal_is_what_is_done_and_not_how_it_was_written(void **state)
         "[worker:w]\ncommand = x y\nnice = 5\nrestart-delay = 1s..60s\n",
         "[worker:v]\ncommand = x\nnice = 5\nrestart-delay = 1s..60s\n",
     };
+    bool failed = false;
     (void)state;
     read_text(same[0]);
     read_bytes(&other, same[1], strlen(same[1]), NULL, NULL);
     expect_no_fault();
-    assert_true(plan_worker_equal(&plan.workers[0], &other.workers[0]));
-    assert_true(plan_settings_equal(&plan, &other));
+    assert_true(plan_worker_equal(&plan.workers[0], &other.workers[0], &failed));
+    assert_true(plan_settings_equal(&plan, &other, &failed));
     for (size_t i = 0; i < LENGTH(different); i++) {
         read_bytes(&other, different[i], strlen(different[i]), NULL, NULL);
         expect_no_fault();
-        if (plan_worker_equal(&plan.workers[0], &other.workers[0]))
+        if (plan_worker_equal(&plan.workers[0], &other.workers[0], &failed))
             fail_msg("'%s' is the same", different[i]);
     }
     read_bytes(&other, "[aiorun]\nloop = poll\n" W, strlen("[aiorun]\nloop = poll\n" W), NULL,
                NULL);
-    assert_false(plan_settings_equal(&plan, &other));
-    assert_false(plan_setting_equal(&plan, &other, "loop"));
-    assert_true(plan_setting_equal(&plan, &other, "timeout"));
+    assert_false(plan_settings_equal(&plan, &other, &failed));
+    assert_false(plan_setting_equal(&plan, &other, "loop", &failed));
+    assert_true(plan_setting_equal(&plan, &other, "timeout", &failed));
+    assert_false(failed);
 }
 
 /* ---- files on disk ---- */
