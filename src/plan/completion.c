@@ -271,6 +271,19 @@ static const char *zsh_action(enum what what)
     return actions[what];
 }
 
+/* An option that takes another one back: "no-forever", "the opposite of --forever". */
+struct negation {
+    char name[64], help[96];
+};
+
+static void negate(const struct option *option, struct negation *negation)
+{
+    struct text name = {.buffer = negation->name, .size = sizeof negation->name};
+    struct text help = {.buffer = negation->help, .size = sizeof negation->help};
+    text_add(&name, "no-%s", option->name);
+    text_add(&help, "the opposite of --%s", option->name);
+}
+
 /* `'--name=[help]:ARGUMENT:action' \` */
 static void add_zsh_option(struct text *text, const char *name, const char *argument,
                            const char *help, const char *choices, enum what what)
@@ -334,6 +347,7 @@ static void add_zsh(struct text *text)
         struct text words = {.buffer = choices, .size = sizeof choices};
         struct text name = {.buffer = argument, .size = sizeof argument};
         bool takes = option_takes_argument(option);
+        struct negation negation;
         if (option->file_only)
             continue;
         if (option->choices != NULL) {
@@ -344,6 +358,10 @@ static void add_zsh(struct text *text)
         option_add_argument(option, &name);
         add_zsh_option(text, option->name, takes ? argument : NULL, option->help,
                        option->choices != NULL ? choices : NULL, what_of_option(option));
+        if (!option->negatable)
+            continue;
+        negate(option, &negation);
+        add_zsh_option(text, negation.name, NULL, negation.help, NULL, WHAT_NOTHING);
     }
     text_add(text,
              "            '1: :_aiorun_verbs'\n}\n"
@@ -385,6 +403,7 @@ static const char *fish_action(enum what what)
         [WHAT_USER] = "-x -a '(__fish_complete_users)'",
         [WHAT_GROUP] = "-x -a '(__fish_complete_groups)'",
         [WHAT_SIGNAL] = ("-x -a '" SIGNALS "'"),
+        [WHAT_WORKERS] = "-x -a '(__aiorun_workers)'",
         [WHAT_SIGNAL_AND_WORKERS] = ("-x -a '" SIGNALS " (__aiorun_workers)'"),
         [WHAT_VERB] = "-x",
         [WHAT_SHELL] = "-x -a 'bash zsh fish'",
@@ -448,6 +467,13 @@ static void add_fish(struct text *text)
             text_add(text, " %s", fish_action(what_of_option(option)));
         }
         add_fish_help(text, option->help);
+        struct negation negation;
+        if (!option->negatable)
+            continue;
+        negate(option, &negation);
+        text_add(text, "complete -c aiorun -n 'not __aiorun_verb $__aiorun_verbs' -l %s",
+                 negation.name);
+        add_fish_help(text, negation.help);
     }
 }
 

@@ -75,12 +75,14 @@ def test_every_option_and_verb_is_completed_in_every_shell():
     table.end(0)
     rows = [line.split("\t") for line in table.out.splitlines()]
     options = [row[0] for row in rows if row[-1] != "file"]
+    options += ["no-" + row[0] for row in rows if row[3] == "toggle"]
     usage = Run([BINARY, "--help"])
     usage.end(0)
     verbs = re.findall(r"^  ([a-z][a-z-]+)(?: |$)", usage.out.partition("\nVerbs")[2], re.M)
     check(len(options) > 40 and "status" in verbs, "there are some")
     for name in "bash", "zsh", "fish":
         text = script(name, "script")
+        check("(null)" not in text, f"{name}: something has no completion")
         for option in options:
             check(re.search(rf"(--|-l ){option}(?![\w-])", text), f"{name}: --{option}")
         for verb in verbs:
