@@ -660,8 +660,8 @@ def test_report_is_written():
     expect(report["processes"][0]["worker"] == "main", report)
 
 
-def test_log_that_nobody_reads_holds_up_nobody():
-    """A full pipe as standard error: lines are dropped, and the end comes all the same."""
+def full_pipe():
+    """Both ends of a pipe that takes no more."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     try:
@@ -670,6 +670,12 @@ def test_log_that_nobody_reads_holds_up_nobody():
     except BlockingIOError:
         pass
     os.set_blocking(writing, True)
+    return reading, writing
+
+
+def test_log_that_nobody_reads_holds_up_nobody():
+    """A full pipe as standard error: lines are dropped, and the end comes all the same."""
+    reading, writing = full_pipe()
     process = subprocess.Popen(["wine", AIORUN, "-vv", "--", VICTIM, "exit", "9"], env=ENVIRONMENT,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writing,
                                start_new_session=True)

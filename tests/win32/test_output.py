@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from __main__ import (AIORUN, BUILD, CONSOLE, CTRL_BREAK, ENVIRONMENT, VICTIM, event, expect, fleet,
-                      run, windows_path, write)
+                      full_pipe, run, windows_path, write)
 
 SPEAKER = windows_path(BUILD / "speaker.exe")
 ENDS = "[aiorun]\nforever = no\n"
@@ -110,14 +110,7 @@ def test_prefix_waits_for_a_slow_reader_and_loses_nothing():
 
 
 def test_prefix_into_a_pipe_that_nobody_ever_reads_does_not_keep_the_end_waiting():
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    try:
-        while True:
-            os.write(writing, b"x" * 4096)
-    except BlockingIOError:
-        pass
-    os.set_blocking(writing, True)
+    reading, writing = full_pipe()
     write("fleet.ini", ENDS + worker("web", f"command = '{VICTIM}' say up", "output = prefix"))
     process = begin(output=writing)
     try:
