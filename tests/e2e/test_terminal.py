@@ -464,11 +464,8 @@ def test_own_job_that_runs_in_the_background_reads_after_fg(shell):
     sh.leave()
 
 
-@cases(*SHELLS)
-def test_own_job_that_was_sent_to_the_background_ends_and_leaves_the_terminal_alone(shell):
-    """It had the foreground once: what the shell has taken since is the shell's."""
-    sh = Shell(shell)
-    sh.type("aiorun --terminal own -- victim on USR1 [ exit 3 ] say ready pause\n")
+def sent_to_the_background(sh):
+    """The job that is ready goes there, and its command's run is over then; returns aiorun's PID."""
     sh.expect("ready")
     aiorun, command = processes(sh)
     sh.ctrl("Z")
@@ -476,6 +473,15 @@ def test_own_job_that_was_sent_to_the_background_ends_and_leaves_the_terminal_al
     sh.do("bg")
     running(aiorun, command)
     kill(command, "USR1")
+    return aiorun
+
+
+@cases(*SHELLS)
+def test_own_job_that_was_sent_to_the_background_ends_and_leaves_the_terminal_alone(shell):
+    """It had the foreground once: what the shell has taken since is the shell's."""
+    sh = Shell(shell)
+    sh.type("aiorun --terminal own -- victim on USR1 [ exit 3 ] say ready pause\n")
+    aiorun = sent_to_the_background(sh)
     expect_gone(aiorun)
     equal(sh.foreground, sh.pid, "the foreground")
     sh.type("echo still here\n")
@@ -489,13 +495,7 @@ def test_own_job_that_is_restarted_in_the_background_leaves_the_terminal_alone(s
     sh = Shell(shell)
     sh.type("aiorun --terminal own --restart always --restart-delay 1ms --"
             " victim on USR1 [ exit 3 ] say ready pause\n")
-    sh.expect("ready")
-    aiorun, command = processes(sh)
-    sh.ctrl("Z")
-    sh.prompt()
-    sh.do("bg")
-    running(aiorun, command)
-    kill(command, "USR1")
+    aiorun = sent_to_the_background(sh)
     sh.expect("ready")
     equal(sh.foreground, sh.pid, "the foreground")
     sh.type("echo still here\n")
