@@ -360,6 +360,7 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
 #endif
 
 #define LOW_DESCRIPTORS 64
+#define FEW_RUNS        64 /* with whose descriptors vfork(2) is as fast, and valgrind knows it */
 #define CHILD_STACK     32768
 
 /* The address sanitizer knows one stack, and takes another one for an overflow. */
@@ -433,7 +434,8 @@ pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spaw
     stopped_early = 0;
     if (spawn->place == SPAWN_SHARE)
         let_keys_in();
-    bool shares = inherited_top >= 0 && spawn->place == SPAWN_SESSION;
+    bool shares =
+        inherited_top >= 0 && spawn->place == SPAWN_SESSION && runs_alive() >= FEW_RUNS;
     pid_t pid = shares ? split_sharing(spawn, &report) : split(spawn, &report);
     int fork_error = errno;
     if (spawn->place == SPAWN_SHARE)
