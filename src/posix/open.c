@@ -122,7 +122,7 @@ static const char *open_tables(struct supervisor *supervisor, const struct plan 
     if (!loop_open(supervisor, plan))
         return "the event loop";
     outer_watch(supervisor);
-    if (!channel_open_all(supervisor, slots) || !jobs_open(supervisor, slots) ||
+    if (!channel_open_all(supervisor, plan, slots) || !jobs_open(supervisor, slots) ||
         !ready_open(supervisor, plan, slots) || !probe_open(supervisor, slots))
         return "the tables of channels and jobs";
     if (!plan_is_fleet(plan))

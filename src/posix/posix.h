@@ -97,6 +97,9 @@ bool loop_open_signals(void);
  * without such a time, one sigtimedwait(2) waits instead of libev: this is said before a watcher is
  * started.  A launcher has no loop before that: it returns it. */
 struct ev_loop *loop_widen(void);
+
+/* Acts on the signals that have come, if there are any. */
+void loop_take_signals(void);
 bool loop_is_wide(void);
 
 /* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
@@ -454,7 +457,7 @@ void outer_watch(struct supervisor *supervisor);
 /* ---- channel.c ---- */
 
 /* Allocates the table; false without memory. */
-bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
+bool channel_open_all(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
 
 #define CHANNEL_IDENTITY_SIZE 42 /* two numbers of 20 digits, a colon, a NUL */
 
@@ -465,6 +468,9 @@ int channel_open_run(struct run_id run, char *identity);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
+
+/* What can wait until runs that are to be started have been: to be called before each wait. */
+void channel_tidy(void);
 
 /* send(2) of a line to such a pipe without waiting; false when it could not be sent whole, with
  * errno if nothing was. */
@@ -486,12 +492,14 @@ void channel_reload(const struct reload *reload);
 
 /* ---- pipeset.c ---- */
 
-/* From now on channel_readable() is called with these two while `fd` has something to read, or is
- * at its end: until it is removed, or closed and nobody else has the same open file (epoll(7)).
- * False with errno when the kernel cannot watch it. */
+/* channel_readable() is to be called with these two, once, as soon as `fd` has something to read or
+ * is at its end: unless it is removed before, or closed while nobody else has the same open file
+ * (epoll(7)).  False with errno when the kernel cannot watch it. */
 bool pipeset_add(int fd, uint32_t index, uint32_t generation);
 void pipeset_remove(int fd);
-void pipeset_rename(int fd, uint32_t index, uint32_t generation);
+
+/* Once more, or with other names, for one that was added. */
+void pipeset_again(int fd, uint32_t index, uint32_t generation);
 
 /* ---- admin.c ---- */
 
