@@ -188,7 +188,7 @@ asan: $(BUILD)/e2e/victim
 # valgrind makes vfork a fork, knows no pidfd, and is slow: the tests for which that is all the same.
 valgrind: $(BUILD)/aiorun $(BUILD)/e2e/victim
 	python3 tests/e2e/run.py -j 3 --binary $(BUILD)/aiorun --valgrind \
-	        -k '^orphans\.|^(?!examples\.).*test_row'
+	        -k '^orphans\.|^(?!examples\.).*test_row|^fleet\.test_(end_that|needs|ready)'
 
 # For all fuzzers together.
 FUZZ_SECONDS ?= 32

@@ -185,7 +185,7 @@ static bool close_retired(void)
 static bool take_pair(uint32_t index, struct pair *pair, bool *by_signal)
 {
     uint32_t generation = ++at(index)->generation;
-    channels.stock_wanted = channels.fleet && channels.retired_count > 0;
+    channels.stock_wanted = channels.fleet && generation > 1;
     if (channels.stock.ours >= 0) {
         *pair = channels.stock;
         channels.stock.ours = -1;
