@@ -8,12 +8,14 @@
  * these numbers. */
 #include "plan/ini.h"
 
+#include <assert.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLANKS "\t "
+#define BLANKS       "\t "
+#define PLACE_DIGITS 20 /* at most, of a place in the text */
 
 struct reading {
     struct ini_file *file;
@@ -86,6 +88,10 @@ static const char *find_bad_byte(const char *start, const char *stop)
     const unsigned char *c = (const unsigned char *)start;
     const unsigned char *end = (const unsigned char *)stop;
     while (c < end) {
+        if (*c >= 0x20 && *c < 0x7f) { /* nearly all of them */
+            c++;
+            continue;
+        }
         size_t length = measure_character(c, end);
         if (length == 0)
             return "it is not UTF-8";
@@ -142,8 +148,23 @@ static void lose_heading(struct reading *reading, const char *start)
         reading->in_section = reading->lost = true;
 }
 
+/* Writes the place of `word` in decimal; returns where that ends.  Not printf(3), which would be
+ * most of what a line costs. */
+static char *put_place(const struct reading *reading, const char *word, char *out)
+{
+    char digits[PLACE_DIGITS];
+    size_t place = (size_t)(word - reading->text), count = 0;
+    do {
+        digits[count++] = (char)('0' + place % 10);
+        place /= 10;
+    } while (place > 0);
+    while (count > 0)
+        *out++ = digits[--count];
+    return out;
+}
+
 /* `[SECTION]`: writes the library's line to `out`; false when there is nothing for it. */
-static bool take_heading(struct reading *reading, char *start, char *out, size_t room)
+static bool take_heading(struct reading *reading, char *start, char *out)
 {
     char *end = strchr(start, ']');
     lose_heading(reading, start);
@@ -159,12 +180,13 @@ static bool take_heading(struct reading *reading, char *start, char *out, size_t
     reading->lost = false;
     reading->heading = reading->line;
     add_entry(reading, start + 1, NULL, NULL);
-    snprintf(out, room, "[%zu]\n", (size_t)(start + 1 - reading->text));
+    *out = '[';
+    strcpy(put_place(reading, start + 1, out + 1), "]\n");
     return true;
 }
 
 /* `KEY = VALUE`: the same. */
-static bool take_pair(struct reading *reading, char *start, char *end, char *out, size_t room)
+static bool take_pair(struct reading *reading, char *start, char *end, char *out)
 {
     char *equals = strchr(start, '=');
     if (equals == NULL) {
@@ -186,8 +208,9 @@ static bool take_pair(struct reading *reading, char *start, char *end, char *out
     if (reading->lost)
         return false;
     reading->handed++;
-    snprintf(out, room, "%zu=%zu\n", (size_t)(start - reading->text),
-             (size_t)(value - reading->text));
+    out = put_place(reading, start, out);
+    *out++ = '=';
+    strcpy(put_place(reading, value, out), "\n");
     return true;
 }
 
@@ -196,6 +219,7 @@ static char *next_line(char *out, int room, void *context)
 {
     struct reading *reading = context;
     char *start, *end;
+    assert(room > 2 * (PLACE_DIGITS + 1));
     while ((start = take_line(reading, &end)) != NULL) {
         const char *fault = find_bad_byte(start, end);
         char *first = start + strspn(start, BLANKS);
@@ -208,8 +232,8 @@ static char *next_line(char *out, int room, void *context)
             refuse(reading, "it begins with a blank, but no line is continued here: a section or a "
                             "key stands at the beginning of its line");
             lose_heading(reading, first);
-        } else if (*first == '[' ? take_heading(reading, start, out, (size_t)room)
-                                 : take_pair(reading, start, end, out, (size_t)room)) {
+        } else if (*first == '[' ? take_heading(reading, start, out)
+                                 : take_pair(reading, start, end, out)) {
             return out;
         }
     }
@@ -220,10 +244,12 @@ static char *next_line(char *out, int room, void *context)
 
 static bool find_word(const struct reading *reading, const char *number, const char **word)
 {
-    char *end;
-    unsigned long place = strtoul(number, &end, 10);
+    size_t place = 0;
+    const char *c = number;
+    for (; *c >= '0' && *c <= '9' && place <= reading->size; c++)
+        place = place * 10 + (size_t)(*c - '0');
     *word = reading->text + place;
-    return *number != '\0' && *end == '\0' && place <= reading->size;
+    return c != number && *c == '\0' && place <= reading->size;
 }
 
 static int take(void *context, const char *section, const char *name, const char *value)
