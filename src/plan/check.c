@@ -200,10 +200,10 @@ static void check_workers(struct plan *plan, struct faults *faults)
     char place[PLAN_PLACE_MAX];
     check_fleet_terminal(plan, faults);
     check_worker(plan, &plan->worker, faults);
-    for (uint32_t i = 0; i < plan->fleet_size; i++) {
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
         check_worker(plan, &plan->fleet[i], faults);
+    for (uint32_t i = 0; i < plan->fleet_rules_count; i++)
         finish_rules(plan, &plan->fleet_rules[i]);
-    }
     check_fleet(plan, faults);
     check_instances(plan, faults);
     if (!plan_share_rules(plan))

@@ -242,10 +242,24 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     loader->where = IN_NOTHING;
 }
 
-static void begin_section(struct loader *loader, const struct ini_entry *entry)
+/* A thousand sections are mostly alike: those that say what the one before says take no memory for
+ * it.  Others that do are found when all are complete: plan_share_rules(). */
+static void end_section(struct loader *loader)
 {
+    struct plan *plan = loader->plan;
+    uint32_t count = plan->fleet_rules_count;
+    if (loader->worker != NULL && count > 1 &&
+        plan_rules_equal(&plan->fleet_rules[count - 2], &plan->fleet_rules[count - 1])) {
+        loader->worker->rules = &plan->fleet_rules[count - 2];
+        plan->fleet_rules_count--;
+    }
     loader->where = IN_NOTHING;
     loader->worker = NULL;
+}
+
+static void begin_section(struct loader *loader, const struct ini_entry *entry)
+{
+    end_section(loader);
     if (begins_with(entry->section, WORKER_PREFIX) && entry->twin != 0)
         loader->where = IN_WORKER;
     else if (begins_with(entry->section, WORKER_PREFIX))
@@ -306,6 +320,7 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
         else if (loader->where != IN_NOTHING)
             take_key(loader, &file->entries[i]);
     }
+    end_section(loader);
     for (uint32_t i = 0; i < plan->fleet_size; i++)
         end_worker(loader, &plan->fleet[i]);
     plan_free(loader->spare);

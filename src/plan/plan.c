@@ -141,7 +141,7 @@ static uint32_t hash_of(const struct plan_rules *rules)
     return (uint32_t)(hash >> 32);
 }
 
-static bool have_same_bytes(const struct plan_rules *a, const struct plan_rules *b)
+bool plan_rules_equal(const struct plan_rules *a, const struct plan_rules *b)
 {
     for (size_t i = 0; i < RULES_WORDS; i++) /* musl's memcmp(3) goes byte by byte */
         if (word_of(a, i) != word_of(b, i))
@@ -150,12 +150,12 @@ static bool have_same_bytes(const struct plan_rules *a, const struct plan_rules 
 }
 
 /* Where the number of those in `shared` that have the same bytes is, or is to be; `mask` is one
- * less than the places in `index`.  Lists, and texts of different places, are never the same. */
+ * less than the places in `index`. */
 static uint32_t place_of(const struct plan_rules *rules, const struct plan_rules *shared,
                          const uint32_t *index, uint32_t mask)
 {
     uint32_t at = hash_of(rules) & mask;
-    while (index[at] != 0 && !have_same_bytes(&shared[index[at] - 1], rules))
+    while (index[at] != 0 && !plan_rules_equal(&shared[index[at] - 1], rules))
         at = (at + 1) & mask;
     return at;
 }
