@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLANKS       "\t "
 #define PLACE_DIGITS 20 /* at most, of a place in the text */
 
 struct reading {
@@ -106,12 +105,24 @@ static const char *find_bad_byte(const char *start, const char *stop)
     return NULL;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static char *skip_blanks(char *c)
+{
+    while (is_blank(*c))
+        c++;
+    return c;
+}
+
 bool ini_can_hold(const char *value)
 {
     size_t length = strlen(value);
     if (length == 0)
         return true;
-    return strchr(BLANKS, value[0]) == NULL && strchr(BLANKS, value[length - 1]) == NULL &&
+    return !is_blank(value[0]) && !is_blank(value[length - 1]) &&
            find_bad_byte(value, value + length) == NULL;
 }
 
@@ -137,7 +148,7 @@ static char *take_line(struct reading *reading, char **end)
 
 static void trim_end(char *start, char *end)
 {
-    while (end > start && strchr(BLANKS, end[-1]) != NULL)
+    while (end > start && is_blank(end[-1]))
         *--end = '\0';
 }
 
@@ -172,7 +183,7 @@ static bool take_heading(struct reading *reading, char *start, char *out)
         refuse(reading, "the ']' of the section is missing");
         return false;
     }
-    if (end[1 + strspn(end + 1, BLANKS)] != '\0') {
+    if (*skip_blanks(end + 1) != '\0') {
         refuse(reading, "only blanks may follow the ']' of a section");
         return false;
     }
@@ -195,7 +206,7 @@ static bool take_pair(struct reading *reading, char *start, char *end, char *out
     }
     *equals = '\0';
     trim_end(start, equals);
-    char *value = equals + 1 + strspn(equals + 1, BLANKS);
+    char *value = skip_blanks(equals + 1);
     trim_end(value, end);
     if (*start == '\0') {
         refuse(reading, "there is no key before the '='");
@@ -222,7 +233,7 @@ static char *next_line(char *out, int room, void *context)
     assert(room > 2 * (PLACE_DIGITS + 1));
     while ((start = take_line(reading, &end)) != NULL) {
         const char *fault = find_bad_byte(start, end);
-        char *first = start + strspn(start, BLANKS);
+        char *first = skip_blanks(start);
         if (fault != NULL) {
             refuse(reading, fault);
             lose_heading(reading, first);
@@ -266,46 +277,63 @@ static int take(void *context, const char *section, const char *name, const char
 
 /* ---- duplicates ---- */
 
-/* Headings first, by name; then keys, by section and name; the same ones by line. */
+static const char *name_of(const struct ini_entry *entry)
+{
+    return entry->key != NULL ? entry->key : entry->section;
+}
+
+/* By name; the same ones by line. */
 static int compare(const void *a, const void *b)
 {
     const struct ini_entry *first = *(struct ini_entry *const *)a;
     const struct ini_entry *second = *(struct ini_entry *const *)b;
-    int order = (first->key != NULL) - (second->key != NULL);
-    if (order == 0 && first->key == NULL)
-        order = strcmp(first->section, second->section);
-    else if (order == 0 && first->heading != second->heading)
-        order = first->heading < second->heading ? -1 : 1;
-    else if (order == 0)
-        order = strcmp(first->key, second->key);
+    int order = strcmp(name_of(first), name_of(second));
     if (order == 0)
         order = first->line < second->line ? -1 : 1;
     return order;
 }
 
-static bool are_twins(const struct ini_entry *a, const struct ini_entry *b)
+static void find_twins(struct ini_entry **entries, size_t count)
 {
-    if (a->key == NULL || b->key == NULL)
-        return a->key == b->key && strcmp(a->section, b->section) == 0;
-    return a->heading == b->heading && strcmp(a->key, b->key) == 0;
+    qsort(entries, count, sizeof *entries, compare);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(name_of(entries[i - 1]), name_of(entries[i])) == 0)
+            entries[i]->twin = entries[i - 1]->line;
+    }
+}
+
+/* Among the headings, and among the keys of each. */
+static bool find_all_twins(struct ini_file *file)
+{
+    struct ini_entry **some = malloc((file->count + 1) * sizeof *some);
+    size_t count = 0;
+    if (some == NULL)
+        return false;
+    for (size_t i = 0; i < file->count; i++) {
+        if (file->entries[i].key == NULL)
+            some[count++] = &file->entries[i];
+    }
+    find_twins(some, count);
+    count = 0;
+    for (size_t i = 0; i <= file->count; i++) {
+        if (i == file->count || file->entries[i].key == NULL) {
+            find_twins(some, count);
+            count = 0;
+        } else {
+            some[count++] = &file->entries[i];
+        }
+    }
+    free(some);
+    return true;
 }
 
 static void refuse_twins(struct reading *reading)
 {
     struct ini_file *file = reading->file;
-    struct ini_entry **sorted = malloc((file->count + 1) * sizeof *sorted);
-    if (sorted == NULL) {
+    if (!find_all_twins(file)) {
         fault_add(reading->faults, reading->path, "no memory is left to read it");
         return;
     }
-    for (size_t i = 0; i < file->count; i++)
-        sorted[i] = &file->entries[i];
-    qsort(sorted, file->count, sizeof *sorted, compare);
-    for (size_t i = 1; i < file->count; i++) {
-        if (are_twins(sorted[i - 1], sorted[i]))
-            sorted[i]->twin = sorted[i - 1]->line;
-    }
-    free(sorted);
     for (size_t i = 0; i < file->count; i++) {
         const struct ini_entry *entry = &file->entries[i];
         char sentence[FAULT_TEXT_MAX];
