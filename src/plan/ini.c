@@ -22,12 +22,11 @@ struct reading {
     struct faults *faults;
     char *text;
     size_t size;
-    size_t next;      /* where the next line begins */
-    uint32_t line;    /* of the last line taken */
-    uint32_t heading; /* line of the section that we are in */
-    bool in_section;  /* false before the first one */
-    bool lost;        /* its heading made no sense: its keys are looked at, but nobody's */
-    size_t handed;    /* keys that the library was given and has not given back */
+    size_t next;     /* where the next line begins */
+    uint32_t line;   /* of the last line taken */
+    bool in_section; /* false before the first one */
+    bool lost;       /* its heading made no sense: its keys are looked at, but nobody's */
+    size_t handed;   /* keys that the library was given and has not given back */
 };
 
 static void refuse(struct reading *reading, const char *sentence)
@@ -45,7 +44,6 @@ static void add_entry(struct reading *reading, const char *section, const char *
         .key = key,
         .value = value,
         .line = reading->line,
-        .heading = reading->heading,
     };
 }
 
@@ -189,7 +187,6 @@ static bool take_heading(struct reading *reading, char *start, char *out)
     }
     *end = '\0';
     reading->lost = false;
-    reading->heading = reading->line;
     add_entry(reading, start + 1, NULL, NULL);
     *out = '[';
     strcpy(put_place(reading, start + 1, out + 1), "]\n");
