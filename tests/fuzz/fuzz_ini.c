@@ -192,7 +192,7 @@ static size_t try_reader(const uint8_t *data, size_t size)
         MUST((expected->key.start == NULL) == (entry->key == NULL));
         if (entry->key != NULL)
             MUST(is_word(expected->key, entry->key) && is_word(expected->value, entry->value));
-        MUST(entry->line >= 1 && entry->line <= plain.lines && entry->heading <= entry->line);
+        MUST(entry->line >= 1 && entry->line <= plain.lines);
     }
     MUST(!plain.good || file.count == plain.count);
     ini_free(&file);
