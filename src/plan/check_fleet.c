@@ -159,11 +159,21 @@ static void walk(struct graph *graph, uint32_t start)
     }
 }
 
+static bool is_sorted(const struct plan *plan)
+{
+    bool sorted = true;
+    for (uint32_t i = 1; i < plan->fleet_size; i++)
+        sorted = sorted && plan->fleet[i - 1].wave <= plan->fleet[i].wave;
+    return sorted;
+}
+
 /* Puts the fleet into the order of its waves. */
 static bool sort_by_wave(struct graph *graph)
 {
     struct plan *plan = graph->plan;
     uint32_t count = plan->fleet_size;
+    if (is_sorted(plan)) /* as they mostly are, all in the first */
+        return true;
     struct plan_worker *sorted = calloc(count + 1, sizeof *sorted);
     uint32_t *start =
         calloc(count + 2, sizeof *start); /* of each wave; there are at most `count` */
