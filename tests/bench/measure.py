@@ -234,7 +234,7 @@ def storm_once(place, program, count):
 
 def orphan_storm(place, programs):
     # Many short storms: their ratios are what a bound is made of.
-    count, rounds = (300, 8) if place.quick else (500, 20)
+    count, rounds = (200, 10) if place.quick else (500, 20)
     programs = [p for p in programs if p.runs_as_init]
     cpu, zombies = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
