@@ -132,6 +132,7 @@ static const char *place_key(const struct loader *loader, const struct option *o
     return buffer;
 }
 
+/* Nothing is changed by a value that is refused: it can be given again, to be told why. */
 static void set_value(struct loader *loader, const struct option *option, struct plan *plan,
                       struct plan_worker *worker, const char *value, uint32_t line)
 {

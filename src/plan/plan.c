@@ -131,14 +131,16 @@ static uint64_t word_of(const struct plan_rules *rules, size_t n)
     return word;
 }
 
-/* FNV-1a of words: byte by byte it takes longer than all else that a plan does with a worker.  The
- * upper half has seen all bits of each. */
+/* FNV-1a of words, since byte by byte it takes longer than all else that a plan does with a worker.
+ * A product's bits go up only: some are brought down again. */
 static uint32_t hash_of(const struct plan_rules *rules)
 {
     uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < RULES_WORDS; i++)
+    for (size_t i = 0; i < RULES_WORDS; i++) {
         hash = (hash ^ word_of(rules, i)) * 1099511628211u;
-    return (uint32_t)(hash >> 32);
+        hash ^= hash >> 32;
+    }
+    return (uint32_t)hash;
 }
 
 bool plan_rules_equal(const struct plan_rules *a, const struct plan_rules *b)
