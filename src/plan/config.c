@@ -243,16 +243,33 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     loader->where = IN_NOTHING;
 }
 
-/* A thousand sections are mostly alike: those that say what the one before says take no memory for
+static void end_worker(struct loader *loader, struct plan_worker *worker)
+{
+    if (worker->command != NULL) {
+        if (!parse_command(worker->command, &worker->argv))
+            refuse_memory(loader); /* it was read before */
+    } else if (!option_is_in_file(option_find("command", strlen("command")), worker)) {
+        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
+    }
+}
+
+/* A thousand sections are mostly alike: one that says what the one before says takes no memory for
  * it.  Others that do are found when all are complete: plan_share_rules(). */
+static void share_rules(struct plan *plan, struct plan_worker *worker)
+{
+    uint32_t count = plan->fleet_rules_count;
+    if (count > 1 &&
+        plan_rules_equal(&plan->fleet_rules[count - 2], &plan->fleet_rules[count - 1])) {
+        worker->rules = &plan->fleet_rules[count - 2];
+        plan->fleet_rules_count--;
+    }
+}
+
 static void end_section(struct loader *loader)
 {
-    struct plan *plan = loader->plan;
-    uint32_t count = plan->fleet_rules_count;
-    if (loader->worker != NULL && count > 1 &&
-        plan_rules_equal(&plan->fleet_rules[count - 2], &plan->fleet_rules[count - 1])) {
-        loader->worker->rules = &plan->fleet_rules[count - 2];
-        plan->fleet_rules_count--;
+    if (loader->worker != NULL) {
+        end_worker(loader, loader->worker);
+        share_rules(loader->plan, loader->worker);
     }
     loader->where = IN_NOTHING;
     loader->worker = NULL;
@@ -270,16 +287,6 @@ static void begin_section(struct loader *loader, const struct ini_entry *entry)
     else
         refuse(loader, entry->line, "there is no section [%.*s], only [aiorun] and [worker:NAME]",
                entry->section);
-}
-
-static void end_worker(struct loader *loader, struct plan_worker *worker)
-{
-    if (worker->command != NULL) {
-        if (!parse_command(worker->command, &worker->argv))
-            refuse_memory(loader); /* it was read before */
-    } else if (!option_is_in_file(option_find("command", strlen("command")), worker)) {
-        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
-    }
 }
 
 /* ---- files ---- */
@@ -322,8 +329,6 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
             take_key(loader, &file->entries[i]);
     }
     end_section(loader);
-    for (uint32_t i = 0; i < plan->fleet_size; i++)
-        end_worker(loader, &plan->fleet[i]);
     plan_free(loader->spare);
     free(loader->spare);
 }
