@@ -87,7 +87,7 @@ def signal_latency(place, programs):
 
 
 def exit_latency(place, programs):
-    rounds = 60 if place.quick else 600
+    rounds = 60 if place.quick else 500
     return run_helper(place, ["latency", "exit"], rounds, programs,
                       lambda p: p.over(place.victim, place.directory()),
                       every=rounds if place.quick else rounds // 3)
@@ -234,7 +234,7 @@ def storm_once(place, program, count):
 
 def orphan_storm(place, programs):
     # Many short storms: their ratios are what a bound is made of.
-    count, rounds = (200, 10) if place.quick else (500, 20)
+    count, rounds = (200, 10) if place.quick else (500, 16)
     programs = [p for p in programs if p.runs_as_init]
     cpu, zombies = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
