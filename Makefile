@@ -222,7 +222,7 @@ build/bench/%: tests/bench/%.c $(wildcard tests/bench/*.h) Makefile
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -static $(BENCH_LINK_$*) -o $@ $<
 
-# About ten minutes; BENCH=quick takes some two.
+# Some five minutes; BENCH=quick takes one.
 bench: $(BUILD)/aiorun static $(BENCH_TOOLS)
 	python3 tests/bench/bench.py --build build --out build/bench
 	python3 tests/bench/fleet.py --build build --out build/bench

@@ -43,8 +43,9 @@ static int check(void)
     unsigned count = 0; /* loggers stand in the file as another one's output */
     for (uint32_t i = 0; i < plan.worker_count; i++)
         count += !plan.workers[i].is_logger;
-    printf("%s: %u worker%s, no fault\n", plan.config, count, count == 1 ? "" : "s");
-    if (fflush(stdout) == 0)
+    const char *plural = count == 1 ? "" : "s";
+    if (printf("%s: %u worker%s, no fault\n", plan.config, count, plural) >= 0 &&
+        fflush(stdout) == 0) /* musl's printf(3) may have tried, and forgotten what it could not */
         return EXIT_SUCCESS;
     perror("aiorun: cannot write to standard output");
     return STATUS_OWN_FAILURE;

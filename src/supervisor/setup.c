@@ -183,15 +183,16 @@ bool setup_names(const struct plan *plan, struct instance_names *names)
 {
     uint32_t count = 0;
     *names = (struct instance_names){.size = 1};
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        count += (uint32_t)plan->workers[i].rules->instances;
+    if (count <= plan->worker_count) /* each has one, which has its worker's name */
+        return true;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         int last = worker->rules->instances - 1; /* that has the longest name of them */
         size_t size = (size_t)name_instance(worker, last, NULL, 0) + 1;
         names->size = size > names->size ? size : names->size;
-        count += (uint32_t)worker->rules->instances;
     }
-    if (count <= plan->worker_count)
-        return true;
     names->first = platform_allocate(count * names->size);
     if (names->first == NULL)
         return false;
