@@ -5,6 +5,7 @@
 #include "supervisor/narrate.h"
 #include "supervisor/timeline.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,33 @@ static bool read_plan(struct supervisor *supervisor, struct reload *reload, stru
     return false;
 }
 
+static struct platform_map make_map(const struct supervisor *supervisor,
+                                    const struct reload *reload)
+{
+    return (struct platform_map){
+        .slots = core_slots(&reload->config),
+        .old_slots = supervisor->core->slot_limit,
+        .old_workers = supervisor->plan->worker_count,
+        .old_slot_of = reload->old_slot_of,
+        .old_worker_of = reload->old_worker_of,
+    };
+}
+
+/* Allocates and opens what the new plan is to live in.  False with errno. */
+static bool reserve(const struct supervisor *supervisor, struct reload *reload)
+{
+    bool made = make_tables(supervisor, reload);
+    if (made) {
+        map_workers(supervisor->plan, reload);
+        map_slots(supervisor->core, reload);
+    }
+    errno = ENOMEM; /* mostly it is */
+    if (!made || reload->unknown)
+        return false;
+    const struct platform_map map = make_map(supervisor, reload);
+    return platform_reserve_reload(reload->plan, &map);
+}
+
 static bool begin(struct supervisor *supervisor, struct reload *reload)
 {
     static const char no_memory[] = "no memory is left for a reload";
@@ -216,15 +244,13 @@ static bool begin(struct supervisor *supervisor, struct reload *reload)
     free(faults);
     if (!good)
         return false;
-    bool made = make_tables(supervisor, reload);
-    if (made) {
-        map_workers(supervisor->plan, reload);
-        map_slots(supervisor->core, reload);
-    }
-    if (!made || reload->unknown ||
-        !platform_reserve_reload(reload->plan, core_slots(&reload->config))) {
+    if (!reserve(supervisor, reload)) {
+        int error = errno;
         platform_drop_reload();
-        say(supervisor, no_memory);
+        if (error == ENOMEM)
+            say(supervisor, no_memory);
+        else
+            say(supervisor, "not everything that it needs can be opened: %s", strerror(error));
         return false;
     }
     warn_of_fixed(reload);
@@ -354,13 +380,7 @@ static struct core *make_core(struct supervisor *supervisor)
         say(supervisor, "the jobs and shields that there are do not fit");
         return NULL;
     }
-    const struct platform_map map = {
-        .slots = core->slot_limit,
-        .old_slots = old->slot_limit,
-        .old_workers = supervisor->plan->worker_count,
-        .old_slot_of = reload->old_slot_of,
-        .old_worker_of = reload->old_worker_of,
-    };
+    const struct platform_map map = make_map(supervisor, reload);
     if (platform_reload(reload->plan, &map))
         return core;
     say(supervisor, "not everything that it needs can be opened");
