@@ -131,8 +131,12 @@ static void take_words(const struct option *option, struct plan *plan, struct pl
         if (*c == ',')
             *c = ' ';
     }
+    errno = 0;
     if (!parse_command(value, &words)) {
-        fault_add(faults, place, "'%.*s' is empty, or leaves a quote open", SHOWN, value);
+        if (errno == ENOMEM)
+            fault_add(faults, place, "no memory is left for it");
+        else
+            fault_add(faults, place, "'%.*s' is empty, or leaves a quote open", SHOWN, value);
         return;
     }
     for (char **word = words; *word != NULL; word++) {

@@ -230,9 +230,10 @@ static bool reserve(const struct supervisor *supervisor, struct reload *reload)
     return platform_reserve_reload(reload->plan, &map);
 }
 
+static const char no_memory[] = "no memory is left for a reload";
+
 static bool begin(struct supervisor *supervisor, struct reload *reload)
 {
-    static const char no_memory[] = "no memory is left for a reload";
     struct faults *faults = calloc(1, sizeof *faults);
     reload->plan = calloc(1, sizeof *reload->plan);
     if (faults == NULL || reload->plan == NULL) {
@@ -277,6 +278,8 @@ bool supervisor_reload(struct supervisor *supervisor)
     }
     if (reload != NULL)
         free_reload(reload);
+    else
+        say(supervisor, no_memory);
     log_line(LEVEL_ERROR, "The file is refused, and nothing has changed");
     upwards_reload(supervisor, NOTIFY_READY);
     return false;

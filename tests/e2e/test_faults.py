@@ -171,15 +171,20 @@ command = {logged}
 restart-delay = 10ms..10ms
 output = pipe:cat
 ready = {ready}
+{user}
 """
+
+
+def asked(*words):
+    """A verb that has ended."""
+    return subprocess.run([BINARY, words[0], "--control", "admin.sock", *words[1:]],
+                          capture_output=True, text=True, timeout=5, check=False)
 
 
 def answered(*words):
     """The output of a verb; None when it was not obeyed."""
     try:
-        done = subprocess.run([BINARY, words[0], "--control", "admin.sock", *words[1:]],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5,
-                              check=False)
+        done = asked(*words)
     except subprocess.TimeoutExpired:
         # A change of what is watched needs no memory, and libev does not expect it to fail.
         check("EPOLL_CTL_MOD" in "".join(re.findall(".*INJECTED", Path("trace").read_text())),
@@ -196,7 +201,8 @@ def test_a_failing_call_in_a_fleet(call, error):
     for one that is refused then."""
     said, logged = (shlex.join(victim(f"on TERM [ exit 0 ] say {word} pause"))
                     for word in ("mine", "theirs"))
-    how = {"said": said, "logged": logged, "place": Path.cwd()}
+    how = {"said": said, "logged": logged, "place": Path.cwd(),
+           "user": "user = root" if os.geteuid() == 0 else ""}
     old = WORKERS.format(ready="exec", **how)
     new = WORKERS.format(ready="exec:true", **how).replace("said.sock", "new.sock")
     Path("fleet.ini").write_text(old)
@@ -220,6 +226,7 @@ def test_a_failing_call_in_a_fleet(call, error):
         until_it(lambda: answered("reload") is not None, "the file is read anew")
         all_up(2)
         check("given up" not in run.err, f"refused too late:\n{run.err}")
+        check("is no user" not in run.err, f"who is there was not found:\n{run.err}")
         Path("fleet.ini").write_text(old)  # for the next one
         if not run.ended():
             run.send("TERM")
@@ -241,8 +248,17 @@ memory-max = 1G
 command = {calm}
 instances = {number}
 env.NUMBER = {number}
+env-file = {place}/variables
+listen = unix:{place}/{number}.socket
+limit.core = 0
+success-status = 3
+ready = tcp:127.0.0.1:{port}
 output = pipe:cat
 """
+
+
+def few(calm, number, server):
+    return FEW.format(place=Path.cwd(), calm=calm, number=number, port=server.getsockname()[1])
 
 
 class Memory:
@@ -277,11 +293,12 @@ def unchanged(found):
 @deadline(120)
 def test_a_reload_without_memory_is_refused_and_everybody_is_still_supervised():
     """Wherever in it there is none any more."""
-    memory = Memory()
+    memory, server = Memory(), socket.create_server(("127.0.0.1", 0))
+    Path("variables").write_text("A=1\nB=2\n")
     calm = shlex.join(victim("on TERM [ exit 0 ] pause"))
 
     def write(number):
-        Path("fleet.ini").write_text(FEW.format(place=Path.cwd(), calm=calm, number=number))
+        Path("fleet.ini").write_text(few(calm, number, server))
         return "fleet.ini"
 
     def pids():
@@ -295,8 +312,10 @@ def test_a_reload_without_memory_is_refused_and_everybody_is_still_supervised():
     for number in itertools.count():
         write(2 + number % 2)
         memory.leave(number)
-        done = answered("reload") is not None
+        refused = asked("reload").stderr
+        done = refused == ""
         enough = not memory.is_used_up()
+        check(done or re.search("[Mm]emory", refused), f"after {number} allocations: {refused}")
         memory.leave(-1)
         run.pump(time.monotonic())
         check(not run.ended(), f"it has ended after {number} allocations")
@@ -314,10 +333,12 @@ def test_a_reload_without_memory_is_refused_and_everybody_is_still_supervised():
 @deadline(120)
 def test_a_reload_without_descriptors_is_refused_and_nobody_is_touched():
     """However few there are: pipes, sockets, and the file itself."""
+    server = socket.create_server(("127.0.0.1", 0))
+    Path("variables").write_text("A=1\n")
     calm = shlex.join(victim("on TERM [ exit 0 ] pause"))
 
     def write(number):
-        Path("fleet.ini").write_text(FEW.format(place=Path.cwd(), calm=calm, number=number) +
+        Path("fleet.ini").write_text(few(calm, number, server) +
                                      f"[worker:logs{number}]\ncommand = {calm}\n"
                                      f"output = pipe:cat\nlisten = unix:{Path.cwd()}/{number}.sock\n")
 
