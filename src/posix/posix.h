@@ -731,7 +731,7 @@ void tree_census(unsigned char *found);
  */
 uint32_t tree_owner(pid_t pid);
 
-/* The process was reaped. */
+/* The process was reaped, or has only now begun to be. */
 void tree_forget(pid_t pid);
 
 /* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until
