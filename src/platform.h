@@ -297,8 +297,9 @@ void platform_release(void);
 void platform_loop(void);
 void platform_finish(void);
 
-/* Gives the terminal back, and unlinks the admin socket.  Memory and descriptors are left to the
- * kernel: platform_leave() is next. */
+/* Gives the terminal back, and unlinks sockets.  Comes after platform_prepare() without faults,
+ * whatever has failed since.  Memory and descriptors are left to the kernel: platform_leave() is
+ * next. */
 void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */

@@ -360,7 +360,7 @@ void capture_close(msec until)
 {
     for (uint32_t slot = 0; captures.list != NULL && slot < captures.slots; slot++)
         capture_take_rest(&captures.list[slot]->lines, captures.list[slot]->reading, until);
-    bool flows = captures.list == NULL || (make_room(until) && wait_for_sink(until));
+    bool flows = captures.sink == NULL || (make_room(until) && wait_for_sink(until));
     capture_flush();
     if (!flows)
         log_line(LEVEL_WARNING, "what workers wrote last is lost, since nobody reads it");

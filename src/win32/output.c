@@ -262,7 +262,7 @@ void output_ended(uint32_t slot, bool left)
 void output_close(void)
 {
     msec until = platform_now() + LAST_WORDS;
-    for (uint32_t i = 0; i < output.plan->worker_count; i++)
+    for (uint32_t i = 0; output.feeds != NULL && i < output.plan->worker_count; i++)
         if (output.feeds[i].reading != NULL && !is_read(i))
             capture_take_rest(&output.feeds[i].rest, output.feeds[i].reading, until);
     capture_close(until);

@@ -257,6 +257,20 @@ output = pipe:cat
 """
 
 
+MANY = """[aiorun]
+control = {place}/admin.sock
+{lines}
+[worker:web]
+command = {calm}
+listen = unix:{place}/web.sock
+output = prefix
+[worker:many]
+command = true
+autostart = no
+instances = 3000
+"""
+
+
 def few(calm, number, server):
     return FEW.format(place=Path.cwd(), calm=calm, number=number, port=server.getsockname()[1])
 
@@ -272,6 +286,10 @@ class Memory:
                             "SCARCE": os.path.abspath("scarce")}
         with open("scarce", "r+b") as file:
             self.shared = mmap.mmap(file.fileno(), 8)
+
+    def leave_to_next(self, number):
+        """So many allocations, to the process that is begun next."""
+        self.shared[:] = struct.pack("ii", number, 0)
 
     def is_about(self, pid):
         return struct.unpack("ii", self.shared[:])[1] == pid
@@ -328,6 +346,45 @@ def test_a_reload_without_memory_is_refused_and_everybody_is_still_supervised():
     check(done, "with enough memory it is done")
     run.send("TERM")
     run.end(0)
+
+
+def write_many(*lines):
+    calm = shlex.join(victim("say up on TERM [ exit 0 ] pause"))
+    Path("fleet.ini").write_text(MANY.format(place=Path.cwd(), calm=calm, lines="\n".join(lines)))
+
+
+@needs("plain", "cc")
+@deadline(120)
+def test_a_start_without_memory_is_refused_and_leaves_no_socket():
+    """Wherever in it: the tables are too large for what a program has from the beginning."""
+    memory = Memory()
+
+    def decided(run):
+        run.pump(time.monotonic() + 0.01, run.pidfd)
+        return run.ended() or "up\n" in run.out
+    write_many()
+    for number in itertools.count():
+        memory.leave_to_next(number)
+        run = aiorun("--config", "fleet.ini", env=memory.environment)
+        until(lambda: decided(run), "it is up, or refused")
+        if not run.ended():
+            break
+        run.end(125)
+        check("aiorun: " in run.err, f"no sentence, after {number} allocations")
+        equal(list(Path().glob("*.sock")), [], f"sockets left, after {number} allocations")
+    if not memory.is_about(run.pid):
+        raise Skip("needs a program that is dynamically linked")
+    check(number > 30, f"{number} allocations are enough")
+    memory.leave(-1)
+    run.send("TERM")
+    run.end(0)
+
+
+def test_a_start_whose_report_cannot_be_written_leaves_no_socket():
+    write_many("report = /nowhere/report")
+    run = aiorun("--config", "fleet.ini")
+    run.end(125)
+    equal(list(Path().glob("*.sock")), [], "sockets left")
 
 
 @deadline(120)
