@@ -109,6 +109,8 @@ static const char *check_names(const struct supervisor *supervisor, struct admin
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
 {
+    if (supervisor->reload != NULL && !wanted)
+        reload_forget(supervisor, slot);
     supervisor_post(supervisor, &(struct core_event){.kind = EVENT_WANT,
                                                      .run = core_run(supervisor->core, slot),
                                                      .wanted = wanted});

@@ -312,6 +312,16 @@ bool reload_holds_down(struct supervisor *supervisor)
     return any;
 }
 
+void reload_forget(struct supervisor *supervisor, uint32_t slot)
+{
+    supervisor->reload->stopped[slot] = false;
+}
+
+bool reload_keeps_down(const struct supervisor *supervisor, uint32_t slot)
+{
+    return supervisor->reload != NULL && supervisor->reload->stopped[slot];
+}
+
 /* Who outlived his KILL; 0: nobody.  He will not be down. */
 static uint32_t find_stuck(const struct supervisor *supervisor)
 {
