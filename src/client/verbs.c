@@ -178,7 +178,7 @@ static int say(const struct verb *verb, const struct control_message *message)
         return fail_without_pipe(verb);
     enum channel_result result = channel_say(line, control_format(line, message));
     if (result != CHANNEL_DONE) {
-        channel_complain(result, verb);
+        channel_complain(NULL, result, verb);
         return STATUS_OWN_FAILURE;
     }
     return EXIT_SUCCESS;
