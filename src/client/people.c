@@ -141,9 +141,9 @@ static bool take_words(const struct arguments *arguments, struct admin_request *
         size_t length = strlen(*word) + 1;
         if (!takes_names || !admin_parse_target(*word, &target)) {
             fail(arguments->verb,
-                 takes_names ? "'%.80s' is neither a worker nor an instance, as in web or web:1%s"
-                             : "'%.80s' is a word too many%s",
-                 *word, (*word)[0] == '-' ? ": options stand before the names" : "");
+                 takes_names ? "'%.80s' is neither a worker nor an instance, as in web or web:1"
+                             : "'%.80s' is a word too many",
+                 *word);
             return false;
         }
         if (length > size - used) {

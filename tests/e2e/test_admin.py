@@ -443,6 +443,19 @@ def test_requests_in_pieces():
     end(run)
 
 
+def test_options_may_stand_behind_the_words():
+    run = launch()
+    shown = Run([BINARY, "status", "main", "--json", "--control", path()])
+    shown.end(0)
+    equal(json.loads(shown.out)["workers"][0]["name"], "main", "what is shown")
+    Run([BINARY, "drain", "off", "--control", path()]).end(0)
+    # But not where the words are a command.
+    refused = Run([BINARY, "submit", "echo", "--control", path()])
+    refused.end(125)
+    check("'--'" in refused.err or " -- " in refused.err, refused.err)
+    end(run)
+
+
 # ---- which supervisor ----
 
 def test_the_only_supervisor_is_found_or_named():
@@ -459,7 +472,8 @@ def test_the_only_supervisor_is_found_or_named():
 
 @cases((("status", "a/b"), "neither a worker"), (("stop",), "or --all"), (("signal",), "SIG"),
        (("drain", "on"), "'on'"), (("wait-idle", "now"), "'now'"),
-       (("stop", "web", "--all"), "options stand before"), (("stop", "--all", "web"), "--all"),
+       (("stop", "web", "--all"), "--all without a name"),
+       (("stop", "--", "--all"), "neither a worker"), (("stop", "--all", "web"), "--all"),
        (("events", "--watch"), "--watch"))
 def test_a_wrong_word_is_refused_before_anything_is_asked(words, part):
     run = Run([BINARY, words[0], "--control", "/nonexistent", *words[1:]])
