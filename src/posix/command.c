@@ -249,7 +249,11 @@ static bool parse_id(const char *text, uint32_t *id)
  * (getpwnam(3))?  It was 0 before. */
 static bool lookup_failed(void)
 {
-    return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO || errno == EINTR;
+    static const int errors[] = {EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (errno == errors[i])
+            return true;
+    return false;
 }
 
 static void refuse_lookup(const char *name, const char *place, struct faults *faults)
