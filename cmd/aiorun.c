@@ -14,16 +14,22 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 extern char **environ;
 
 static struct plan plan;
 static struct faults *faults;
 
-static int refuse(void)
+static void open_log(void)
 {
     /* Not stderr's own functions: they would wait for a pipe that nobody reads. */
     log_open(LEVEL_ERROR, LOG_STYLE_TEXT, platform_write_log);
+}
+
+static int refuse(void)
+{
+    open_log();
     for (size_t i = 0; i < faults->count; i++)
         log_line(LEVEL_ERROR, "%s", faults->items[i].text);
     if (faults->dropped > 0)
@@ -31,11 +37,20 @@ static int refuse(void)
     return STATUS_OWN_FAILURE;
 }
 
-/* `aiorun check`: the faults themselves, as a compiler has them. */
+static bool is_of_file(const struct fault *fault)
+{
+    return plan.config != NULL && strncmp(fault->text, plan.config, strlen(plan.config)) == 0;
+}
+
+/* `aiorun check`: the faults of the file themselves, as a compiler has them. */
 static int check(void)
 {
+    open_log();
     for (size_t i = 0; i < faults->count; i++)
-        fprintf(stderr, "%s\n", faults->items[i].text);
+        if (is_of_file(&faults->items[i]))
+            fprintf(stderr, "%s\n", faults->items[i].text);
+        else
+            log_line(LEVEL_ERROR, "%s", faults->items[i].text);
     if (faults->dropped > 0)
         fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults->dropped);
     if (faults->count > 0)

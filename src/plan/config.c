@@ -153,9 +153,15 @@ static void take_words(struct loader *loader, const struct option *option, struc
         if (*c == ',')
             *c = ' ';
     }
+    errno = 0;
     if (!parse_command(value, &words)) {
-        fault_add(loader->faults, place_key(loader, option, line, place),
-                  "'%.*s' is empty, or leaves a quote open", SHOWN, value);
+        bool scarce = errno == ENOMEM;
+        place_key(loader, option, line, place);
+        if (scarce)
+            fault_add(loader->faults, place, "no memory is left for it");
+        else
+            fault_add(loader->faults, place, "'%.*s' is empty, or leaves a quote open", SHOWN,
+                      value);
         return;
     }
     for (char **word = words; *word != NULL; word++) {

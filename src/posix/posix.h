@@ -620,10 +620,12 @@ void output_started(uint32_t slot, pid_t pid);
 /* The run's process is gone: passes on what it wrote, as far as there is room. */
 void output_ended(uint32_t slot);
 
-/* A new plan: what was in old_slot_of[slot] is in `slot` from now on, and NO_SLOT means that it is
- * new; whoever has no place any more is down.  The old plan must still be there.  False with errno.
- */
-bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+/* See reload.c.  What is in old_slot_of[slot] will be in `slot`; NO_SLOT means that it is new, and
+ * then a job may come to be there until output_reload(), for which the old plan must still be
+ * there.  The first is false with errno. */
+bool output_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+void output_drop(void);
+void output_reload(const struct plan *plan, const uint32_t *old_slot_of);
 
 /* A pipe, large where that is allowed; and another end of the same pipe, with flags of its own
  * (proc_pid_fd(5)).  -1 with errno. */
@@ -632,9 +634,13 @@ int output_open_again(int fd, int flags);
 
 /* ---- capture.c ---- */
 
-/* Allocates, where the plan needs it; false without memory.  For the second see output_reload(). */
+/* Allocates, where the plan needs it; false without memory. */
 bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
-bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* As those of output.c; the first is false without memory. */
+bool capture_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+void capture_drop(void);
+void capture_reload(const struct plan *plan, const uint32_t *old_slot_of);
 
 /* Opens a pipe whose lines are passed on; returns the end for the run, which is the caller's to
  * close after the start.  -1 with errno. */
@@ -663,7 +669,7 @@ bool stderr_cannot_nowait(int error);
 
 /* Opens `fd`, which need not be there, for lines that must not be lost: what
  * platform_output_room() has room in.  `drained` is called when it has been full and is not any
- * more.  Allocates; false without memory. */
+ * more.  Allocates; false without memory.  When it is open already, that stays. */
 bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void));
 
 /* Writes as much as there is room for; true when all is written, or lost because it is broken. */
@@ -733,7 +739,7 @@ void tree_census(unsigned char *found);
  */
 uint32_t tree_owner(pid_t pid);
 
-/* The process was reaped. */
+/* The process was reaped, or has only now begun to be. */
 void tree_forget(pid_t pid);
 
 /* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until

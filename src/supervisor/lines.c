@@ -91,8 +91,9 @@ bool lines_open(bool colours)
 {
     lines.plain = !lines_are_records();
     lines.colours = lines.plain && colours;
-    input.bytes =
-        platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + 4); /* log_format() looks beyond */
+    if (input.bytes == NULL)
+        input.bytes =
+            platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + 4); /* log_format() looks beyond */
     return input.bytes != NULL;
 }
 

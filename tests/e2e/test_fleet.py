@@ -326,6 +326,17 @@ def test_why_it_is_not_up_is_shown(script, key, state, reason):
     run.wait()
 
 
+@cases(command=("command = ./nowhere\n", 127),
+       before=("command = true\nbefore-start = false\n", 1))
+def test_starts_that_fail_are_restarts(how, status):
+    run = fleet(f"[worker:web]\n{how}{QUICK}\nrestart-limit = 2/1m\n" + worker("db", "pause"))
+    until(lambda: why("web") == ("given-up", workers("web")["web"]["reason"]), "it is given up")
+    equal(workers("web")["web"]["restarts"], 2, "restarts")
+    row = next(row for row in ask("status").out.splitlines() if row.startswith("web"))
+    equal(row.split()[4], "2", "RESTARTS")
+    end(run, status)
+
+
 def test_who_holds_and_who_is_waited_for_is_shown():
     run = fleet(worker("db", "say db exit 3", "autostart = no")
                 + worker("cache", "say cache pause", "needs = db")
