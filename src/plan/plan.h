@@ -306,6 +306,20 @@ static inline bool plan_is_fleet(const struct plan *plan)
     return plan->config != NULL;
 }
 
+/* The rules that the workers of a checked plan have. */
+static inline const struct plan_rules *plan_all_rules(const struct plan *plan, uint32_t *count)
+{
+    *count = plan_is_fleet(plan) ? plan->fleet_rules_count : 1;
+    return plan_is_fleet(plan) ? plan->fleet_rules : &plan->rules;
+}
+
+/* The place among them of this worker's. */
+static inline uint32_t plan_rules_of(const struct plan *plan, const struct plan_worker *worker)
+{
+    uint32_t count;
+    return (uint32_t)(worker->rules - plan_all_rules(plan, &count));
+}
+
 /* How much is logged: 0 is WARNING and worse, and each step shows one level more. */
 static inline int plan_verbosity(const struct plan *plan)
 {

@@ -185,10 +185,10 @@ void command_release(struct command_memory *memory);
 void *command_allocate(size_t size);
 bool command_own(void *memory);
 
-/* Prepares the command of a worker of the plan, and a hook from its command line.  Add faults;
- * allocate. */
-void command_prepare(struct command *command, const struct plan *plan,
-                     const struct plan_worker *worker, struct faults *faults);
+/* Prepares what all workers with the rules of this one have in common, whatever they run; and a
+ * hook from its command line.  Add faults; allocate. */
+void command_prepare_rules(struct command *command, const struct plan *plan,
+                           const struct plan_worker *worker, struct faults *faults);
 /* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
  * the caller's. */
 void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
@@ -298,8 +298,9 @@ void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
 
-/* The command of a worker of that plan, before the one or the other; NULL without memory. */
-const struct command *start_prepared(uint32_t worker);
+/* What the commands of this worker of that plan have in common, before the one or the other; NULL
+ * without memory. */
+const struct command *start_prepared(const struct plan_worker *worker);
 
 /* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
 uint32_t start_main_slot(void);
