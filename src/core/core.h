@@ -308,31 +308,39 @@ enum core_life {
     CORE_TREE, /* its process is gone, others of its tree are not */
 };
 
+/* There are as many as processes: what is small stands together, so that no room is lost. */
 struct core_slot {
-    enum core_kind kind;
+    enum core_kind kind : 8;
+    enum core_life life : 8; /* a fact */
+    bool wanted;             /* a wish: somebody wants it to run */
+    bool joined;             /* a job that ran before it came to us */
     uint32_t owner; /* worker's index (a job's may be none: CORE_NONE), or enum core_hook */
     uint32_t generation;
+    uint32_t about; /* the slot whose failure a hook for errors is told; a companion's instance */
 
-    /* wishes */
-    bool wanted;   /* somebody wants it to run */
-    msec start_at; /* not before */
+    msec start_at; /* a wish: not before */
 
     /* facts */
-    enum core_life life;
     msec up_since;
     struct ending end; /* of its last run; of a hook for errors: the error */
-    uint32_t about; /* the slot whose failure a hook for errors is told; a companion's instance */
-    bool ready;
+    struct policy_history history;
+    uint32_t shields;
     uint8_t companion; /* enum core_companion: what a companion's slot runs, or ran last */
     uint8_t why;       /* enum core_why: the core stops this run by itself */
-    uint32_t shields;
-    struct policy_history history;
+    bool ready;
 
     /* what was done about this run */
+    uint8_t rungs_sent;
     bool requested, tree_asked, killed, abandoned;
     bool shields_overruled; /* a forced shutdown waits for no shield */
     bool error_untold, error_first, retry_untold, ready_untold, why_untold;
-    uint32_t rungs_sent;
+
+    /* lists */
+    bool dirty;
+    uint32_t next_dirty;
+    uint32_t next_job; /* in the queue, or among the free */
+
+    /* when it was done, and until when it counts */
     msec rung_until; /* when the rung sent last is over */
     msec asked_at;
     msec shielded_until; /* of its shields together; when the last one ended */
@@ -342,12 +350,6 @@ struct core_slot {
     msec killed_at;
     msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */
     uint64_t forwards; /* signals to pass on, as bits */
-
-    /* lists */
-    uint32_t next_dirty;
-    bool dirty;
-    bool joined;       /* a job that ran before it came to us */
-    uint32_t next_job; /* in the queue, or among the free */
 };
 
 /* Why nobody wants an instance to run. */
@@ -383,7 +385,6 @@ struct core_team {
     uint32_t blockers;                         /* entries in `after` of whom somebody is awaited */
     uint32_t unmet;                            /* entries in `needs` that do not stand */
     uint32_t needers; /* entries in others' `needs` that are this one, and somebody is present */
-    bool standing;
 
     uint32_t turn; /* the slot that is being renewed, or CORE_NONE */
     uint32_t due_first, due_last;
@@ -393,6 +394,7 @@ struct core_team {
     bool roll_fresh; /* a roll that has started all at once */
     bool rolled_untold, rolled_ok;
 
+    bool standing;
     bool listed; /* its renewals may have something to do */
     bool moved;  /* it may stand now, or not any more */
     uint32_t next_listed, next_moved;

@@ -85,8 +85,8 @@ static void free_rules(struct plan_rules *rules)
 static void free_worker(struct plan_worker *worker)
 {
     free(worker->after);
-    free(worker->own_name);
-    worker->own_name = NULL;
+    if (worker->is_logger)
+        free((char *)(uintptr_t)worker->name);
     worker->after = NULL;
     worker->keys = NULL;
     worker->key_count = 0;

@@ -166,8 +166,8 @@ struct plan_dependency {
 
 /* A key of the file. */
 struct plan_key {
-    uint32_t row; /* of its option in the table */
-    uint32_t line;
+    uint32_t row : 8;   /* of its option in the table */
+    uint32_t line : 24; /* a file has no more than a mebibyte */
 };
 
 /* What a worker is told by its options, but for what makes it this one.  After check_plan() workers
@@ -223,8 +223,8 @@ struct plan_worker {
     uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
     uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
-                        the end of its input, not by the signal of its first rung */
-    char *own_name;  /* of a logger: what `name` points to */
+                        the end of its input, not by the signal of its first rung; its name is
+                        its own */
 
     uint32_t line; /* of its section in the file; 0: it is in none */
     uint32_t key_count;

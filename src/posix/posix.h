@@ -385,17 +385,16 @@ struct run {
     uid_t user;      /* that it was started as */
     pid_t pid;       /* 0: not there, or reaped */
     pid_t last_pid;
-    pid_t session;            /* of its tree */
-    unsigned long long start; /* of a joined job, which may not be our child: as in process */
+    pid_t session;     /* of its tree */
+    struct ending end; /* reaped, and to be reported */
+    uint32_t next_ended;
     bool joined;
     bool own_group; /* it leads a process group */
     bool stopped;
-    int stop_signal;   /* that stopped it, not reported yet; 0: none */
-    struct ending end; /* reaped, and to be reported */
-    uint32_t next_ended;
-    bool tree;       /* reaped, but something of its tree was left */
-    bool has_tree;   /* what it leaves behind is its tree; else it is orphans */
-    int tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
+    bool tree;           /* reaped, but something of its tree was left */
+    bool has_tree;       /* what it leaves behind is its tree; else it is orphans */
+    uint8_t stop_signal; /* that stopped it, not reported yet; 0: none */
+    uint8_t tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
 };
 
 /* Allocates; false without memory. */
@@ -511,8 +510,10 @@ bool jobs_prepare(uint32_t slots);
 void jobs_drop(void);
 void jobs_reload(const struct reload *reload);
 
-/* How many joined jobs there are. */
+/* How many joined jobs there are; and when the one in this slot, which may not be our child, has
+ * started, as in process. */
 uint32_t jobs_joined(void);
+unsigned long long jobs_start(uint32_t slot);
 
 /* `pid` is a new child of ours: a joined job that still has this number is gone. */
 void jobs_gone(pid_t pid);
