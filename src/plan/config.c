@@ -20,7 +20,8 @@ struct loader {
     struct faults *faults;
     enum { IN_NOTHING, IN_AIORUN, IN_WORKER } where;
     struct plan_worker *worker; /* IN_WORKER; NULL where the section is a second one of that name */
-    struct plan_key *next_key;  /* where the next key of a worker goes */
+    struct plan_key *next_key;  /* where the next key of a worker goes, */
+    char **next_word;           /* and the next word of a command */
 };
 
 static void refuse(struct loader *loader, uint32_t line, const char *sentence, const char *word)
@@ -239,15 +240,33 @@ static void begin_section(struct loader *loader, const struct ini_entry *entry)
                entry->section);
 }
 
+/* Its words stand in the value's own bytes, too: a plan keeps them for each worker. */
+static void split_command(struct loader *loader, struct plan_worker *worker)
+{
+    char **words;
+    char *out = (char *)(uintptr_t)worker->command;
+    if (!parse_command(worker->command, &words)) {
+        refuse_memory(loader); /* it was read before */
+        return;
+    }
+    worker->argv = loader->next_word;
+    for (char **word = words; *word != NULL; word++) {
+        size_t size = strlen(*word) + 1;
+        *loader->next_word++ = memcpy(out, *word, size);
+        out += size;
+    }
+    *loader->next_word++ = NULL;
+    worker->command = NULL;
+    free(words);
+}
+
 static void end_worker(struct loader *loader, struct plan_worker *worker)
 {
     const struct option *command = option_find("command", strlen("command"));
-    if (worker->command != NULL) {
-        if (!parse_command(worker->command, &worker->argv))
-            refuse_memory(loader); /* it was read before */
-    } else if (!option_is_in_file(command, worker)) {
+    if (worker->command != NULL)
+        split_command(loader, worker);
+    else if (!option_is_in_file(command, worker))
         refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
-    }
 }
 
 /* ---- files ---- */
@@ -264,7 +283,8 @@ static void set_fleet_defaults(struct plan *plan)
     }
 }
 
-static void take_entries(struct loader *loader, const struct ini_file *file)
+/* Of a text of `size` bytes. */
+static void take_entries(struct loader *loader, const struct ini_file *file, size_t size)
 {
     struct plan *plan = loader->plan;
     size_t workers = 0;
@@ -274,9 +294,13 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
     plan->fleet = calloc(workers + 1, sizeof *plan->fleet);
     plan->fleet_rules = calloc(workers + 1, sizeof *plan->fleet_rules);
     plan->keys = calloc(file->count - workers + 1, sizeof *plan->keys);
+    /* `command=` leaves room for a NULL.  Mostly too many: pages that are not used are never there.
+     */
+    plan->words = malloc((size / 2 + 1) * sizeof *plan->words);
     loader->next_key = plan->keys;
+    loader->next_word = plan->words;
     loader->spare = malloc(sizeof *loader->spare);
-    if (plan->lines == NULL || plan->keys == NULL || plan->fleet == NULL ||
+    if (plan->lines == NULL || plan->keys == NULL || plan->words == NULL || plan->fleet == NULL ||
         plan->fleet_rules == NULL || loader->spare == NULL) {
         refuse_memory(loader);
         free(loader->spare);
@@ -303,7 +327,7 @@ void config_parse(struct plan *plan, char *text, size_t size, struct faults *fau
     set_fleet_defaults(plan);
     plan->text = text;
     ini_read(&file, text, size, plan_place(plan, 0, path), faults);
-    take_entries(&loader, &file);
+    take_entries(&loader, &file, size);
     ini_free(&file);
 }
 

@@ -25,7 +25,6 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
     logger->is_logger = true;
     if (!copied || !parse_command(served->rules->output.text, &logger->argv))
         return false;
-    logger->command = served->rules->output.text;
     rules->instances = 1;
     rules->restart = RESTART_ALWAYS;
     rules->backoff.limit = 0;

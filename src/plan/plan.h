@@ -214,7 +214,7 @@ struct plan_worker {
     char **argv; /* ends in NULL; NULL itself: no command */
 
     /* What only a file says. */
-    const char *command;                   /* `argv` before it was split */
+    const char *command;                   /* `argv` before it is split; then NULL */
     const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
 
     /* Made by check_plan(). */
@@ -223,8 +223,8 @@ struct plan_worker {
     uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
     uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
-                        the end of its input, not by the signal of its first rung; its name is
-                        its own */
+                        the end of its input, not by the signal of its first rung; its name and
+                        its argv are its own */
 
     uint32_t line; /* of its section in the file; 0: it is in none */
     uint32_t key_count;
@@ -289,6 +289,7 @@ struct plan {
     char *text;            /* what is in it: values point into it */
     uint32_t *lines;       /* of the options in [aiorun], by their row in the table; 0: not there */
     struct plan_key *keys; /* of all workers, by their place in it */
+    char **words;          /* of their commands: what `argv` points to */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
     struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are, in order */
