@@ -56,7 +56,9 @@ bool core_lay_out(struct core *core, const struct core_config *config)
     core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_dependent));
     core->deadlines_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
     core->slots_at = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
-    core->shields_at = aligned(core->slots_at + total * sizeof(struct core_slot));
+    core->watches_at = aligned(core->slots_at + total * sizeof(struct core_slot));
+    core->rolls_at = aligned(core->watches_at + instances * sizeof(struct core_watch));
+    core->shields_at = aligned(core->rolls_at + config->worker_count * sizeof(struct core_roll));
     core->size = aligned(core->shields_at + shield_size(config->shield_capacity));
     return true;
 }
@@ -82,13 +84,6 @@ static void init_hooks(struct core *core)
         core_init_slot(core_slot(core, i), CORE_HOOK, HOOK_ERROR);
 }
 
-static void init_team(struct core *core, uint32_t index, uint32_t first)
-{
-    struct core_team *team = &core_teams(core)[index];
-    team->first = first;
-    team->turn = team->due_first = team->due_last = NONE;
-}
-
 static void init_instances(struct core *core)
 {
     uint32_t next = core->first_instance, companion = core->first_companion;
@@ -97,7 +92,7 @@ static void init_instances(struct core *core)
         struct core_wave *wave = &core_waves(core)[worker->wave];
         if (wave->first == 0)
             wave->first = next;
-        init_team(core, i, next);
+        core_teams(core)[i].first = next;
         for (uint32_t n = 0; n < worker->instances; n++, next++) {
             core_init_slot(core_slot(core, next), CORE_WORKER, i);
             core_member(core, core_slot(core, next))->companion = NONE;

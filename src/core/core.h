@@ -323,7 +323,6 @@ struct core_slot {
     /* facts */
     msec up_since;
     struct ending end; /* of its last run; of a hook for errors: the error */
-    struct policy_history history;
     uint32_t shields;
     uint8_t companion; /* enum core_companion: what a companion's slot runs, or ran last */
     uint8_t why;       /* enum core_why: the core stops this run by itself */
@@ -346,10 +345,10 @@ struct core_slot {
     msec shielded_until; /* of its shields together; when the last one ended */
     msec extended_until; /* it asked for this long, at least */
     msec spared_until;   /* a job: no shutdown stops it before; 0: see core_rules.shield_timeout */
-    msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap */
-    msec killed_at;
-    msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */
-    uint64_t forwards; /* signals to pass on, as bits */
+    msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap.  Of what is
+                            killed: when it was */
+    msec settles_at;     /* who is left may leave the tree until then; 0: has had the time */
+    uint64_t forwards;   /* signals to pass on, as bits */
 };
 
 /* Why nobody wants an instance to run. */
@@ -362,18 +361,23 @@ enum core_rest {
 
 /* What an instance has beside its slot. */
 struct core_member {
-    msec alive_until;   /* its watchdog */
-    msec health_at;     /* its next health check */
     uint32_t companion; /* the slot of its companion, or CORE_NONE */
-    uint32_t misses;    /* health checks that failed, one after the other */
-    uint32_t next_due;  /* in the line of those that have their age */
-    bool in_line;
     bool wished, awaited;
     bool held, held_untold; /* wanted, but something that it needs does not stand */
     bool done;              /* it has ended well, for good */
     uint8_t rest;           /* enum core_rest, while nobody wants it */
     bool prepared;          /* its before-start has ended well, and it was not started since */
     bool cleanup_due;       /* its after-stop is to run */
+};
+
+/* What only some of them need: who has a watchdog, health checks or an age, or was restarted. */
+struct core_watch {
+    msec alive_until;  /* its watchdog */
+    msec health_at;    /* its next health check */
+    uint32_t misses;   /* health checks that failed, one after the other */
+    uint32_t next_due; /* in the line of those that have their age; 0: the last */
+    bool in_line;
+    struct policy_history history;
 };
 
 /* The instances of a worker together. */
@@ -385,19 +389,21 @@ struct core_team {
     uint32_t blockers;                         /* entries in `after` of whom somebody is awaited */
     uint32_t unmet;                            /* entries in `needs` that do not stand */
     uint32_t needers; /* entries in others' `needs` that are this one, and somebody is present */
-
-    uint32_t turn; /* the slot that is being renewed, or CORE_NONE */
-    uint32_t due_first, due_last;
-    uint32_t roll_next; /* the instance that a roll comes to next */
-    msec rolled_at;     /* when it began: a younger run is new already */
-    bool rolling, roll_again;
-    bool roll_fresh; /* a roll that has started all at once */
-    bool rolled_untold, rolled_ok;
-
     bool standing;
     bool listed; /* its renewals may have something to do */
     bool moved;  /* it may stand now, or not any more */
     uint32_t next_listed, next_moved;
+};
+
+/* Their renewals, where there are any. */
+struct core_roll {
+    uint32_t turn;                /* the slot that is being renewed; 0: none is */
+    uint32_t due_first, due_last; /* the line of those that have their age; 0: nobody */
+    uint32_t next;                /* the instance that a roll comes to next */
+    msec began_at;                /* a younger run is new already */
+    bool rolling, again;
+    bool fresh; /* it has started all at once */
+    bool untold, ok;
 };
 
 /* Who comes after a worker, and whether it needs it. */
@@ -420,8 +426,10 @@ struct core {
     uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
     uint32_t slot_limit;
     uint32_t generation_floor; /* of runs before a reload: those of new slots come after it */
-    /* offsets of the tables in this block: what is never used, jobs and shields, stands last */
-    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at, shields_at;
+    /* offsets of the tables in this block: what is mostly not used stands last, and is not touched
+     * before it is */
+    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at;
+    size_t watches_at, rolls_at, shields_at;
 
     /* the shutdown */
     bool begun, keyboard;
@@ -473,8 +481,8 @@ static inline struct core_slot *core_slot(const struct core *core, uint32_t slot
 size_t core_size(const struct core_config *config);
 
 /* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns, and zeroed) a core in
- * which nothing has happened yet.  What only jobs and shields need is not touched before they do.
- * Copies `config`, but not its workers. */
+ * which nothing has happened yet.  What only jobs, shields, renewals and the like need is not
+ * touched before they do. Copies `config`, but not its workers. */
 struct core *core_init(void *memory, const struct core_config *config, msec now);
 
 /* Records `event` at `now` (never before the last one's; an earlier time counts as the last).

@@ -115,7 +115,7 @@ static void refresh_wish(struct core *core, struct core_slot *slot)
     if (!worker_of(core, team)->attends)
         core->workers_wanted += wished ? 1 : (uint32_t)-1;
     core_set_awaited(core, slot, wished && !serves);
-    if (team->turn == core_index(core, slot))
+    if (core_roll_of(core, team)->turn == core_index(core, slot))
         core_list_team(core, team);
 }
 
