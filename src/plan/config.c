@@ -241,11 +241,11 @@ static void begin_section(struct loader *loader, const struct ini_entry *entry)
 }
 
 /* Its words stand in the value's own bytes, too: a plan keeps them for each worker. */
-static void split_command(struct loader *loader, struct plan_worker *worker)
+static void split_command(struct loader *loader, struct plan_worker *worker, const char *command)
 {
     char **words;
-    char *out = (char *)(uintptr_t)worker->command;
-    if (!parse_command(worker->command, &words)) {
+    char *out = (char *)(uintptr_t)command;
+    if (!parse_command(command, &words)) {
         refuse_memory(loader); /* it was read before */
         return;
     }
@@ -256,17 +256,17 @@ static void split_command(struct loader *loader, struct plan_worker *worker)
         out += size;
     }
     *loader->next_word++ = NULL;
-    worker->command = NULL;
     free(words);
 }
 
-static void end_worker(struct loader *loader, struct plan_worker *worker)
+static void end_worker(struct loader *loader, struct plan_worker *worker, struct plan_rules *rules)
 {
     const struct option *command = option_find("command", strlen("command"));
-    if (worker->command != NULL)
-        split_command(loader, worker);
+    if (rules->command != NULL)
+        split_command(loader, worker, rules->command);
     else if (!option_is_in_file(command, worker))
         refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
+    rules->command = NULL;
 }
 
 /* ---- files ---- */
@@ -314,7 +314,7 @@ static void take_entries(struct loader *loader, const struct ini_file *file, siz
             take_key(loader, &file->entries[i]);
     }
     for (uint32_t i = 0; i < plan->fleet_size; i++)
-        end_worker(loader, &plan->fleet[i]);
+        end_worker(loader, &plan->fleet[i], &plan->fleet_rules[i]);
     plan_free(loader->spare);
     free(loader->spare);
 }

@@ -190,8 +190,9 @@ struct plan_rules {
     struct plan_attributes attributes;
 
     /* What only a file says. */
-    int instances;      /* at least 1 */
-    msec ready_timeout; /* NEVER: none */
+    const char *command; /* what a worker's argv is made of; then NULL, since it is its own */
+    int instances;       /* at least 1 */
+    msec ready_timeout;  /* NEVER: none */
     struct plan_listens listen;
     msec watchdog; /* NEVER: none */
     struct plan_health health;
@@ -214,7 +215,6 @@ struct plan_worker {
     char **argv; /* ends in NULL; NULL itself: no command */
 
     /* What only a file says. */
-    const char *command;                   /* `argv` before it is split; then NULL */
     const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
 
     /* Made by check_plan(). */

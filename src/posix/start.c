@@ -25,7 +25,7 @@ struct hooks {
 struct prepared {
     const struct plan *plan;
     struct command *commands;      /* by rules: without argv, and where the program is */
-    const char ***paths;           /* by worker: that, as in struct command */
+    const char ***paths;           /* by worker: that; NULL: at argv[0], all of them */
     struct companions *companions; /* by rules; NULL: nobody has any */
     struct hooks *hooks;           /* NULL: it has none */
     struct command_memory memory;
@@ -121,6 +121,11 @@ static void prepare_rules(const struct plan *plan, const struct plan_worker *wor
         prepare_companions(&starts.next.companions[rules], command, worker, faults);
 }
 
+static const char **paths_of(const struct prepared *prepared, uint32_t index)
+{
+    return prepared->paths != NULL ? prepared->paths[index] : NULL;
+}
+
 /* What the worker of a plan runs. */
 static struct command command_of(const struct prepared *prepared, uint32_t index)
 {
@@ -128,7 +133,7 @@ static struct command command_of(const struct prepared *prepared, uint32_t index
     struct command command = prepared->commands[plan_rules_of(prepared->plan, worker)];
     command.argv = worker->argv;
     command.name = worker->argv[0];
-    command.paths = prepared->paths[index];
+    command.paths = paths_of(prepared, index);
     return command;
 }
 
@@ -139,9 +144,15 @@ static bool find_program(const struct plan *plan, uint32_t index)
     struct command command = command_of(&starts.next, index);
     bool same = index > 0 && worker[-1].rules == worker->rules && worker[-1].argv != NULL &&
                 strcmp(worker[-1].argv[0], worker->argv[0]) == 0;
-    bool found = same || command_find(&command, command_allocate);
-    starts.next.paths[index] = same ? starts.next.paths[index - 1] : command.paths;
-    return found;
+    if (same)
+        command.paths = paths_of(&starts.next, index - 1);
+    else if (!command_find(&command, command_allocate))
+        return false;
+    if (command.paths != NULL && starts.next.paths == NULL)
+        starts.next.paths = command_allocate(plan->worker_count * sizeof *starts.next.paths);
+    if (starts.next.paths != NULL)
+        starts.next.paths[index] = command.paths;
+    return starts.next.paths != NULL || command.paths == NULL;
 }
 
 static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
@@ -170,14 +181,12 @@ static bool allocate_tables(const struct plan *plan)
     uint32_t count;
     const struct plan_rules *rules = plan_all_rules(plan, &count);
     starts.next.commands = &only;
-    starts.next.paths = &only_paths;
+    starts.next.paths = plan_is_fleet(plan) ? NULL : &only_paths;
     if (!plan_is_fleet(plan))
         return true;
     starts.next.commands = command_allocate((count + 1) * sizeof *starts.next.commands);
-    starts.next.paths = command_allocate((plan->worker_count + 1) * sizeof *starts.next.paths);
-    bool made = starts.next.commands != NULL && starts.next.paths != NULL;
-    if (!made || !has_companions(rules, count))
-        return made;
+    if (starts.next.commands == NULL || !has_companions(rules, count))
+        return starts.next.commands != NULL;
     starts.next.companions = command_allocate(count * sizeof *starts.next.companions);
     return starts.next.companions != NULL;
 }
