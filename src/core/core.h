@@ -139,10 +139,15 @@ struct core_rules {
     msec shield_timeout;            /* of a shield that names no deadline, once its run is asked */
 };
 
+/* Between two workers, of which one starts when the other is ready. */
+struct core_link {
+    uint32_t worker; /* the one to which it leads */
+    bool needs;      /* the later one runs only while the other stands */
+};
+
 struct core_worker {
     const struct core_rules *rules; /* must outlive the core */
-    const uint32_t *after; /* workers, each of a lower index, that are ready before it starts */
-    const bool *needs;     /* of those: does it run only while that one stands?  NULL: of none */
+    const struct core_link *after;  /* those of a lower index that are ready before it starts */
     uint32_t after_count;
     uint32_t instances;
     uint32_t wave; /* place in the start order; stopped from the highest wave down */
@@ -330,9 +335,9 @@ struct core_slot {
 
     /* what was done about this run */
     uint8_t rungs_sent;
-    bool requested, tree_asked, killed, abandoned;
-    bool shields_overruled; /* a forced shutdown waits for no shield */
-    bool error_untold, error_first, retry_untold, ready_untold, why_untold;
+    bool requested : 1, tree_asked : 1, killed : 1, abandoned : 1;
+    bool shields_overruled : 1; /* a forced shutdown waits for no shield */
+    bool error_untold : 1, error_first : 1, retry_untold : 1, ready_untold : 1, why_untold : 1;
 
     /* lists */
     bool dirty;
@@ -385,10 +390,10 @@ struct core_team {
     uint32_t first;                 /* their slots, as many as there are instances */
     uint32_t wanted, done, awaited; /* of them */
     uint32_t present;               /* of them and of their companions; after-stops to come count */
-    uint32_t first_dependent, dependent_count; /* who comes after this worker */
-    uint32_t blockers;                         /* entries in `after` of whom somebody is awaited */
-    uint32_t unmet;                            /* entries in `needs` that do not stand */
-    uint32_t needers; /* entries in others' `needs` that are this one, and somebody is present */
+    uint32_t first_dependent, dependent_count; /* links to who comes after this worker */
+    uint32_t blockers;                         /* links in `after` of whom somebody is awaited */
+    uint32_t unmet;                            /* links to what it needs and does not stand */
+    uint32_t needers; /* links to it of who needs it, and somebody of them is present */
     bool standing;
     bool listed; /* its renewals may have something to do */
     bool moved;  /* it may stand now, or not any more */
@@ -404,12 +409,6 @@ struct core_roll {
     bool rolling, again;
     bool fresh; /* it has started all at once */
     bool untold, ok;
-};
-
-/* Who comes after a worker, and whether it needs it. */
-struct core_dependent {
-    uint32_t worker;
-    bool needs;
 };
 
 struct core_wave {

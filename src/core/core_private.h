@@ -87,9 +87,9 @@ static inline struct core_roll *core_roll_of(const struct core *core, const stru
     return core_roll(core, (uint32_t)(team - core_teams(core)));
 }
 
-static inline struct core_dependent *core_dependents(const struct core *core)
+static inline struct core_link *core_dependents(const struct core *core)
 {
-    return (struct core_dependent *)((char *)(uintptr_t)core + core->dependents_at);
+    return (struct core_link *)((char *)(uintptr_t)core + core->dependents_at);
 }
 
 bool core_has_companion(const struct core_worker *worker);
