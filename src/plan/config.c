@@ -294,8 +294,7 @@ static void take_entries(struct loader *loader, const struct ini_file *file, siz
     plan->fleet = calloc(workers + 1, sizeof *plan->fleet);
     plan->fleet_rules = calloc(workers + 1, sizeof *plan->fleet_rules);
     plan->keys = calloc(file->count - workers + 1, sizeof *plan->keys);
-    /* `command=` leaves room for a NULL.  Mostly too many: pages that are not used are never there.
-     */
+    /* A word takes two bytes, a NULL those of `command=`.  What is not needed is not touched. */
     plan->words = malloc((size / 2 + 1) * sizeof *plan->words);
     loader->next_key = plan->keys;
     loader->next_word = plan->words;

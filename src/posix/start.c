@@ -38,7 +38,7 @@ static struct {
     kernel_sigset early;       /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
 
-static struct command current; /* of a run, which is being started */
+static struct command current; /* of the run, or the job, that is being started */
 
 /* ---- before the first start ---- */
 
@@ -137,7 +137,7 @@ static struct command command_of(const struct prepared *prepared, uint32_t index
     return command;
 }
 
-/* Likewise: the same program, with the same rules, is where the worker before has it. */
+/* False without memory.  With the same rules the same program is where the worker before has it. */
 static bool find_program(const struct plan *plan, uint32_t index)
 {
     const struct plan_worker *worker = &plan->workers[index];
