@@ -69,6 +69,9 @@ static void choose_order(uint64_t *random, struct setting *setting, uint32_t ind
             continue;
         setting->after[index][worker->after_count++] = (struct core_link){i, chance(random, 2)};
     }
+    bool needless = chance(random, 8);
+    for (uint32_t n = 0; needless && n < worker->after_count; n++)
+        setting->after[index][n].needs = false;
     worker->after = setting->after[index];
     setting->rules[index].autostart = !chance(random, 5);
 }
