@@ -20,7 +20,7 @@ static bool is_in_range(const struct core_worker *worker, uint32_t index)
 {
     bool ordered = index == 0 || worker[-1].wave <= worker->wave;
     for (uint32_t i = 0; i < worker->after_count; i++)
-        ordered = ordered && worker->after[i] < index;
+        ordered = ordered && worker->after[i].worker < index;
     const struct core_rules *rules = worker->rules;
     bool healthy = !rules->has_health || rules->health_interval > 0;
     return ordered && healthy && worker->wave < CORE_SLOTS_MAX && rules->rung_count >= 1 &&
@@ -53,10 +53,12 @@ bool core_lay_out(struct core *core, const struct core_config *config)
     core->members_at = aligned(sizeof *core);
     core->teams_at = aligned(core->members_at + instances * sizeof(struct core_member));
     core->dependents_at = aligned(core->teams_at + config->worker_count * sizeof(struct core_team));
-    core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_dependent));
+    core->waves_at = aligned(core->dependents_at + dependents * sizeof(struct core_link));
     core->deadlines_at = aligned(core->waves_at + wave_count * sizeof(struct core_wave));
     core->slots_at = aligned(core->deadlines_at + deadline_size((uint32_t)total + 1));
-    core->shields_at = aligned(core->slots_at + total * sizeof(struct core_slot));
+    core->watches_at = aligned(core->slots_at + total * sizeof(struct core_slot));
+    core->rolls_at = aligned(core->watches_at + instances * sizeof(struct core_watch));
+    core->shields_at = aligned(core->rolls_at + config->worker_count * sizeof(struct core_roll));
     core->size = aligned(core->shields_at + shield_size(config->shield_capacity));
     return true;
 }
@@ -82,13 +84,6 @@ static void init_hooks(struct core *core)
         core_init_slot(core_slot(core, i), CORE_HOOK, HOOK_ERROR);
 }
 
-static void init_team(struct core *core, uint32_t index, uint32_t first)
-{
-    struct core_team *team = &core_teams(core)[index];
-    team->first = first;
-    team->turn = team->due_first = team->due_last = NONE;
-}
-
 static void init_instances(struct core *core)
 {
     uint32_t next = core->first_instance, companion = core->first_companion;
@@ -97,7 +92,7 @@ static void init_instances(struct core *core)
         struct core_wave *wave = &core_waves(core)[worker->wave];
         if (wave->first == 0)
             wave->first = next;
-        init_team(core, i, next);
+        core_teams(core)[i].first = next;
         for (uint32_t n = 0; n < worker->instances; n++, next++) {
             core_init_slot(core_slot(core, next), CORE_WORKER, i);
             core_member(core, core_slot(core, next))->companion = NONE;
@@ -111,11 +106,6 @@ static void init_instances(struct core *core)
     }
 }
 
-static bool does_need(const struct core_worker *worker, uint32_t which)
-{
-    return worker->needs != NULL && worker->needs[which];
-}
-
 /* Turns the lists of whom a worker comes after into those of who comes after it. */
 static void init_dependents(struct core *core)
 {
@@ -123,7 +113,7 @@ static void init_dependents(struct core *core)
     uint32_t place = 0;
     for (uint32_t i = 0; i < core->config.worker_count; i++)
         for (uint32_t n = 0; n < core->config.workers[i].after_count; n++)
-            teams[core->config.workers[i].after[n]].dependent_count++;
+            teams[core->config.workers[i].after[n].worker].dependent_count++;
     for (uint32_t i = 0; i < core->config.worker_count; i++) {
         teams[i].first_dependent = place;
         place += teams[i].dependent_count;
@@ -132,11 +122,11 @@ static void init_dependents(struct core *core)
     for (uint32_t i = 0; i < core->config.worker_count; i++) {
         const struct core_worker *worker = &core->config.workers[i];
         for (uint32_t n = 0; n < worker->after_count; n++) {
-            struct core_team *team = &teams[worker->after[n]];
-            struct core_dependent *dependent =
-                &core_dependents(core)[team->first_dependent + team->dependent_count++];
-            *dependent = (struct core_dependent){i, does_need(worker, n)};
-            teams[i].unmet += does_need(worker, n);
+            const struct core_link *link = &worker->after[n];
+            struct core_team *team = &teams[link->worker];
+            core_dependents(core)[team->first_dependent + team->dependent_count++] =
+                (struct core_link){i, link->needs};
+            teams[i].unmet += link->needs;
         }
     }
 }

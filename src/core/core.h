@@ -139,10 +139,15 @@ struct core_rules {
     msec shield_timeout;            /* of a shield that names no deadline, once its run is asked */
 };
 
+/* Between two workers, of which one starts when the other is ready. */
+struct core_link {
+    uint32_t worker; /* the one to which it leads */
+    bool needs;      /* the later one runs only while the other stands */
+};
+
 struct core_worker {
     const struct core_rules *rules; /* must outlive the core */
-    const uint32_t *after; /* workers, each of a lower index, that are ready before it starts */
-    const bool *needs;     /* of those: does it run only while that one stands?  NULL: of none */
+    const struct core_link *after;  /* those of a lower index that are ready before it starts */
     uint32_t after_count;
     uint32_t instances;
     uint32_t wave; /* place in the start order; stopped from the highest wave down */
@@ -308,46 +313,47 @@ enum core_life {
     CORE_TREE, /* its process is gone, others of its tree are not */
 };
 
+/* There are as many as processes: what is small stands together, so that no room is lost. */
 struct core_slot {
-    enum core_kind kind;
+    enum core_kind kind : 8;
+    enum core_life life : 8; /* a fact */
+    bool wanted;             /* a wish: somebody wants it to run */
+    bool joined;             /* a job that ran before it came to us */
     uint32_t owner; /* worker's index (a job's may be none: CORE_NONE), or enum core_hook */
     uint32_t generation;
+    uint32_t about; /* the slot whose failure a hook for errors is told; a companion's instance */
 
-    /* wishes */
-    bool wanted;   /* somebody wants it to run */
-    msec start_at; /* not before */
+    msec start_at; /* a wish: not before */
 
     /* facts */
-    enum core_life life;
     msec up_since;
     struct ending end; /* of its last run; of a hook for errors: the error */
-    uint32_t about; /* the slot whose failure a hook for errors is told; a companion's instance */
-    bool ready;
+    uint32_t shields;
     uint8_t companion; /* enum core_companion: what a companion's slot runs, or ran last */
     uint8_t why;       /* enum core_why: the core stops this run by itself */
-    uint32_t shields;
-    struct policy_history history;
+    bool ready;
 
     /* what was done about this run */
-    bool requested, tree_asked, killed, abandoned;
-    bool shields_overruled; /* a forced shutdown waits for no shield */
-    bool error_untold, error_first, retry_untold, ready_untold, why_untold;
-    uint32_t rungs_sent;
+    uint8_t rungs_sent;
+    bool requested : 1, tree_asked : 1, killed : 1, abandoned : 1;
+    bool shields_overruled : 1; /* a forced shutdown waits for no shield */
+    bool error_untold : 1, error_first : 1, retry_untold : 1, ready_untold : 1, why_untold : 1;
+
+    /* lists */
+    bool dirty;
+    uint32_t next_dirty;
+    uint32_t next_job; /* in the queue, or among the free */
+
+    /* when it was done, and until when it counts */
     msec rung_until; /* when the rung sent last is over */
     msec asked_at;
     msec shielded_until; /* of its shields together; when the last one ended */
     msec extended_until; /* it asked for this long, at least */
     msec spared_until;   /* a job: no shutdown stops it before; 0: see core_rules.shield_timeout */
-    msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap */
-    msec killed_at;
-    msec settles_at;   /* who is left may leave the tree until then; 0: has had the time */
-    uint64_t forwards; /* signals to pass on, as bits */
-
-    /* lists */
-    uint32_t next_dirty;
-    bool dirty;
-    bool joined;       /* a job that ran before it came to us */
-    uint32_t next_job; /* in the queue, or among the free */
+    msec kill_at;        /* of what has no ladder: hooks, trees; NEVER: by the cap.  Of what is
+                            killed: when it was */
+    msec settles_at;     /* who is left may leave the tree until then; 0: has had the time */
+    uint64_t forwards;   /* signals to pass on, as bits */
 };
 
 /* Why nobody wants an instance to run. */
@@ -360,12 +366,7 @@ enum core_rest {
 
 /* What an instance has beside its slot. */
 struct core_member {
-    msec alive_until;   /* its watchdog */
-    msec health_at;     /* its next health check */
     uint32_t companion; /* the slot of its companion, or CORE_NONE */
-    uint32_t misses;    /* health checks that failed, one after the other */
-    uint32_t next_due;  /* in the line of those that have their age */
-    bool in_line;
     bool wished, awaited;
     bool held, held_untold; /* wanted, but something that it needs does not stand */
     bool done;              /* it has ended well, for good */
@@ -374,34 +375,40 @@ struct core_member {
     bool cleanup_due;       /* its after-stop is to run */
 };
 
+/* What only some of them need: who has a watchdog, health checks or an age, or was restarted. */
+struct core_watch {
+    msec alive_until;  /* its watchdog */
+    msec health_at;    /* its next health check */
+    uint32_t misses;   /* health checks that failed, one after the other */
+    uint32_t next_due; /* in the line of those that have their age; 0: the last */
+    bool in_line;
+    struct policy_history history;
+};
+
 /* The instances of a worker together. */
 struct core_team {
     uint32_t first;                 /* their slots, as many as there are instances */
     uint32_t wanted, done, awaited; /* of them */
     uint32_t present;               /* of them and of their companions; after-stops to come count */
-    uint32_t first_dependent, dependent_count; /* who comes after this worker */
-    uint32_t blockers;                         /* entries in `after` of whom somebody is awaited */
-    uint32_t unmet;                            /* entries in `needs` that do not stand */
-    uint32_t needers; /* entries in others' `needs` that are this one, and somebody is present */
+    uint32_t first_dependent, dependent_count; /* links to who comes after this worker */
+    uint32_t blockers;                         /* links in `after` of whom somebody is awaited */
+    uint32_t unmet;                            /* links to what it needs and does not stand */
+    uint32_t needers; /* links to it of who needs it, and somebody of them is present */
     bool standing;
-
-    uint32_t turn; /* the slot that is being renewed, or CORE_NONE */
-    uint32_t due_first, due_last;
-    uint32_t roll_next; /* the instance that a roll comes to next */
-    msec rolled_at;     /* when it began: a younger run is new already */
-    bool rolling, roll_again;
-    bool roll_fresh; /* a roll that has started all at once */
-    bool rolled_untold, rolled_ok;
-
     bool listed; /* its renewals may have something to do */
     bool moved;  /* it may stand now, or not any more */
     uint32_t next_listed, next_moved;
 };
 
-/* Who comes after a worker, and whether it needs it. */
-struct core_dependent {
-    uint32_t worker;
-    bool needs;
+/* Their renewals, where there are any. */
+struct core_roll {
+    uint32_t turn;                /* the slot that is being renewed; 0: none is */
+    uint32_t due_first, due_last; /* the line of those that have their age; 0: nobody */
+    uint32_t next;                /* the instance that a roll comes to next */
+    msec began_at;                /* a younger run is new already */
+    bool rolling, again;
+    bool fresh; /* it has started all at once */
+    bool untold, ok;
 };
 
 struct core_wave {
@@ -418,8 +425,10 @@ struct core {
     uint32_t slot_count; /* a job's slot is made when it is first needed, up to slot_limit */
     uint32_t slot_limit;
     uint32_t generation_floor; /* of runs before a reload: those of new slots come after it */
-    /* offsets of the tables in this block: what is never used, jobs and shields, stands last */
-    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at, shields_at;
+    /* offsets of the tables in this block: what is mostly not used stands last, and is not touched
+     * before it is */
+    size_t members_at, teams_at, dependents_at, waves_at, deadlines_at, slots_at;
+    size_t watches_at, rolls_at, shields_at;
 
     /* the shutdown */
     bool begun, keyboard;
@@ -471,8 +480,8 @@ static inline struct core_slot *core_slot(const struct core *core, uint32_t slot
 size_t core_size(const struct core_config *config);
 
 /* Makes the core_size(config) bytes at `memory` (aligned as malloc aligns, and zeroed) a core in
- * which nothing has happened yet.  What only jobs and shields need is not touched before they do.
- * Copies `config`, but not its workers. */
+ * which nothing has happened yet.  What only jobs, shields, renewals and the like need is not
+ * touched before they do. Copies `config`, but not its workers. */
 struct core *core_init(void *memory, const struct core_config *config, msec now);
 
 /* Records `event` at `now` (never before the last one's; an earlier time counts as the last).

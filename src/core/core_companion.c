@@ -60,7 +60,7 @@ bool core_is_moot(const struct core *core, const struct core_slot *companion)
 static msec health_time(const struct core *core, const struct core_slot *slot)
 {
     bool checked = core->config.workers[slot->owner].rules->has_health && slot->ready;
-    return checked && core_is_watched(core, slot) ? core_member(core, slot)->health_at : NEVER;
+    return checked && core_is_watched(core, slot) ? core_watch_of(core, slot)->health_at : NEVER;
 }
 
 static bool is_start_due(const struct core *core, const struct core_slot *slot)
@@ -98,12 +98,12 @@ void core_set_cleanup_due(struct core *core, const struct core_slot *slot, bool 
 static void record_health(struct core *core, struct core_slot *slot, bool success)
 {
     const struct core_rules *rules = core_rules_of(core, slot);
-    struct core_member *member = core_member(core, slot);
+    struct core_watch *watch = core_watch_of(core, slot);
     if (!core_is_watched(core, slot))
         return;
-    member->health_at = msec_add(core->now, rules->health_interval);
-    member->misses = success ? 0 : member->misses + 1;
-    if (member->misses > 0 && member->misses >= rules->health_retries)
+    watch->health_at = msec_add(core->now, rules->health_interval);
+    watch->misses = success ? 0 : watch->misses + 1;
+    if (watch->misses > 0 && watch->misses >= rules->health_retries)
         core_fail(core, slot, WHY_HEALTH);
 }
 

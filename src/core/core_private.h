@@ -57,6 +57,14 @@ static inline struct core_member *core_member(const struct core *core, const str
     return &members[core_index(core, slot) - core->first_instance];
 }
 
+/* What it has beside that, where it needs it. */
+static inline struct core_watch *core_watch_of(const struct core *core,
+                                               const struct core_slot *slot)
+{
+    struct core_watch *watches = (struct core_watch *)((char *)(uintptr_t)core + core->watches_at);
+    return &watches[core_index(core, slot) - core->first_instance];
+}
+
 static inline struct core_team *core_teams(const struct core *core)
 {
     return (struct core_team *)((char *)(uintptr_t)core + core->teams_at);
@@ -68,9 +76,20 @@ static inline struct core_team *core_team_of(const struct core *core, const stru
     return &core_teams(core)[slot->owner];
 }
 
-static inline struct core_dependent *core_dependents(const struct core *core)
+/* The renewals of the worker with this index, and of a team. */
+static inline struct core_roll *core_roll(const struct core *core, uint32_t worker)
 {
-    return (struct core_dependent *)((char *)(uintptr_t)core + core->dependents_at);
+    return (struct core_roll *)((char *)(uintptr_t)core + core->rolls_at) + worker;
+}
+
+static inline struct core_roll *core_roll_of(const struct core *core, const struct core_team *team)
+{
+    return core_roll(core, (uint32_t)(team - core_teams(core)));
+}
+
+static inline struct core_link *core_dependents(const struct core *core)
+{
+    return (struct core_link *)((char *)(uintptr_t)core + core->dependents_at);
 }
 
 bool core_has_companion(const struct core_worker *worker);
@@ -225,6 +244,10 @@ bool core_settle_teams(struct core *core, struct core_action *action);
 /* ---- renewals ---- */
 
 bool core_record_restart(struct core *core, uint32_t worker);
+
+/* Are restarts of the instance remembered?  From now on none is. */
+bool core_was_restarted(const struct core_watch *watch);
+void core_forget_restarts(struct core *core, struct core_slot *slot);
 
 /* The run has its age. */
 void core_line_up(struct core *core, struct core_slot *slot);

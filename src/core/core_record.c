@@ -39,7 +39,8 @@ static bool record_restart(struct core *core, struct core_slot *slot, struct end
     if (!policy_wants_restart(rules->restart, success))
         return false;
     msec uptime = core->now - slot->up_since;
-    msec start_at = policy_next_start(&rules->backoff, &slot->history, core->now, uptime);
+    msec start_at =
+        policy_next_start(&rules->backoff, &core_watch_of(core, slot)->history, core->now, uptime);
     if (start_at == NEVER)
         return false;
     /* What cannot be started has taken no time: without a delay it would be tried for ever now. */
@@ -325,7 +326,7 @@ static bool record_want(struct core *core, const struct core_event *event)
     struct core_slot *slot = core_slot(core, event->run.slot);
     slot->start_at = core->now;
     slot->retry_untold = false;
-    memset(&slot->history, 0, sizeof slot->history);
+    core_forget_restarts(core, slot);
     if (core_why_is_failure((enum core_why)slot->why) && event->wanted) {
         slot->why = WHY_RESTART; /* and no failure any more: what is wanted now is a new run */
         slot->why_untold = false;
@@ -334,7 +335,7 @@ static bool record_want(struct core *core, const struct core_event *event)
     core_set_done(core, slot, false);
     core_set_wanted(core, slot, event->wanted);
     if (core_team_of(core, slot)->wanted == 0)
-        core_team_of(core, slot)->roll_again = false; /* who stops it last has the last word */
+        core_roll(core, slot->owner)->again = false; /* who stops it last has the last word */
     return true;
 }
 

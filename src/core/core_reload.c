@@ -112,9 +112,6 @@ static void move_member(struct core *core, const struct core *old, struct core_s
 {
     const struct core_member *was = core_member(old, from);
     struct core_member *member = core_member(core, slot);
-    member->alive_until = was->alive_until;
-    member->health_at = was->health_at;
-    member->misses = was->misses;
     member->rest = was->rest;
     member->held = was->held;
     member->held_untold = was->held_untold;
@@ -128,6 +125,20 @@ static void move_member(struct core *core, const struct core *old, struct core_s
     core_set_cleanup_due(core, slot, was->cleanup_due && cleans);
 }
 
+/* Who does not need it does not touch it. */
+static void move_watch(struct core *core, const struct core *old, const struct core_slot *slot,
+                       const struct core_slot *from)
+{
+    const struct core_rules *rules = core_rules_of(core, slot);
+    const struct core_watch *was = core_watch_of(old, from);
+    if (rules->watchdog == 0 && !rules->has_health && !core_was_restarted(was))
+        return;
+    struct core_watch *watch = core_watch_of(core, slot);
+    *watch = *was;
+    watch->in_line = false; /* who has its age lines up again */
+    watch->next_due = 0;
+}
+
 static void move_slot(struct core *core, const struct core *old, uint32_t index, uint32_t was)
 {
     struct core_slot *slot = core_slot(core, index);
@@ -135,10 +146,12 @@ static void move_slot(struct core *core, const struct core *old, uint32_t index,
     move_state(core, old, slot, from);
     if (from->life != CORE_DOWN)
         core_set_life(core, slot, from->life);
-    if (slot->kind == CORE_WORKER)
-        move_member(core, old, slot, from);
-    else
+    if (slot->kind != CORE_WORKER) {
         slot->wanted = from->wanted;
+        return;
+    }
+    move_member(core, old, slot, from);
+    move_watch(core, old, slot, from);
 }
 
 /* What was not there before. */
@@ -230,17 +243,17 @@ static void move_roll(struct core *core, const struct core *old, const uint32_t 
             first = old_slot_of[i];
     if (first == NONE)
         return;
-    const struct core_team *was = core_team_of(old, core_slot(old, first));
-    team->rolling = was->rolling;
-    team->roll_again = was->roll_again;
-    team->roll_fresh = was->roll_fresh;
-    team->rolled_at = was->rolled_at;
-    team->rolled_untold = was->rolled_untold;
-    team->rolled_ok = was->rolled_ok;
-    team->roll_next = was->roll_next < instances ? was->roll_next : instances;
-    for (uint32_t i = team->first; i < end && was->turn != NONE; i++)
+    uint32_t worker = core_slot(old, first)->owner;
+    const struct core_roll *was = core_roll(old, worker);
+    if (was->turn == 0 && !core_is_rolling(old, worker))
+        return;
+    struct core_roll *roll = core_roll_of(core, team);
+    *roll = *was;
+    roll->turn = roll->due_first = roll->due_last = 0;
+    roll->next = was->next < instances ? was->next : instances;
+    for (uint32_t i = team->first; i < end && was->turn != 0; i++)
         if (old_slot_of[i] == was->turn)
-            team->turn = i;
+            roll->turn = i;
     core_list_team(core, team);
 }
 

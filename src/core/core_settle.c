@@ -108,7 +108,6 @@ static bool kill_slot(struct core *core, struct core_slot *slot, struct core_act
 {
     slot->killed = true;
     slot->kill_at = core->now; /* what it leaves behind is as late as it is */
-    slot->killed_at = core->now;
     /* A handler that does not answer must not make the supervisor deaf to its signals. */
     bool mute = core_index(core, slot) == SLOT_HANDLER && slot->life == CORE_UP;
     if (mute && !core_is_shutdown(core))

@@ -180,7 +180,7 @@ msec core_tree_time(const struct core *core, const struct core_slot *slot)
 
 msec core_abandon_time(const struct core *core, const struct core_slot *slot)
 {
-    return msec_add(msec_min(slot->killed_at, core->cap_seen), ABANDON_AFTER);
+    return msec_add(msec_min(slot->kill_at, core->cap_seen), ABANDON_AFTER);
 }
 
 msec core_spared_until(const struct core *core, const struct core_slot *slot)
@@ -351,7 +351,7 @@ void core_shorten(struct core *core)
     core->length = core->cap - core->entered_at;
     core->reserve = policy_reserve(core->length, core->wave_count);
     core->drained_at = msec_min(core->drained_at, core->entered_at + core->length / 2);
-    if (core_is_up(callback))
+    if (core_is_up(callback) && !callback->killed)
         callback->kill_at = msec_min(callback->kill_at, core->entered_at + core->length / 4);
     core_touch_range(core, 0, core->slot_count);
 }

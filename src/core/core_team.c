@@ -41,8 +41,8 @@ uint32_t core_blocker(const struct core *core, uint32_t slot)
     if (!core_is_blocked(core, core_slot(core, slot)))
         return CORE_NONE;
     for (uint32_t i = 0; i < worker->after_count; i++)
-        if (core_teams(core)[worker->after[i]].awaited > 0)
-            return worker->after[i];
+        if (core_teams(core)[worker->after[i].worker].awaited > 0)
+            return worker->after[i].worker;
     return CORE_NONE;
 }
 
@@ -57,7 +57,7 @@ bool core_is_in_use(const struct core *core, const struct core_slot *slot)
 /* Somebody of this worker is awaited now, or nobody any more. */
 static void count_blocker(struct core *core, const struct core_team *team, uint32_t change)
 {
-    const struct core_dependent *list = &core_dependents(core)[team->first_dependent];
+    const struct core_link *list = &core_dependents(core)[team->first_dependent];
     for (uint32_t i = 0; i < team->dependent_count; i++) {
         struct core_team *dependent = &core_teams(core)[list[i].worker];
         bool was_blocked = dependent->blockers > 0;
@@ -115,7 +115,7 @@ static void refresh_wish(struct core *core, struct core_slot *slot)
     if (!worker_of(core, team)->attends)
         core->workers_wanted += wished ? 1 : (uint32_t)-1;
     core_set_awaited(core, slot, wished && !serves);
-    if (team->turn == core_index(core, slot))
+    if (core_roll_of(core, team)->turn == core_index(core, slot))
         core_list_team(core, team);
 }
 
@@ -151,7 +151,7 @@ static void meet_need(struct core *core, struct core_team *team, bool met)
 
 static void settle_standing(struct core *core, struct core_team *team)
 {
-    const struct core_dependent *list = &core_dependents(core)[team->first_dependent];
+    const struct core_link *list = &core_dependents(core)[team->first_dependent];
     bool standing = team->wanted + team->done > 0 && team->unmet == 0;
     if (team->standing == standing)
         return;
@@ -165,9 +165,9 @@ static void settle_standing(struct core *core, struct core_team *team)
 /* Somebody of a worker is there now, or nobody any more: those whom it needs wait for that. */
 static void count_needer(struct core *core, const struct core_worker *worker, uint32_t change)
 {
-    for (uint32_t i = 0; worker->needs != NULL && i < worker->after_count; i++) {
-        struct core_team *needed = &core_teams(core)[worker->after[i]];
-        if (!worker->needs[i])
+    for (uint32_t i = 0; i < worker->after_count; i++) {
+        struct core_team *needed = &core_teams(core)[worker->after[i].worker];
+        if (!worker->after[i].needs)
             continue;
         needed->needers += change;
         if (needed->needers == 0 && !needed->standing)

@@ -34,20 +34,29 @@ bool core_is_watched(const struct core *core, const struct core_slot *slot)
 static void restart_watchdog(struct core *core, struct core_slot *slot)
 {
     msec watchdog = core_rules_of(core, slot)->watchdog;
-    core_member(core, slot)->alive_until = watchdog ? msec_add(core->now, watchdog) : NEVER;
+    if (watchdog > 0)
+        core_watch_of(core, slot)->alive_until = msec_add(core->now, watchdog);
+}
+
+static void restart_health(struct core *core, struct core_slot *slot)
+{
+    const struct core_rules *rules = core_rules_of(core, slot);
+    struct core_watch *watch = core_watch_of(core, slot);
+    if (!rules->has_health)
+        return;
+    watch->health_at = msec_add(core->now, rules->health_interval);
+    watch->misses = 0;
 }
 
 void core_set_ready(struct core *core, struct core_slot *slot)
 {
-    struct core_member *member = core_member(core, slot);
     struct core_team *team = core_team_of(core, slot);
     slot->ready = slot->ready_untold = true;
     restart_watchdog(core, slot);
-    member->health_at = msec_add(core->now, core_rules_of(core, slot)->health_interval);
-    member->misses = 0;
+    restart_health(core, slot);
     core_touch(core, slot); /* it is told before those start that have waited for it */
     core_set_awaited(core, slot, false);
-    if (team->turn == core_index(core, slot))
+    if (core_roll_of(core, team)->turn == core_index(core, slot))
         core_list_team(core, team);
 }
 
@@ -90,14 +99,15 @@ static msec ready_limit(const struct core *core, const struct core_slot *slot)
 
 static msec alive_limit(const struct core *core, const struct core_slot *slot)
 {
-    return slot->ready ? core_member(core, slot)->alive_until : NEVER;
+    bool watched = slot->ready && core_rules_of(core, slot)->watchdog > 0;
+    return watched ? core_watch_of(core, slot)->alive_until : NEVER;
 }
 
 /* When it has its age; who is in line for that waits for a turn, not for time. */
 static msec age_limit(const struct core *core, const struct core_slot *slot)
 {
     msec max_age = core_rules_of(core, slot)->max_age;
-    bool ages = max_age > 0 && !core_member(core, slot)->in_line;
+    bool ages = max_age > 0 && !core_watch_of(core, slot)->in_line;
     return ages ? msec_add(slot->up_since, max_age) : NEVER;
 }
 

@@ -20,7 +20,8 @@ struct loader {
     struct faults *faults;
     enum { IN_NOTHING, IN_AIORUN, IN_WORKER } where;
     struct plan_worker *worker; /* IN_WORKER; NULL where the section is a second one of that name */
-    struct plan_key *next_key;  /* where the next key of a worker goes */
+    struct plan_key *next_key;  /* where the next key of a worker goes, */
+    char **next_word;           /* and the next word of a command */
 };
 
 static void refuse(struct loader *loader, uint32_t line, const char *sentence, const char *word)
@@ -249,14 +250,33 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     loader->where = IN_NOTHING;
 }
 
-static void end_worker(struct loader *loader, struct plan_worker *worker)
+/* Its words stand in the value's own bytes, too: a plan keeps them for each worker. */
+static void split_command(struct loader *loader, struct plan_worker *worker, const char *command)
 {
-    if (worker->command != NULL) {
-        if (!parse_command(worker->command, &worker->argv))
-            refuse_memory(loader); /* it was read before */
-    } else if (!option_is_in_file(option_find("command", strlen("command")), worker)) {
-        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
+    char **words;
+    char *out = (char *)(uintptr_t)command;
+    if (!parse_command(command, &words)) {
+        refuse_memory(loader); /* it was read before */
+        return;
     }
+    worker->argv = loader->next_word;
+    for (char **word = words; *word != NULL; word++) {
+        size_t size = strlen(*word) + 1;
+        *loader->next_word++ = memcpy(out, *word, size);
+        out += size;
+    }
+    *loader->next_word++ = NULL;
+    free(words);
+}
+
+static void end_worker(struct loader *loader, struct plan_worker *worker, struct plan_rules *rules)
+{
+    const struct option *command = option_find("command", strlen("command"));
+    if (rules->command != NULL)
+        split_command(loader, worker, rules->command);
+    else if (!option_is_in_file(command, worker))
+        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
+    rules->command = NULL;
 }
 
 /* A thousand sections are mostly alike: one that says what the one before says takes no memory for
@@ -274,8 +294,9 @@ static void share_rules(struct plan *plan, struct plan_worker *worker)
 static void end_section(struct loader *loader)
 {
     if (loader->worker != NULL) {
-        end_worker(loader, loader->worker);
-        share_rules(loader->plan, loader->worker);
+        struct plan *plan = loader->plan;
+        end_worker(loader, loader->worker, &plan->fleet_rules[plan->fleet_rules_count - 1]);
+        share_rules(plan, loader->worker);
     }
     loader->where = IN_NOTHING;
     loader->worker = NULL;
@@ -309,7 +330,8 @@ static void set_fleet_defaults(struct plan *plan)
     }
 }
 
-static void take_entries(struct loader *loader, const struct ini_file *file)
+/* Of a text of `size` bytes. */
+static void take_entries(struct loader *loader, const struct ini_file *file, size_t size)
 {
     struct plan *plan = loader->plan;
     size_t workers = 0;
@@ -319,9 +341,12 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
     plan->fleet = calloc(workers + 1, sizeof *plan->fleet);
     plan->fleet_rules = calloc(workers + 1, sizeof *plan->fleet_rules);
     plan->keys = calloc(file->count - workers + 1, sizeof *plan->keys);
+    /* A word takes two bytes, a NULL those of `command=`.  What is not needed is not touched. */
+    plan->words = malloc((size / 2 + 1) * sizeof *plan->words);
     loader->next_key = plan->keys;
+    loader->next_word = plan->words;
     loader->spare = malloc(sizeof *loader->spare);
-    if (plan->lines == NULL || plan->keys == NULL || plan->fleet == NULL ||
+    if (plan->lines == NULL || plan->keys == NULL || plan->words == NULL || plan->fleet == NULL ||
         plan->fleet_rules == NULL || loader->spare == NULL) {
         refuse_memory(loader);
         free(loader->spare);
@@ -347,7 +372,7 @@ void config_parse(struct plan *plan, char *text, size_t size, struct faults *fau
     set_fleet_defaults(plan);
     plan->text = text;
     ini_read(&file, text, size, plan_place(plan, 0, path), faults);
-    take_entries(&loader, &file);
+    take_entries(&loader, &file, size);
     ini_free(&file);
 }
 

@@ -16,15 +16,15 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
     size_t length = strlen(served->name);
     bool copied = plan_worker_copy(logger, rules, &plan->worker);
     logger->line = served->line;
-    logger->own_name = malloc(length + sizeof SUFFIX);
-    if (!copied || logger->own_name == NULL ||
-        !parse_command(served->rules->output.text, &logger->argv))
+    char *name = malloc(length + sizeof SUFFIX);
+    if (name == NULL)
         return false;
-    memcpy(logger->own_name, served->name, length);
-    memcpy(logger->own_name + length, SUFFIX, sizeof SUFFIX);
-    logger->name = logger->own_name;
-    logger->command = served->rules->output.text;
+    memcpy(name, served->name, length);
+    memcpy(name + length, SUFFIX, sizeof SUFFIX);
+    logger->name = name;
     logger->is_logger = true;
+    if (!copied || !parse_command(served->rules->output.text, &logger->argv))
+        return false;
     rules->instances = 1;
     rules->restart = RESTART_ALWAYS;
     rules->backoff.limit = 0;

@@ -288,7 +288,7 @@ const struct option option_table[] = {
      .argument = "FILE", .group = FLEET,
      .help = "supervise the workers of this file, see aiorun.ini(5)"},
     {.name = "command", .scope = SCOPE_WORKER, .type = TYPE_COMMAND, .file_only = true,
-     UNSHARED_FIELD(command),
+     .field = IN_RULES(command),
      .argument = "CMD", .group = FLEET,
      .help = "what to run, in the quoting of a shell, but without one"},
     {.name = "instances", .scope = SCOPE_WORKER, .type = TYPE_INTEGER, .file_only = true,

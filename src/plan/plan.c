@@ -85,8 +85,10 @@ static void free_rules(struct plan_rules *rules)
 static void free_worker(struct plan_worker *worker)
 {
     free(worker->after);
-    free(worker->own_name);
-    worker->own_name = NULL;
+    if (worker->is_logger) {
+        free((char *)(uintptr_t)worker->name);
+        free(worker->argv);
+    }
     worker->after = NULL;
     worker->keys = NULL;
     worker->key_count = 0;
@@ -94,16 +96,15 @@ static void free_worker(struct plan_worker *worker)
 
 void plan_free(struct plan *plan)
 {
-    for (uint32_t i = 0; i < plan->fleet_size; i++) {
-        free(plan->fleet[i].argv);
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
         free_worker(&plan->fleet[i]);
-    }
     for (uint32_t i = 0; i < plan->fleet_rules_count; i++)
         free_rules(&plan->fleet_rules[i]);
     free(plan->fleet);
     free(plan->fleet_rules);
     free(plan->lines);
     free(plan->keys);
+    free(plan->words);
     free(plan->text);
     free_worker(&plan->worker);
     free_rules(&plan->rules);
@@ -113,6 +114,7 @@ void plan_free(struct plan *plan)
     plan->fleet_size = 0;
     plan->lines = NULL;
     plan->keys = NULL;
+    plan->words = NULL;
     plan->text = NULL;
     plan->workers = NULL;
     plan->worker_count = 0;
@@ -270,7 +272,8 @@ static bool same_scope(enum option_scope scope, const struct plan *plan_a,
 
 bool plan_worker_equal(const struct plan_worker *a, const struct plan_worker *b, bool *failed)
 {
-    return strcmp(a->name, b->name) == 0 && same_scope(SCOPE_WORKER, NULL, a, NULL, b, failed);
+    return strcmp(a->name, b->name) == 0 && same_words(a->argv, b->argv) &&
+           same_scope(SCOPE_WORKER, NULL, a, NULL, b, failed);
 }
 
 bool plan_settings_equal(const struct plan *a, const struct plan *b, bool *failed)

@@ -166,8 +166,8 @@ struct plan_dependency {
 
 /* A key of the file. */
 struct plan_key {
-    uint32_t row; /* of its option in the table */
-    uint32_t line;
+    uint32_t row : 8;   /* of its option in the table */
+    uint32_t line : 24; /* a file has no more than a mebibyte */
 };
 
 /* What a worker is told by its options, but for what makes it this one.  After check_plan() workers
@@ -190,8 +190,9 @@ struct plan_rules {
     struct plan_attributes attributes;
 
     /* What only a file says. */
-    int instances;      /* at least 1 */
-    msec ready_timeout; /* NEVER: none */
+    const char *command; /* what a worker's argv is made of; then NULL, since it is its own */
+    int instances;       /* at least 1 */
+    msec ready_timeout;  /* NEVER: none */
     struct plan_listens listen;
     msec watchdog; /* NEVER: none */
     struct plan_health health;
@@ -214,7 +215,6 @@ struct plan_worker {
     char **argv; /* ends in NULL; NULL itself: no command */
 
     /* What only a file says. */
-    const char *command;                   /* `argv` before it was split */
     const char *after_names, *needs_names; /* with blanks or commas between them; NULL: none */
 
     /* Made by check_plan(). */
@@ -223,8 +223,8 @@ struct plan_worker {
     uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
     uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
     bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
-                        the end of its input, not by the signal of its first rung */
-    char *own_name;  /* of a logger: what `name` points to */
+                        the end of its input, not by the signal of its first rung; its name and
+                        its argv are its own */
 
     uint32_t line; /* of its section in the file; 0: it is in none */
     uint32_t key_count;
@@ -289,6 +289,7 @@ struct plan {
     char *text;            /* what is in it: values point into it */
     uint32_t *lines;       /* of the options in [aiorun], by their row in the table; 0: not there */
     struct plan_key *keys; /* of all workers, by their place in it */
+    char **words;          /* of their commands: what `argv` points to */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
     struct plan_rules *fleet_rules; /* theirs, in order; some are shared */
@@ -304,6 +305,20 @@ struct plan {
 static inline bool plan_is_fleet(const struct plan *plan)
 {
     return plan->config != NULL;
+}
+
+/* The rules that the workers of a checked plan have. */
+static inline const struct plan_rules *plan_all_rules(const struct plan *plan, uint32_t *count)
+{
+    *count = plan_is_fleet(plan) ? plan->fleet_rules_count : 1;
+    return plan_is_fleet(plan) ? plan->fleet_rules : &plan->rules;
+}
+
+/* The place among them of this worker's. */
+static inline uint32_t plan_rules_of(const struct plan *plan, const struct plan_worker *worker)
+{
+    uint32_t count;
+    return (uint32_t)(worker->rules - plan_all_rules(plan, &count));
 }
 
 /* How much is logged: 0 is WARNING and worse, and each step shows one level more. */

@@ -416,24 +416,18 @@ bool command_find(struct command *command, void *(*allocate)(size_t))
     return true;
 }
 
-void command_prepare(struct command *command, const struct plan *plan,
-                     const struct plan_worker *worker, struct faults *faults)
+void command_prepare_rules(struct command *command, const struct plan *plan,
+                           const struct plan_worker *worker, struct faults *faults)
 {
     const char *home = NULL;
     char room[OPTION_PLACE_MAX];
     const char *place = NULL;
     memset(command, 0, sizeof *command);
     command->attributes = &worker->rules->attributes;
-    command->argv = worker->argv;
     prepare_credentials(command, plan, worker, &home, faults);
     if (worker->rules->attributes.env_files.count > 0)
         place = option_place_of("env-file", plan, worker, room);
     prepare_environment(command, home, place, faults);
-    if (worker->argv == NULL || command->environment == NULL)
-        return;
-    command->name = worker->argv[0];
-    if (!command_find(command, command_allocate))
-        fault_add(faults, NULL, "out of memory for the command's path");
 }
 
 void command_prepare_beside(struct command *command, const struct command *beside, char **argv,

@@ -23,7 +23,8 @@ enum { REQUEST, STDIN, STDOUT, STDERR }; /* a submission's descriptors */
 struct job {
     ev_io io; /* joined: on the pidfd */
     bool joined, kept;
-    uint32_t speaker; /* joined: the slot whose pipe it has; NO_SLOT: that is over */
+    uint32_t speaker;         /* joined: the slot whose pipe it has; NO_SLOT: that is over */
+    unsigned long long start; /* joined: as in process */
     int fds[PASSED_MAX];
 };
 
@@ -186,13 +187,13 @@ void platform_join(struct run_id id)
     run->worker = NO_WORKER;
     run->user = geteuid();
     run->session = process->session;
-    run->start = process->start;
     run->has_tree = process->session == process->pid; /* else its session is its caller's */
     run->joined = true;
     runs_insert(id.slot, process->pid);
     forget_speaker(id.slot);
     job->joined = true;
     job->speaker = jobs.speaker;
+    job->start = process->start;
     job->fds[0] = passed->fds[0];
     passed->count = 0;
     jobs.joined++;
@@ -215,6 +216,11 @@ void jobs_forget(uint32_t slot)
 uint32_t jobs_joined(void)
 {
     return jobs.joined;
+}
+
+unsigned long long jobs_start(uint32_t slot)
+{
+    return jobs.list[slot].start;
 }
 
 int jobs_signal(uint32_t slot, int signal)

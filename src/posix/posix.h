@@ -188,10 +188,10 @@ void command_release(struct command_memory *memory);
 void *command_allocate(size_t size);
 bool command_own(void *memory);
 
-/* Prepares the command of a worker of the plan, and a hook from its command line.  Add faults;
- * allocate. */
-void command_prepare(struct command *command, const struct plan *plan,
-                     const struct plan_worker *worker, struct faults *faults);
+/* Prepares what all workers with the rules of this one have in common, whatever they run; and a
+ * hook from its command line.  Add faults; allocate. */
+void command_prepare_rules(struct command *command, const struct plan *plan,
+                           const struct plan_worker *worker, struct faults *faults);
 /* Prepares a command that runs beside `beside`, with its attributes and environment; `argv` stays
  * the caller's. */
 void command_prepare_beside(struct command *command, const struct command *beside, char **argv,
@@ -301,8 +301,9 @@ void start_prepare(const struct plan *plan, struct faults *faults);
 void start_switch(void);
 void start_drop(void);
 
-/* The command of a worker of that plan, before the one or the other; NULL without memory. */
-const struct command *start_prepared(uint32_t worker);
+/* What the commands of this worker of that plan have in common, before the one or the other; NULL
+ * without memory. */
+const struct command *start_prepared(const struct plan_worker *worker);
 
 /* The slot of the launcher's command, whose stops are ours; NO_SLOT before it is started. */
 uint32_t start_main_slot(void);
@@ -387,17 +388,16 @@ struct run {
     uid_t user;      /* that it was started as */
     pid_t pid;       /* 0: not there, or reaped */
     pid_t last_pid;
-    pid_t session;            /* of its tree */
-    unsigned long long start; /* of a joined job, which may not be our child: as in process */
+    pid_t session;     /* of its tree */
+    struct ending end; /* reaped, and to be reported */
+    uint32_t next_ended;
     bool joined;
     bool own_group; /* it leads a process group */
     bool stopped;
-    int stop_signal;   /* that stopped it, not reported yet; 0: none */
-    struct ending end; /* reaped, and to be reported */
-    uint32_t next_ended;
-    bool tree;       /* reaped, but something of its tree was left */
-    bool has_tree;   /* what it leaves behind is its tree; else it is orphans */
-    int tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
+    bool tree;           /* reaped, but something of its tree was left */
+    bool has_tree;       /* what it leaves behind is its tree; else it is orphans */
+    uint8_t stop_signal; /* that stopped it, not reported yet; 0: none */
+    uint8_t tree_signal; /* what platform_flush() is to send to its tree; 0: nothing */
 };
 
 /* Allocates; false without memory. */
@@ -518,8 +518,10 @@ bool jobs_prepare(uint32_t slots);
 void jobs_drop(void);
 void jobs_reload(const struct reload *reload);
 
-/* How many joined jobs there are. */
+/* How many joined jobs there are; and when the one in this slot, which may not be our child, has
+ * started, as in process. */
 uint32_t jobs_joined(void);
+unsigned long long jobs_start(uint32_t slot);
 
 /* `pid` is a new child of ours: a joined job that still has this number is gone. */
 void jobs_gone(pid_t pid);

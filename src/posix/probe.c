@@ -116,7 +116,7 @@ static struct target *make_targets(const struct plan *plan, struct faults *fault
         if (worker->rules->ready.kind == READY_TCP)
             prepare_address(&targets[i], worker->rules->ready.text, place, faults);
         else if (worker->rules->ready.kind == READY_COMMAND)
-            prepare_command(&targets[i], worker, start_prepared(i), faults);
+            prepare_command(&targets[i], worker, start_prepared(worker), faults);
     }
     return targets;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The commands around a worker's instances. */
+/* The commands around an instance. */
 struct companions {
     struct command before_start, after_stop, health;
 };
@@ -20,11 +20,13 @@ struct hooks {
     struct command handler, callback, on_error;
 };
 
-/* What a plan's commands need. */
+/* What a plan's commands need.  A thousand workers with the same rules differ in what they run
+ * alone: the rest is kept once for all of them. */
 struct prepared {
     const struct plan *plan;
-    struct command *commands;      /* by worker */
-    struct companions *companions; /* by worker; NULL: it is no file's */
+    struct command *commands;      /* by rules: without argv, and where the program is */
+    const char ***paths;           /* by worker: that; NULL: at argv[0], all of them */
+    struct companions *companions; /* by rules; NULL: nobody has any */
     struct hooks *hooks;           /* NULL: it has none */
     struct command_memory memory;
 };
@@ -36,7 +38,7 @@ static struct {
     kernel_sigset early;       /* keys that came before it was there: it did not get these */
 } starts = {.main_slot = NO_SLOT};
 
-static struct command job UNTOUCHED("start_job"); /* the one that is being started */
+static struct command current; /* of the run, or the job, that is being started */
 
 /* ---- before the first start ---- */
 
@@ -85,11 +87,9 @@ static void check_descriptors(const struct plan *plan, const struct plan_worker 
                   sockets_end - 1);
 }
 
-static void prepare_companions(uint32_t index, struct faults *faults)
+static void prepare_companions(struct companions *companions, const struct command *command,
+                               const struct plan_worker *worker, struct faults *faults)
 {
-    const struct plan_worker *worker = &starts.next.plan->workers[index];
-    const struct command *command = &starts.next.commands[index];
-    struct companions *companions = &starts.next.companions[index];
     struct {
         struct command *command;
         const char *line;
@@ -108,46 +108,95 @@ static void prepare_companions(uint32_t index, struct faults *faults)
         command_prepare_beside(&companions->health, command, worker->rules->health.argv, faults);
 }
 
-static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
+/* Of the first worker that has these rules. */
+static void prepare_rules(const struct plan *plan, const struct plan_worker *worker,
+                          struct faults *faults)
 {
-    const struct plan_worker *worker = &plan->workers[index];
-    struct command *command = &starts.next.commands[index];
-    command_prepare(command, plan, worker, faults);
+    uint32_t rules = plan_rules_of(plan, worker);
+    struct command *command = &starts.next.commands[rules];
+    command_prepare_rules(command, plan, worker, faults);
     check_descriptors(plan, worker, faults);
     command->control_fd = plan->control_fd >= 0 ? plan->control_fd : choose_control_fd(worker);
     if (starts.next.companions != NULL)
-        prepare_companions(index, faults);
+        prepare_companions(&starts.next.companions[rules], command, worker, faults);
 }
 
-static bool has_companions(const struct plan *plan)
+static const char **paths_of(const struct prepared *prepared, uint32_t index)
+{
+    return prepared->paths != NULL ? prepared->paths[index] : NULL;
+}
+
+/* What the worker of a plan runs. */
+static struct command command_of(const struct prepared *prepared, uint32_t index)
+{
+    const struct plan_worker *worker = &prepared->plan->workers[index];
+    struct command command = prepared->commands[plan_rules_of(prepared->plan, worker)];
+    command.argv = worker->argv;
+    command.name = worker->argv[0];
+    command.paths = paths_of(prepared, index);
+    return command;
+}
+
+/* False without memory.  With the same rules the same program is where the worker before has it. */
+static bool find_program(const struct plan *plan, uint32_t index)
+{
+    const struct plan_worker *worker = &plan->workers[index];
+    struct command command = command_of(&starts.next, index);
+    bool same = index > 0 && worker[-1].rules == worker->rules && worker[-1].argv != NULL &&
+                strcmp(worker[-1].argv[0], worker->argv[0]) == 0;
+    if (same)
+        command.paths = paths_of(&starts.next, index - 1);
+    else if (!command_find(&command, command_allocate))
+        return false;
+    if (command.paths != NULL && starts.next.paths == NULL)
+        starts.next.paths = command_allocate(plan->worker_count * sizeof *starts.next.paths);
+    if (starts.next.paths != NULL)
+        starts.next.paths[index] = command.paths;
+    return starts.next.paths != NULL || command.paths == NULL;
+}
+
+static void prepare_worker(const struct plan *plan, uint32_t index, struct faults *faults)
+{
+    const struct plan_worker *worker = &plan->workers[index];
+    const struct command *command = start_prepared(worker);
+    if (command->attributes == NULL)
+        prepare_rules(plan, worker, faults);
+    bool whole = worker->argv != NULL && command->environment != NULL;
+    if (whole && !find_program(plan, index))
+        fault_add(faults, NULL, "out of memory for the command's path");
+}
+
+static bool has_companions(const struct plan_rules *rules, uint32_t count)
 {
     bool any = false;
-    for (uint32_t i = 0; i < plan->worker_count && plan_is_fleet(plan); i++) {
-        const struct plan_worker *worker = &plan->workers[i];
-        any = any || worker->rules->before_start || worker->rules->after_stop ||
-              worker->rules->health.argv;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        any = any || rules[i].before_start || rules[i].after_stop || rules[i].health.argv;
     return any;
+}
+
+static bool allocate_tables(const struct plan *plan)
+{
+    static struct command only; /* a launcher needs no tables */
+    static const char **only_paths;
+    uint32_t count;
+    const struct plan_rules *rules = plan_all_rules(plan, &count);
+    starts.next.commands = &only;
+    starts.next.paths = plan_is_fleet(plan) ? NULL : &only_paths;
+    if (!plan_is_fleet(plan))
+        return true;
+    starts.next.commands = command_allocate((count + 1) * sizeof *starts.next.commands);
+    if (starts.next.commands == NULL || !has_companions(rules, count))
+        return starts.next.commands != NULL;
+    starts.next.companions = command_allocate(count * sizeof *starts.next.companions);
+    return starts.next.companions != NULL;
 }
 
 static void prepare_workers(const struct plan *plan, struct faults *faults)
 {
-    static struct command only; /* a launcher needs no table */
-    starts.next.commands = &only;
-    if (plan_is_fleet(plan))
-        starts.next.commands =
-            command_allocate((plan->worker_count + 1) * sizeof *starts.next.commands);
-    if (starts.next.commands == NULL) {
+    if (!allocate_tables(plan)) {
+        starts.next.commands = NULL;
         fault_add(faults, NULL, "out of memory for the commands");
         return;
-    }
-    if (has_companions(plan)) {
-        starts.next.companions =
-            command_allocate(plan->worker_count * sizeof *starts.next.companions);
-        if (starts.next.companions == NULL) {
-            fault_add(faults, NULL, "out of memory for the commands");
-            return;
-        }
     }
     for (uint32_t i = 0; i < plan->worker_count; i++)
         prepare_worker(plan, i, faults);
@@ -181,9 +230,10 @@ void start_prepare(const struct plan *plan, struct faults *faults)
     prepare_hooks(plan, faults);
 }
 
-const struct command *start_prepared(uint32_t worker)
+const struct command *start_prepared(const struct plan_worker *worker)
 {
-    return starts.next.commands != NULL ? &starts.next.commands[worker] : NULL;
+    uint32_t rules = plan_rules_of(starts.next.plan, worker);
+    return starts.next.commands != NULL ? &starts.next.commands[rules] : NULL;
 }
 
 void start_switch(void)
@@ -232,25 +282,32 @@ static void tell_error(struct command *command, const struct platform_error *err
  * has taken away has none, and is refused. */
 static struct command *job_command(uint32_t worker)
 {
-    job = worker != NO_WORKER ? starts.now.commands[worker] : (struct command){0};
-    job.argv = NULL;
-    job.paths = NULL;
-    return &job;
+    current = worker != NO_WORKER ? command_of(&starts.now, worker) : (struct command){0};
+    current.argv = NULL;
+    current.paths = NULL;
+    return &current;
+}
+
+static struct companions *companions_of(uint32_t worker)
+{
+    const struct plan *plan = starts.now.plan;
+    return &starts.now.companions[plan_rules_of(plan, &plan->workers[worker])];
 }
 
 static struct command *choose_command(const struct platform_program *program)
 {
     switch (program->what) {
     case PLATFORM_COMMAND:
-        return &starts.now.commands[program->worker];
+        current = command_of(&starts.now, program->worker);
+        return &current;
     case PLATFORM_JOB:
         return job_command(program->worker);
     case PLATFORM_BEFORE_START:
-        return &starts.now.companions[program->worker].before_start;
+        return &companions_of(program->worker)->before_start;
     case PLATFORM_AFTER_STOP:
-        return &starts.now.companions[program->worker].after_stop;
+        return &companions_of(program->worker)->after_stop;
     case PLATFORM_HEALTH:
-        return &starts.now.companions[program->worker].health;
+        return &companions_of(program->worker)->health;
     case PLATFORM_HANDLER:
         return &starts.now.hooks->handler;
     case PLATFORM_CALLBACK:

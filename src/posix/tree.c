@@ -141,7 +141,7 @@ static void mark_jobs(struct process *all, size_t count)
         if (!run->joined || run->pid == 0)
             continue;
         struct process *process = find_process(all, count, run->pid);
-        if (process != NULL && process->start == run->start)
+        if (process != NULL && process->start == jobs_start(slot))
             process->owner = slot;
     }
 }

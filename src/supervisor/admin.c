@@ -32,7 +32,8 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
         return;
     struct admin_life *life = &supervisor->admin->lives[slot];
     life->starts++;
-    life->started_at = ++supervisor->admin->clock;
+    life->tried_at = ++supervisor->admin->clock;
+    life->over = false;
     life->has_status = false;
     life->unprepared = (struct ending){ENDING_NONE, 0};
     if (slot >= supervisor->core->first_job)
@@ -50,8 +51,8 @@ static void note_preparation(struct supervisor *supervisor, uint32_t index, stru
     struct admin_life *life = &supervisor->admin->lives[slot->about];
     life->starts++;
     life->unprepared = end;
-    life->started_at = ++supervisor->admin->clock;
-    life->ended_at = ++supervisor->admin->clock;
+    life->tried_at = ++supervisor->admin->clock;
+    life->over = true;
 }
 
 void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct ending end)
@@ -60,7 +61,7 @@ void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct endi
         return;
     struct admin_life *life = &supervisor->admin->lives[slot];
     life->starts++;
-    life->started_at = ++supervisor->admin->clock;
+    life->tried_at = ++supervisor->admin->clock;
     life->unprepared = (struct ending){ENDING_NONE, 0};
     admin_ended(supervisor, slot, end);
 }
@@ -70,9 +71,8 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
     if (supervisor->admin == NULL)
         return;
     struct admin_life *life = &supervisor->admin->lives[slot];
-    life->ended = true;
+    life->ended = life->over = true;
     life->end = end;
-    life->ended_at = ++supervisor->admin->clock;
     note_preparation(supervisor, slot, end);
     admin_tell_end(supervisor, FACT_ENDED, slot, end);
 }

@@ -65,9 +65,10 @@ struct admin_event {
 struct admin_life {
     uint32_t starts;
     bool ended, has_status;
-    struct ending end;             /* of the last run, when `ended` */
-    struct ending unprepared;      /* of the before-start that failed since; or ENDING_NONE */
-    uint64_t started_at, ended_at; /* of the last try to start it, by admin.clock */
+    bool over;                /* the last try to start it is: it has ended, or did not begin */
+    struct ending end;        /* of the last run, when `ended` */
+    struct ending unprepared; /* of the before-start that failed since; or ENDING_NONE */
+    uint64_t tried_at;        /* that last try, by admin.clock */
 };
 
 /* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
@@ -122,7 +123,7 @@ struct admin_session {
 
 struct admin {
     msec opened_at;
-    uint64_t clock;   /* counts starts and ends: finer than any time */
+    uint64_t clock;   /* counts tries to start something: finer than any time */
     uint32_t waiting; /* sessions in STAGE_PENDING */
     bool looking, look_again;
     struct admin_life *lives; /* by slot, so many; admin_lives_size() */

@@ -111,7 +111,7 @@ static const char *rest_reason(const struct supervisor *supervisor, uint32_t ind
     const struct admin_life *life = &supervisor->admin->lives[index];
     if (core_rest(supervisor->core, index) == REST_GIVEN_UP)
         return "its restarts are used up";
-    return life->started_at == 0 && !life->ended ? "it was never started" : NULL;
+    return life->tried_at == 0 && !life->ended ? "it was never started" : NULL;
 }
 
 /* What it waits for. */

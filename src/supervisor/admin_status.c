@@ -191,7 +191,7 @@ static void add_row(const struct supervisor *supervisor, uint32_t index, int wid
     char pid[24] = "-", age[24] = "-", count[24] = "-";
     size_t start = text->length;
     if (is_there(slot)) {
-        snprintf(pid, sizeof pid, "%ld", notes_of(supervisor, index)->pid);
+        snprintf(pid, sizeof pid, "%d", notes_of(supervisor, index)->pid);
         add_age(age, sizeof age, msec_max(platform_now() - slot->up_since, 0));
     }
     if (slot->kind == CORE_WORKER)
@@ -214,7 +214,7 @@ static void add_common_json(const struct supervisor *supervisor, uint32_t index,
         text_add(text, "null,\"uptime\":null");
         return;
     }
-    text_add(text, "%ld,\"uptime\":", notes_of(supervisor, index)->pid);
+    text_add(text, "%d,\"uptime\":", notes_of(supervisor, index)->pid);
     admin_add_seconds(text, msec_max(platform_now() - slot->up_since, 0));
 }
 

@@ -72,8 +72,8 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const struct core_slot *slot = core_slot(supervisor->core, index);
     const struct admin_life *life = &supervisor->admin->lives[index];
     const char *name = narrate_name(supervisor, index);
-    bool fresh = life->started_at > session->since;
-    bool has_ended = fresh && life->ended_at > life->started_at;
+    bool fresh = life->tried_at > session->since;
+    bool has_ended = fresh && life->over;
     char words[160], span[32];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;

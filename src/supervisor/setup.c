@@ -19,12 +19,6 @@ _Static_assert(2 * PLAN_INSTANCES_MAX + JOBS_MAX + HOOKS_MAX <= CORE_SLOTS_MAX,
 
 /* ---- from plan to core ---- */
 
-static const struct plan_rules *rules_of(const struct plan *plan, uint32_t *count)
-{
-    *count = plan_is_fleet(plan) ? plan->fleet_rules_count : 1;
-    return plan_is_fleet(plan) ? plan->fleet_rules : &plan->rules;
-}
-
 static size_t count_links(const struct plan *plan)
 {
     size_t links = 0;
@@ -37,29 +31,24 @@ static size_t count_links(const struct plan *plan)
 static struct core_worker *allocate_workers(const struct plan *plan, struct core_rules **rules)
 {
     uint32_t rules_count;
-    rules_of(plan, &rules_count);
+    plan_all_rules(plan, &rules_count);
     struct core_worker *workers =
         platform_allocate(plan->worker_count * sizeof *workers + rules_count * sizeof **rules +
-                          count_links(plan) * (sizeof(uint32_t) + sizeof(bool)));
+                          count_links(plan) * sizeof(struct core_link));
     *rules = (struct core_rules *)(workers + plan->worker_count);
     return workers;
 }
 
-/* Whom each worker comes after: all of that first, and then whether it needs them.  `room` is for
- * both. */
-static void convert_orders(const struct plan *plan, struct core_worker *workers, void *room)
+/* Whom each worker comes after; `after` has room for all of them. */
+static void convert_orders(const struct plan *plan, struct core_worker *workers,
+                           struct core_link *after)
 {
-    uint32_t *after = room;
-    bool *needs = (bool *)(after + count_links(plan));
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         workers[i].after = after;
-        workers[i].needs = needs;
         workers[i].after_count = worker->after_count;
-        for (uint32_t n = 0; n < worker->after_count; n++) {
-            *after++ = worker->after[n].worker;
-            *needs++ = worker->after[n].needs;
-        }
+        for (uint32_t n = 0; n < worker->after_count; n++)
+            *after++ = (struct core_link){worker->after[n].worker, worker->after[n].needs};
     }
 }
 
@@ -96,7 +85,7 @@ static void convert_workers(const struct supervisor *supervisor, const struct pl
                             struct core_worker *workers, struct core_rules *rules)
 {
     uint32_t rules_count;
-    const struct plan_rules *planned = rules_of(plan, &rules_count);
+    const struct plan_rules *planned = plan_all_rules(plan, &rules_count);
     for (uint32_t i = 0; i < rules_count; i++) {
         bool has_manager = supervisor->place.has_manager;
         convert_rules(&planned[i], &rules[i]);
@@ -106,12 +95,12 @@ static void convert_workers(const struct supervisor *supervisor, const struct pl
     }
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
-        workers[i].rules = &rules[worker->rules - planned];
+        workers[i].rules = &rules[plan_rules_of(plan, worker)];
         workers[i].instances = (uint32_t)worker->rules->instances;
         workers[i].wave = worker->wave;
         workers[i].attends = worker->is_logger;
     }
-    convert_orders(plan, workers, rules + rules_count);
+    convert_orders(plan, workers, (struct core_link *)(rules + rules_count));
 }
 
 /* The seed's executor, Python's ThreadPoolExecutor, has as many by default. */

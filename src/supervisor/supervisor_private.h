@@ -21,7 +21,7 @@
 struct run_notes {
     signal_mask sent; /* signals we sent it, KILL not counted */
     msec asked_at;
-    long pid;
+    int32_t pid;
     bool scolded; /* one of its lines was wrong, and the log has said so */
     bool refused; /* a shield was, likewise */
     bool ended;   /* and the log has not said how */

@@ -202,7 +202,7 @@ bool fact_stands(const struct world *world, uint32_t worker)
     const struct core_worker *asked = &world->setting->workers[worker];
     bool serves = false;
     for (uint32_t i = 0; i < asked->after_count; i++)
-        if (asked->needs != NULL && asked->needs[i] && !fact_stands(world, asked->after[i]))
+        if (asked->after[i].needs && !fact_stands(world, asked->after[i].worker))
             return false;
     for (uint32_t i = world->first_instance; i < world->first_job; i++) {
         const struct record *record = &world->records[i];
@@ -215,7 +215,7 @@ bool fact_is_wished(const struct world *world, const struct record *record)
 {
     const struct core_worker *worker = fact_worker(world, record);
     for (uint32_t i = 0; i < worker->after_count; i++)
-        if (worker->needs != NULL && worker->needs[i] && !fact_stands(world, worker->after[i]))
+        if (worker->after[i].needs && !fact_stands(world, worker->after[i].worker))
             return false;
     return record->wanted;
 }
@@ -225,7 +225,7 @@ bool fact_is_blocked(const struct world *world, const struct record *record)
     const struct core_worker *worker = fact_worker(world, record);
     for (uint32_t i = world->first_instance; i < world->first_job && record->awaited; i++)
         for (uint32_t n = 0; n < worker->after_count; n++)
-            if (world->records[i].owner == worker->after[n] && world->records[i].awaited)
+            if (world->records[i].owner == worker->after[n].worker && world->records[i].awaited)
                 return true;
     return false;
 }
@@ -248,7 +248,7 @@ bool fact_is_in_use(const struct world *world, const struct record *record)
     for (uint32_t i = 0; i < world->setting->config.worker_count; i++) {
         const struct core_worker *other = &world->setting->workers[i];
         for (uint32_t n = 0; n < other->after_count; n++)
-            if (other->after[n] == record->owner && other->needs != NULL && other->needs[n] &&
+            if (other->after[n].worker == record->owner && other->after[n].needs &&
                 is_there(world, i))
                 return true;
     }

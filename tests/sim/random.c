@@ -67,11 +67,12 @@ static void choose_order(uint64_t *random, struct setting *setting, uint32_t ind
     for (uint32_t i = 0; i < index; i++) {
         if (!chance(random, 2))
             continue;
-        setting->after[index][worker->after_count] = i;
-        setting->needs[index][worker->after_count++] = chance(random, 2);
+        setting->after[index][worker->after_count++] = (struct core_link){i, chance(random, 2)};
     }
+    bool needless = chance(random, 8);
+    for (uint32_t n = 0; needless && n < worker->after_count; n++)
+        setting->after[index][n].needs = false;
     worker->after = setting->after[index];
-    worker->needs = chance(random, 8) ? NULL : setting->needs[index];
     setting->rules[index].autostart = !chance(random, 5);
 }
 

@@ -132,8 +132,7 @@ static struct small_world worlds[] = {
      .depth = 8,
      .choices =
          CAN_ALWAYS | CAN(CHOOSE_READY) | CAN(CHOOSE_STOP) | CAN(CHOOSE_GO) | CAN(CHOOSE_RELOAD),
-     .setting = {.after = {{0}, {0}, {0, 1}},
-                 .needs = {{false}, {true}, {false, false}},
+     .setting = {.after = {{{0}}, {{.worker = 0, .needs = true}}, {{.worker = 0}, {.worker = 1}}},
                  .workers = {{.instances = 1},
                              {.wave = 1, .after_count = 1, .instances = 1},
                              {.wave = 2, .after_count = 2, .instances = 1}},
@@ -395,7 +394,6 @@ static void begin(struct world *world, struct small_world *small, jmp_buf *faile
     for (uint32_t i = 0; i < WORKERS_MAX; i++) {
         small->setting.workers[i].rules = &small->setting.rules[i];
         small->setting.workers[i].after = small->setting.after[i];
-        small->setting.workers[i].needs = small->setting.needs[i];
     }
     world_init(world, &small->setting, 1);
     world->failed = failed;

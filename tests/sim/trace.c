@@ -67,7 +67,7 @@ static void trace_fleet(const struct core_worker *worker)
            worker->rules->has_after_stop ? " after-stop" : "",
            worker->rules->has_health ? " health" : "");
     for (uint32_t i = 0; i < worker->after_count; i++)
-        printf(" %s %u", worker->needs && worker->needs[i] ? "needs" : "after", worker->after[i]);
+        printf(" %s %u", worker->after[i].needs ? "needs" : "after", worker->after[i].worker);
     print_span("ready", worker->rules->ready_timeout);
     print_span("watchdog", worker->rules->watchdog);
     print_span("max-age", worker->rules->max_age);

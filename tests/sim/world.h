@@ -28,8 +28,7 @@
 struct setting {
     struct core_worker workers[WORKERS_MAX];
     struct core_rules rules[WORKERS_MAX]; /* of each */
-    uint32_t after[WORKERS_MAX][WORKERS_MAX];
-    bool needs[WORKERS_MAX][WORKERS_MAX];
+    struct core_link after[WORKERS_MAX][WORKERS_MAX];
     struct core_config config;
     bool lazy;       /* timers come late */
     bool silent;     /* the search decides all: processes do nothing by themselves */

@@ -149,22 +149,22 @@ static void wait_for(msec span)
 
 /* ---- order ---- */
 
-static const uint32_t first[] = {0}, second[] = {1};
-static const bool yes[] = {true};
+static const struct core_link after_first[] = {{.worker = 0}}, after_second[] = {{.worker = 1}};
+static const struct core_link needs_first[] = {{.worker = 0, .needs = true}};
+static const struct core_link needs_second[] = {{.worker = 1, .needs = true}};
 
-static void come_after(struct core_worker *worker, const uint32_t *which, const bool *needs)
+static void come_after(struct core_worker *worker, const struct core_link *which)
 {
     worker->after = which;
     worker->after_count = 1;
-    worker->needs = needs;
 }
 
 static void each_starts_when_the_one_before_is_ready(void **state)
 {
     (void)state;
     rules[0].ready_told = rules[1].ready_told = true;
-    come_after(&workers[1], first, NULL);
-    come_after(&workers[2], second, NULL);
+    come_after(&workers[1], after_first);
+    come_after(&workers[2], after_second);
     start(3);
     assert_told("start a");
     say_ready(0);
@@ -184,7 +184,7 @@ static void a_failed_start_is_waited_for_as_long_as_it_is_tried_again(void **sta
     rules[0].ready_told = true;
     rules[0].backoff.limit = 1;
     rules[0].backoff.limit_window = 60 * SECOND;
-    come_after(&workers[1], first, NULL);
+    come_after(&workers[1], after_first);
     start(2);
     crash(0);
     assert_told("start a");
@@ -252,8 +252,8 @@ static void what_is_needed_stops_last_and_comes_back_first(void **state)
 {
     (void)state;
     rules[0].ready_told = true;
-    come_after(&workers[1], first, yes);
-    come_after(&workers[2], second, yes);
+    come_after(&workers[1], needs_first);
+    come_after(&workers[2], needs_second);
     start(3);
     say_ready(0);
     assert_told("start a, start b, start c, all ready");
@@ -269,7 +269,7 @@ static void a_migration_that_has_ended_well_is_no_stop(void **state)
 {
     (void)state;
     rules[0].ready_told = true;
-    come_after(&workers[1], first, yes);
+    come_after(&workers[1], needs_first);
     start(2);
     assert_told("start a");
     post((struct core_event){.kind = EVENT_EXITED, .run = run_of(0), .end = {ENDING_EXITED, 0}});
@@ -281,14 +281,14 @@ static void a_long_chain_stops_from_its_end(void **state)
     enum { COUNT = 20000 };
     (void)state;
     struct core_worker *chain = calloc(COUNT, sizeof *chain);
-    uint32_t *before = calloc(COUNT, sizeof *before);
+    struct core_link *before = calloc(COUNT, sizeof *before);
     uint32_t stopped = 0;
     struct core_action action;
     for (uint32_t i = 0; i < COUNT; i++) {
         chain[i] = (struct core_worker){.rules = &plain, .instances = 1};
-        before[i] = i - 1;
+        before[i] = (struct core_link){.worker = i - 1, .needs = true};
         if (i > 0)
-            come_after(&chain[i], &before[i], yes);
+            come_after(&chain[i], &before[i]);
     }
     config.workers = chain;
     config.worker_count = COUNT;
@@ -400,8 +400,8 @@ static void what_needs_a_changed_worker_comes_back(void **state)
 {
     static const uint32_t old_worker_of[] = {CORE_NONE, 1};
     (void)state;
-    come_after(&workers[1], first, yes);
-    come_after(&others[1], first, yes);
+    come_after(&workers[1], needs_first);
+    come_after(&others[1], needs_first);
     other_rules[0].ready_told = true;
     start(2);
     want(0, false);
@@ -472,9 +472,9 @@ static void workers_come_only_after_those_before_them(void **state)
 {
     (void)state;
     config.worker_count = 2;
-    come_after(&workers[1], second, NULL);
+    come_after(&workers[1], after_second);
     assert_int_equal(core_size(&config), 0);
-    come_after(&workers[1], first, NULL);
+    come_after(&workers[1], after_first);
     assert_int_not_equal(core_size(&config), 0);
     rules[1].has_health = true; /* with an interval of 0 */
     assert_int_equal(core_size(&config), 0);
