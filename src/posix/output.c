@@ -12,7 +12,6 @@
  * to us (capture.c); with `pipe:CMD` it goes into a pipe whose both ends we keep: so it waits there
  * when the command is started again. */
 
-#define LARGE_PIPE  (1 << 20)
 #define LARGE_PIPES 16 /* more would take all that pipe(7) allows a user without privileges */
 
 /* The pipe into a logger. */
@@ -24,13 +23,13 @@ struct feed {
 static struct {
     const struct plan *plan;
     struct feed *feeds; /* by worker */
-    bool large;         /* pipes */
+    bool large;         /* pipes into loggers: there are few */
     int opened;         /* for the start that is going on, to be closed after it; -1: nothing */
 } output = {.opened = -1};
 
 /* ---- pipes ---- */
 
-int output_pipe(int ends[2])
+static int open_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -1;
@@ -86,7 +85,7 @@ static struct feed *open_feeds(const struct plan *plan)
         int ends[2];
         if (!plan->workers[i].is_logger)
             continue;
-        done = output_pipe(ends) == 0;
+        done = open_pipe(ends) == 0;
         if (done)
             feeds[i] = (struct feed){ends[0], ends[1], false};
     }
@@ -118,8 +117,7 @@ static void choose_size(const struct plan *plan)
 {
     uint32_t pipes = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (plan->workers[i].rules->output.kind == OUTPUT_PREFIX || plan->workers[i].is_logger)
-            pipes += (uint32_t)plan->workers[i].rules->instances;
+        pipes += plan->workers[i].is_logger;
     output.large = pipes <= LARGE_PIPES;
 }
 

@@ -617,9 +617,9 @@ void output_ended(uint32_t slot);
  */
 bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
 
-/* A pipe, large where that is allowed; and another end of the same pipe, with flags of its own
- * (proc_pid_fd(5)).  -1 with errno. */
-int output_pipe(int ends[2]);
+#define LARGE_PIPE (1 << 20) /* bytes: what pipe(7) allows without privileges */
+
+/* Another end of the same pipe, with flags of its own (proc_pid_fd(5)).  -1 with errno. */
 int output_open_again(int fd, int flags);
 
 /* ---- capture.c ---- */
