@@ -312,6 +312,8 @@ bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old
     captures.slots = slots;
     captures.plan = plan;
     lines_name_by(plan);
+    if (captures.first_aside != NULL) /* drop() may have made the room that they wait for */
+        begin_rest();
     return true;
 }
 

@@ -184,6 +184,31 @@ def test_prefix_has_passed_on_many_lines_when_their_end_is_told(code, end):
           [f"web | {n}" for n in range(10000)], "lines before the end")
 
 
+def test_prefix_goes_on_when_a_reload_waited_for_the_reader():
+    """Somebody goes, whose last words come after what nobody has read yet; others must go on."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)  # room for all that waits, once it was read
+    code = "import sys\nfor n in range(80000):\n    sys.stdout.write('%099d\\n' % n)\n"
+    web = python("web", code, "output = prefix", "restart = never")
+    run = fleet(worker("gone", "on TERM [ say bye exit 0 ] pause", "output = prefix") + web,
+                stdout=writing)
+    os.close(writing)
+    pid = until(lambda: [p for p in children(run.pid) if b"web.py" in
+                         Path(f"/proc/{p}/cmdline").read_bytes()], "the worker runs")[0]
+    until(lambda: "pipe" in Path(f"/proc/{pid}/wchan").read_text(), "the worker has to wait")
+    Path("fleet.ini").write_text(web)
+    run.send("HUP")
+    until(lambda: "poll_schedule" in Path(f"/proc/{run.pid}/wchan").read_text(),
+          "it waits for the reader")
+    lines = b""
+    while lines.count(b"\n") < 80001:
+        lines += os.read(reading, 1 << 20)
+    numbers = [line.split(b" | ")[1] for line in lines.splitlines() if b"bye" not in line]
+    check(numbers == [b"%099d" % n for n in range(80000)], "lines are not as they were written")
+    run.send("TERM")
+    run.end(0)
+
+
 def test_prefix_never_makes_standard_output_non_blocking():
     reading, writing = os.pipe()
     run = fleet(ENDS + worker("web", "say up", "output = prefix"), stdout=writing)
