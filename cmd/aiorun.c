@@ -14,16 +14,22 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 extern char **environ;
 
 static struct plan plan;
 static struct faults *faults;
 
-static int refuse(void)
+static void open_log(void)
 {
     /* Not stderr's own functions: they would wait for a pipe that nobody reads. */
     log_open(LEVEL_ERROR, LOG_STYLE_TEXT, platform_write_log);
+}
+
+static int refuse(void)
+{
+    open_log();
     for (size_t i = 0; i < faults->count; i++)
         log_line(LEVEL_ERROR, "%s", faults->items[i].text);
     if (faults->dropped > 0)
@@ -31,11 +37,20 @@ static int refuse(void)
     return STATUS_OWN_FAILURE;
 }
 
-/* `aiorun check`: the faults themselves, as a compiler has them. */
+static bool is_of_file(const struct fault *fault)
+{
+    return plan.config != NULL && strncmp(fault->text, plan.config, strlen(plan.config)) == 0;
+}
+
+/* `aiorun check`: the faults of the file themselves, as a compiler has them. */
 static int check(void)
 {
+    open_log();
     for (size_t i = 0; i < faults->count; i++)
-        fprintf(stderr, "%s\n", faults->items[i].text);
+        if (is_of_file(&faults->items[i]))
+            fprintf(stderr, "%s\n", faults->items[i].text);
+        else
+            log_line(LEVEL_ERROR, "%s", faults->items[i].text);
     if (faults->dropped > 0)
         fprintf(stderr, "%s: and %zu more faults\n", plan.config, faults->dropped);
     if (faults->count > 0)
@@ -43,8 +58,9 @@ static int check(void)
     unsigned count = 0; /* loggers stand in the file as another one's output */
     for (uint32_t i = 0; i < plan.worker_count; i++)
         count += !plan.workers[i].is_logger;
-    printf("%s: %u worker%s, no fault\n", plan.config, count, count == 1 ? "" : "s");
-    if (fflush(stdout) == 0)
+    const char *plural = count == 1 ? "" : "s";
+    if (printf("%s: %u worker%s, no fault\n", plan.config, count, plural) >= 0 &&
+        fflush(stdout) == 0) /* musl's printf(3) may have tried, and forgotten what it could not */
         return EXIT_SUCCESS;
     perror("aiorun: cannot write to standard output");
     return STATUS_OWN_FAILURE;

@@ -65,28 +65,28 @@ int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32
  * is no such file.  Windows: never. */
 bool platform_must_wait(const char *path);
 
-/* A new plan, in three steps.  platform_prepare_reload() does for it what platform_prepare() has
- * done for the one in force, which it leaves alone; sockets with the same address are shared.
- * False with faults added, and nothing has changed.  Else platform_reserve_reload() allocates the
- * tables that everything is to move into, before anybody is stopped for it; false without memory.
- * Then platform_reload() puts it in force, or platform_drop_reload(), which may come after any of
- * these, forgets it.
- * Windows: likewise. */
-bool platform_prepare_reload(const struct plan *plan, struct faults *faults);
-bool platform_reserve_reload(const struct plan *plan, uint32_t slots);
-void platform_drop_reload(void);
-
 /* Where everybody is after a reload, as core_map() has it. */
 struct platform_map {
     uint32_t slots, old_slots, old_workers; /* how many there are, and were */
     const uint32_t *old_slot_of, *old_worker_of;
 };
 
-/* The slots, as many as were reserved, are those of `plan` from now on; whoever has no place any
- * more is down.  For
+/* A new plan, in three steps.  platform_prepare_reload() does for it what platform_prepare() has
+ * done for the one in force, which it leaves alone; sockets with the same address are shared.
+ * False with faults added, and nothing has changed.  Else platform_reserve_reload() allocates and
+ * opens all that everything is to move into, before anybody is stopped for it; `map` is as it would
+ * be now, and only jobs may find a place by then that have none yet.  False with errno, which says
+ * what there was too little of.  Then platform_reload() puts it in force, or
+ * platform_drop_reload(), which may come after any of these, forgets it.
+ * Windows: likewise, but errno stays as it was. */
+bool platform_prepare_reload(const struct plan *plan, struct faults *faults);
+bool platform_reserve_reload(const struct plan *plan, const struct platform_map *map);
+void platform_drop_reload(void);
+
+/* The slots are those of `plan` from now on; whoever has no place any more is down.  For
  * supervisor_time() alone: nothing else of the driver may be going on.  The old plan must still be
  * there, and is not needed any more afterwards.  False when nothing was changed, with a sentence
- * logged. */
+ * logged: the address of a socket that had to make room for another one (listen) is not free. */
 bool platform_reload(const struct plan *plan, const struct platform_map *map);
 
 /* Monotonic milliseconds.  Windows: QueryPerformanceCounter. */
@@ -297,8 +297,9 @@ void platform_release(void);
 void platform_loop(void);
 void platform_finish(void);
 
-/* Gives the terminal back, and unlinks the admin socket.  Memory and descriptors are left to the
- * kernel: platform_leave() is next. */
+/* Gives the terminal back, and unlinks sockets.  Comes after platform_prepare() without faults,
+ * whatever has failed since.  Memory and descriptors are left to the kernel: platform_leave() is
+ * next. */
 void platform_close(void);
 
 /* Writes one log line to standard error; never waits.  See log_sink. */

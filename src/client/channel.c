@@ -1,4 +1,5 @@
 #include "client/client.h"
+#include "core/policy.h"
 
 static enum channel_result fill(struct channel *channel)
 {
@@ -24,14 +25,20 @@ enum channel_result channel_read(struct channel *channel, struct control_reply *
     }
 }
 
-bool channel_complain(enum channel_result result, const struct verb *verb)
+bool channel_complain(const struct channel *channel, enum channel_result result,
+                      const struct verb *verb)
 {
+    struct channel_peer peer;
     switch (result) {
     case CHANNEL_CLOSED:
         fail(verb, "the supervisor does not answer: it is gone, or has closed the channel");
         break;
     case CHANNEL_FAILED:
         fail(verb, "cannot talk to the supervisor: %s", system_reason());
+        break;
+    case CHANNEL_SILENT:
+        channel_look(channel, &peer);
+        fail(verb, "the supervisor%s does not answer%s", peer.whom, peer.state);
         break;
     case CHANNEL_DONE:
     case CHANNEL_INTERRUPTED:
@@ -40,12 +47,17 @@ bool channel_complain(enum channel_result result, const struct verb *verb)
     return false;
 }
 
+int channel_status(const struct channel *channel)
+{
+    return channel->silent ? STATUS_NO_ANSWER : STATUS_OWN_FAILURE;
+}
+
 bool channel_expect_ok(struct channel *channel, const struct verb *verb)
 {
     struct control_reply reply;
     enum channel_result result = channel_read(channel, &reply);
     if (result != CHANNEL_DONE)
-        return channel_complain(result, verb);
+        return channel_complain(channel, result, verb);
     switch (reply.answer) {
     case ANSWER_OK:
         return true;
@@ -67,7 +79,7 @@ bool channel_read_end(struct channel *channel, const struct verb *verb, const ch
 {
     enum channel_result result = channel_read(channel, reply);
     if (result != CHANNEL_DONE)
-        return channel_complain(result, verb);
+        return channel_complain(channel, result, verb);
     switch (reply->answer) {
     case ANSWER_EXITED:
     case ANSWER_FAILED:

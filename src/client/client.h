@@ -58,16 +58,26 @@ struct channel;
 bool people_are_meant(const struct arguments *arguments);
 
 /* Connects `channel` to the admin socket that is meant: --control, AIORUN_OPT_CONTROL, or the only
- * live one in the default places.  False with a complaint. */
+ * live one in the default places.  False with a complaint: see channel_status(). */
 bool people_connect(struct channel *channel, const struct arguments *arguments);
 
 int people_run(const struct arguments *arguments);
 
 /* ---- channel.c ---- */
 
+/* How long an answer is waited for.  One that is not there for so long is none: CHANNEL_SILENT. */
+#define ANSWER_WITHIN (5 * SECOND)
+enum channel_patience {
+    PATIENCE_ENDLESS,
+    PATIENCE_TAKEN, /* the same, once the supervisor has read what was sent */
+    PATIENCE_ANSWERED,
+};
+
 struct channel {
     intptr_t link; /* a descriptor or a handle; -1: not open */
     int interrupt; /* its readability ends all waiting; -1: nothing does */
+    enum channel_patience patience;
+    bool silent; /* it has been CHANNEL_SILENT */
     struct control_reader reader;
     char bytes[CONTROL_LINE_MAX]; /* received, and not read yet: start to end */
     size_t start, end;
@@ -78,6 +88,7 @@ enum channel_result {
     CHANNEL_CLOSED,      /* the supervisor is gone, or has closed it */
     CHANNEL_FAILED,      /* system_reason() says why */
     CHANNEL_INTERRUPTED, /* `interrupt` became readable */
+    CHANNEL_SILENT,      /* Windows: never */
 };
 
 /* Waits for the next answer; lines that are none are passed over.  *reply is valid until the next
@@ -88,7 +99,11 @@ enum channel_result channel_read(struct channel *channel, struct control_reply *
 bool channel_expect_ok(struct channel *channel, const struct verb *verb);
 
 /* Complains of a result that is not CHANNEL_DONE; false, for `return`. */
-bool channel_complain(enum channel_result result, const struct verb *verb);
+bool channel_complain(const struct channel *channel, enum channel_result result,
+                      const struct verb *verb);
+
+/* The exit status of a verb that has complained of the channel. */
+int channel_status(const struct channel *channel);
 
 /* Waits for the end of job `name`.  True when it exited, or could not be started, as the reply then
  * says: its number is the exit status.  Dies of the signal that killed it; false with a complaint.
@@ -118,13 +133,23 @@ enum channel_result channel_take(struct channel *channel, char *buffer, size_t s
 
 void channel_close(struct channel *channel);
 
+/* Who is at the other end of an admin socket, and how he is, as far as that can be seen: what
+ * stands before and behind "does not answer". */
+struct channel_peer {
+    char whom[32];
+    const char *state;
+};
+void channel_look(const struct channel *channel, struct channel_peer *peer);
+
 /* ---- ... the admin socket ---- */
 
 /* What people call it here: "socket". */
 extern const char people_door[];
 
-/* A connection to the one with this name; -1: system_reason() says why. */
+/* A connection to the one with this name; -1: system_reason() says why, or people_are_silent() that
+ * somebody is there, but has let nobody in for ANSWER_WITHIN. */
 intptr_t people_dial(const char *name);
+bool people_are_silent(void);
 
 /* Calls `note` with each name that a live supervisor of ours may have given it by itself. */
 void people_search(void (*note)(const char *name));

@@ -31,7 +31,8 @@ static struct found *found;
 static void note(const char *name)
 {
     struct channel channel = {.link = people_dial(name), .interrupt = -1};
-    if (channel.link == -1)
+    channel.silent = channel.link == -1 && people_are_silent();
+    if (channel.link == -1 && !channel.silent)
         return;
     if (found->count++ == 0)
         found->first = channel;
@@ -51,10 +52,18 @@ static bool takes_pipe(const struct verb *verb)
     return strcmp(verb->name, "shutdown") == 0 || strcmp(verb->name, "submit") == 0;
 }
 
+static void refuse_silent(const struct verb *verb, const char *name)
+{
+    fail(verb, "the supervisor at '%s' does not answer", name);
+}
+
 static bool connect_to(struct channel *channel, const struct verb *verb, const char *name)
 {
     *channel = (struct channel){.link = people_dial(name), .interrupt = -1};
-    if (channel->link == -1)
+    channel->silent = channel->link == -1 && people_are_silent();
+    if (channel->silent)
+        refuse_silent(verb, name);
+    else if (channel->link == -1)
         fail(verb, "no supervisor answers at '%s': %s", name, system_reason());
     return channel->link != -1;
 }
@@ -75,7 +84,9 @@ bool people_connect(struct channel *channel, const struct arguments *arguments)
     else if (found->count == 0)
         fail(arguments->verb, "%sno supervisor with an admin %s is found: name it by --control",
              takes_pipe(arguments->verb) ? "there is no aiorun above, and " : "", people_door);
-    return found->count == 1;
+    else if (channel->silent)
+        refuse_silent(arguments->verb, found->list);
+    return found->count == 1 && !channel->silent;
 }
 
 /* ---- the request ---- */
@@ -83,12 +94,22 @@ bool people_connect(struct channel *channel, const struct arguments *arguments)
 static const struct {
     const char *name;
     enum admin_verb verb;
+    bool waits; /* for something else than an answer, but for --no-wait */
 } requests[] = {
-    {"status", ADMIN_STATUS},     {"start", ADMIN_START},         {"stop", ADMIN_STOP},
-    {"restart", ADMIN_RESTART},   {"reload", ADMIN_RELOAD},       {"signal", ADMIN_SIGNAL},
-    {"drain", ADMIN_DRAIN},       {"wait-idle", ADMIN_WAIT_IDLE}, {"events", ADMIN_EVENTS},
-    {"shutdown", ADMIN_SHUTDOWN},
+    {"status", ADMIN_STATUS, false}, {"start", ADMIN_START, true},
+    {"stop", ADMIN_STOP, true},      {"restart", ADMIN_RESTART, true},
+    {"reload", ADMIN_RELOAD, true},  {"signal", ADMIN_SIGNAL, false},
+    {"drain", ADMIN_DRAIN, false},   {"wait-idle", ADMIN_WAIT_IDLE, true},
+    {"events", ADMIN_EVENTS, true},  {"shutdown", ADMIN_SHUTDOWN, true},
 };
+
+static size_t row_of(const struct verb *verb)
+{
+    size_t i = 0;
+    while (strcmp(requests[i].name, verb->name) != 0)
+        i++;
+    return i;
+}
 
 static bool is_given(const struct arguments *arguments, const char *name)
 {
@@ -120,9 +141,9 @@ static bool take_words(const struct arguments *arguments, struct admin_request *
         size_t length = strlen(*word) + 1;
         if (!takes_names || !admin_parse_target(*word, &target)) {
             fail(arguments->verb,
-                 takes_names ? "'%.80s' is neither a worker nor an instance, as in web or web:1%s"
-                             : "'%.80s' is a word too many%s",
-                 *word, (*word)[0] == '-' ? ": options stand before the names" : "");
+                 takes_names ? "'%.80s' is neither a worker nor an instance, as in web or web:1"
+                             : "'%.80s' is a word too many",
+                 *word);
             return false;
         }
         if (length > size - used) {
@@ -147,10 +168,7 @@ static size_t write_request(const struct arguments *arguments, char *line)
         .all = is_given(arguments, "all"),
         .no_wait = is_given(arguments, "no-wait"),
     };
-    size_t i = 0;
-    while (strcmp(requests[i].name, arguments->verb->name) != 0)
-        i++;
-    request.verb = requests[i].verb;
+    request.verb = requests[row_of(arguments->verb)].verb;
     if (!take_words(arguments, &request, names, sizeof names))
         return 0;
     bool whom =
@@ -196,10 +214,12 @@ static int receive(struct channel *channel, const struct verb *verb, struct answ
     size_t count = 0;
     enum channel_result result =
         channel_take(channel, answer->bytes + answer->used, answer->room - answer->used, &count);
-    if (result == CHANNEL_FAILED) {
+    if (result == CHANNEL_SILENT)
+        channel_complain(channel, result, verb);
+    else if (result == CHANNEL_FAILED)
         fail(verb, "cannot read the answer: %s", system_reason());
+    if (result == CHANNEL_SILENT || result == CHANNEL_FAILED)
         return -1;
-    }
     answer->used += count;
     return count > 0;
 }
@@ -240,7 +260,7 @@ static int read_answer(struct channel *channel, const struct verb *verb, struct 
         }
     }
     if (more < 0)
-        return STATUS_OWN_FAILURE;
+        return channel_status(channel);
     if (!judged)
         return fail(verb, "the supervisor is gone, or did not want to answer");
     return EXIT_SUCCESS;
@@ -318,11 +338,13 @@ static int ask(const struct arguments *arguments, const char *line, size_t lengt
     struct answer answer = {0};
     int status;
     if (!people_connect(&channel, arguments))
-        return STATUS_OWN_FAILURE;
+        return channel_status(&channel);
+    bool waits = requests[row_of(verb)].waits && !is_given(arguments, "no-wait");
+    channel.patience = waits ? PATIENCE_TAKEN : PATIENCE_ANSWERED;
     /* Who is refused at once is told so although he could not speak. */
     enum channel_result result = channel_send(&channel, line, length);
     if (result == CHANNEL_FAILED) {
-        channel_complain(result, verb);
+        channel_complain(&channel, result, verb);
         return STATUS_OWN_FAILURE;
     }
     if (strcmp(verb->name, "status") == 0)

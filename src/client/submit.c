@@ -41,6 +41,8 @@ static int submit(struct channel *channel, const struct arguments *arguments, co
     char line[ADMIN_LINE_MAX];
     size_t length = write_line(line, arguments, name, waits, channel->link >= 0);
 
+    if (channel->link >= 0)
+        channel->patience = waits ? PATIENCE_TAKEN : PATIENCE_ANSWERED;
     if (length == 0 || !request_prepare(arguments))
         return STATUS_OWN_FAILURE;
     enum channel_result result = CHANNEL_DONE;
@@ -52,11 +54,11 @@ static int submit(struct channel *channel, const struct arguments *arguments, co
     if (result == CHANNEL_DONE)
         result = request_send(channel, line, length);
     if (result != CHANNEL_DONE) {
-        channel_complain(result, verb);
-        return STATUS_OWN_FAILURE;
+        channel_complain(channel, result, verb);
+        return channel_status(channel);
     }
     if (!channel_expect_ok(channel, verb))
-        return STATUS_OWN_FAILURE;
+        return channel_status(channel);
     return waits ? wait_for_end(channel, verb, name) : EXIT_SUCCESS;
 }
 
@@ -71,7 +73,7 @@ int submit_run(const struct arguments *arguments)
         return STATUS_OWN_FAILURE;
     if (people_are_meant(arguments) || arguments_option(arguments, "as") != NULL) {
         if (!people_connect(&channel, arguments))
-            return STATUS_OWN_FAILURE;
+            return channel_status(&channel);
     } else if (!aiorun_available()) {
         return fail_without_pipe(arguments->verb);
     }

@@ -117,9 +117,13 @@ static char **read_option(struct arguments *arguments, char **next)
     return next;
 }
 
-/* False after a complaint.  *help: help is asked for. */
+/* Words and options may stand in any order, as of any program, unless the words are a command: what
+ * stands behind its name is its own.  False after a complaint.  *help: help is asked for. */
 static bool read_arguments(struct arguments *arguments, char **next, bool *help)
 {
+    bool is_command = arguments->verb->arguments[0] == '-';
+    char **end = next; /* of the words, which are moved together */
+    arguments->rest = next;
     while (*next != NULL) {
         if (strcmp(*next, "--") == 0) {
             arguments->dashes = true;
@@ -130,8 +134,13 @@ static bool read_arguments(struct arguments *arguments, char **next, bool *help)
             *help = true;
             return true;
         }
-        if ((*next)[0] != '-' || (*next)[1] == '\0')
+        bool is_word = (*next)[0] != '-' || (*next)[1] == '\0';
+        if (is_word && is_command)
             break;
+        if (is_word) {
+            *end++ = *next++;
+            continue;
+        }
         if ((*next)[1] != '-') {
             fail(arguments->verb,
                  "option %.40s: there is no such option, 'aiorun help %s' shows all", *next,
@@ -142,7 +151,9 @@ static bool read_arguments(struct arguments *arguments, char **next, bool *help)
         if (next == NULL)
             return false;
     }
-    arguments->rest = next;
+    while (*next != NULL)
+        *end++ = *next++;
+    *end = NULL;
     return true;
 }
 
@@ -178,7 +189,7 @@ static int say(const struct verb *verb, const struct control_message *message)
         return fail_without_pipe(verb);
     enum channel_result result = channel_say(line, control_format(line, message));
     if (result != CHANNEL_DONE) {
-        channel_complain(result, verb);
+        channel_complain(NULL, result, verb);
         return STATUS_OWN_FAILURE;
     }
     return EXIT_SUCCESS;

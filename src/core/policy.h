@@ -17,7 +17,8 @@
 /* Statuses of aiorun's own, as env(1), nohup(1) and timeout(1) use them.  The
  * man page's EXIT STATUS section is checked against these. */
 enum exit_status {
-    STATUS_OWN_FAILURE = 125,    /* usage, config, out of resources */
+    STATUS_NO_ANSWER = 124,      /* of a verb: the supervisor is there, but does not answer */
+    STATUS_OWN_FAILURE = 125,    /* usage, config, out of resources; a command outlived SIGKILL */
     STATUS_NOT_EXECUTABLE = 126, /* the command was found, but did not start */
     STATUS_NOT_FOUND = 127,      /* the command was not found */
     STATUS_SIGNAL_BASE = 128,    /* PID 1 cannot die of a signal: 128 + its number */

@@ -34,6 +34,18 @@ static bool is_judged_before(const struct plan *plan, const struct plan_worker *
            option_source(b, plan, worker) != SOURCE_FILE;
 }
 
+static void check_pair(const struct plan *plan, const struct plan_worker *worker,
+                       const struct option *a, const struct option *b, struct faults *faults)
+{
+    const struct option *first = a < b ? a : b, *last = a < b ? b : a;
+    char place[OPTION_PLACE_MAX], other[OPTION_PLACE_MAX];
+    if (!option_in_force(b, plan, worker) || is_judged_before(plan, worker, a, b))
+        return;
+    fault_add(faults, option_place_in(last, plan, worker, place),
+              "it contradicts %s, only one of them is allowed",
+              option_place_in(first, plan, worker, other));
+}
+
 /* Two options that exclude each other.  (Where one is from the environment and the other from the
  * command line, cli_parse() has let the latter win; and config_load() has let both win over the
  * file.) */
@@ -42,18 +54,11 @@ static void check_pairs(const struct plan *plan, const struct plan_worker *worke
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option *a = &option_table[i];
-        if (a->scope != scope || !option_in_force(a, plan, worker))
+        if (a->scope != scope || a->excludes[0] == NULL || !option_in_force(a, plan, worker))
             continue;
-        for (size_t j = i + 1; j < option_count; j++) {
-            const struct option *b = &option_table[j];
-            if (!option_in_force(b, plan, worker) || !option_contradicts(a, b) ||
-                is_judged_before(plan, worker, a, b))
-                continue;
-            char place[OPTION_PLACE_MAX], other[OPTION_PLACE_MAX];
-            fault_add(faults, option_place_in(b, plan, worker, place),
-                      "it contradicts %s, only one of them is allowed",
-                      option_place_in(a, plan, worker, other));
-        }
+        for (size_t n = 0; n < sizeof a->excludes / sizeof a->excludes[0]; n++)
+            if (a->excludes[n] != NULL)
+                check_pair(plan, worker, a, row_of(a->excludes[n]), faults);
     }
 }
 
@@ -195,10 +200,10 @@ static void check_workers(struct plan *plan, struct faults *faults)
     char place[PLAN_PLACE_MAX];
     check_fleet_terminal(plan, faults);
     check_worker(plan, &plan->worker, faults);
-    for (uint32_t i = 0; i < plan->fleet_size; i++) {
+    for (uint32_t i = 0; i < plan->fleet_size; i++)
         check_worker(plan, &plan->fleet[i], faults);
+    for (uint32_t i = 0; i < plan->fleet_rules_count; i++)
         finish_rules(plan, &plan->fleet_rules[i]);
-    }
     check_fleet(plan, faults);
     check_instances(plan, faults);
     if (!plan_share_rules(plan))

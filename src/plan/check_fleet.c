@@ -9,9 +9,17 @@
 
 #define NOBODY UINT32_MAX
 
+/* A socket that a worker wants. */
+struct claim {
+    const struct plan_listen *listen;
+    const struct plan_worker *worker;
+};
+
 struct graph {
     struct plan *plan;
     struct faults *faults;
+    struct claim *claims; /* of all workers, by port */
+    size_t claim_count;
     struct plan_worker **by_name;
     uint32_t *stack; /* whom we came by, while we look for circles */
     uint32_t *next;  /* which of a worker's dependencies to look at next */
@@ -159,11 +167,21 @@ static void walk(struct graph *graph, uint32_t start)
     }
 }
 
+static bool is_sorted(const struct plan *plan)
+{
+    bool sorted = true;
+    for (uint32_t i = 1; i < plan->fleet_size; i++)
+        sorted = sorted && plan->fleet[i - 1].wave <= plan->fleet[i].wave;
+    return sorted;
+}
+
 /* Puts the fleet into the order of its waves. */
 static bool sort_by_wave(struct graph *graph)
 {
     struct plan *plan = graph->plan;
     uint32_t count = plan->fleet_size;
+    if (is_sorted(plan)) /* as they mostly are, all in the first */
+        return true;
     struct plan_worker *sorted = calloc(count + 1, sizeof *sorted);
     uint32_t *start =
         calloc(count + 2, sizeof *start); /* of each wave; there are at most `count` */
@@ -195,11 +213,6 @@ static bool sort_by_wave(struct graph *graph)
 
 /* ---- who listens where ---- */
 
-struct claim {
-    const struct plan_listen *listen;
-    const struct plan_worker *worker;
-};
-
 /* `tcp:*:80 tcp6:*:80` are two addresses, but those of a host in brackets are the same. */
 static int family_of(const struct plan_listen *listen)
 {
@@ -207,12 +220,12 @@ static int family_of(const struct plan_listen *listen)
     return (int)(is_ipv6 ? LISTEN_TCP6 : listen->kind);
 }
 
-/* By address; the same ones by their place in the file. */
+/* By address, its port first; the same ones by their place in the file. */
 static int compare_addresses(const struct plan_listen *a, const struct plan_listen *b)
 {
-    int order = family_of(a) - family_of(b);
+    int order = (int)a->port - (int)b->port;
     if (order == 0)
-        order = (int)a->port - (int)b->port;
+        order = family_of(a) - family_of(b);
     return order != 0 ? order : strcmp(a->host, b->host);
 }
 
@@ -225,23 +238,28 @@ static int compare_claims(const void *a, const void *b)
     return order;
 }
 
-static bool check_addresses(struct graph *graph)
+static bool collect_claims(struct graph *graph)
 {
     const struct plan *plan = graph->plan;
     size_t count = 0;
     for (uint32_t i = 0; i < plan->fleet_size; i++)
         count += plan->fleet[i].rules->listen.count;
-    struct claim *claims = malloc((count + 1) * sizeof *claims);
-    if (claims == NULL)
+    graph->claims = malloc((count + 1) * sizeof *graph->claims);
+    if (graph->claims == NULL)
         return false;
-    count = 0;
     for (uint32_t i = 0; i < plan->fleet_size; i++) {
         for (size_t n = 0; n < plan->fleet[i].rules->listen.count; n++)
-            claims[count++] =
+            graph->claims[graph->claim_count++] =
                 (struct claim){&plan->fleet[i].rules->listen.items[n], &plan->fleet[i]};
     }
-    qsort(claims, count, sizeof *claims, compare_claims);
-    for (size_t i = 1; i < count; i++) {
+    qsort(graph->claims, count, sizeof *graph->claims, compare_claims);
+    return true;
+}
+
+static void check_claims(struct graph *graph)
+{
+    const struct claim *claims = graph->claims;
+    for (size_t i = 1; i < graph->claim_count; i++) {
         const struct plan_listen *listen = claims[i].listen;
         char place[OPTION_PLACE_MAX];
         if (compare_addresses(claims[i - 1].listen, listen) != 0)
@@ -254,8 +272,20 @@ static bool check_addresses(struct graph *graph)
             fault_add(graph->faults, place, "worker '%s' listens at port %u of '%s' already",
                       claims[i - 1].worker->name, (unsigned)listen->port, listen->host);
     }
-    free(claims);
-    return true;
+}
+
+/* The first of those with this port, or a higher one. */
+static size_t find_port(const struct graph *graph, uint16_t port)
+{
+    size_t first = 0, end = graph->claim_count;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (graph->claims[middle].listen->port < port)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
 }
 
 /* Other workers of one name were refused with their headings. */
@@ -281,18 +311,15 @@ static void check_ready_address(struct graph *graph, const struct plan_worker *w
         return;
     strcpy(words, worker->rules->ready.text);
     parse_host(words, &host, &port);
-    for (uint32_t i = 0; i < graph->plan->fleet_size; i++) {
-        const struct plan_listens *listens = &graph->plan->fleet[i].rules->listen;
-        for (size_t n = 0; n < listens->count; n++) {
-            const struct plan_listen *listen = &listens->items[n];
-            bool same = strcmp(listen->host, "*") == 0 || strcmp(listen->host, host) == 0;
-            if (listen->kind != LISTEN_UNIX && listen->port == port && same)
-                fault_add(
-                    graph->faults, place_of(graph, worker, "ready", place),
-                    "the supervisor itself listens at 'tcp:%s', for worker '%s': a connection "
-                    "there says nothing",
-                    worker->rules->ready.text, graph->plan->fleet[i].name);
-        }
+    for (size_t i = find_port(graph, port); i < graph->claim_count; i++) {
+        const struct claim *claim = &graph->claims[i];
+        if (claim->listen->port != port)
+            break;
+        if (strcmp(claim->listen->host, "*") == 0 || strcmp(claim->listen->host, host) == 0)
+            fault_add(graph->faults, place_of(graph, worker, "ready", place),
+                      "the supervisor itself listens at 'tcp:%s', for worker '%s': a connection "
+                      "there says nothing",
+                      worker->rules->ready.text, claim->worker->name);
     }
 }
 
@@ -306,10 +333,11 @@ void check_fleet(struct plan *plan, struct faults *faults)
     graph.next = calloc(count + 1, sizeof *graph.next);
     graph.state = calloc(count + 1, sizeof *graph.state);
     bool done = added && graph.by_name != NULL && graph.stack != NULL && graph.next != NULL &&
-                graph.state != NULL && check_addresses(&graph);
+                graph.state != NULL && collect_claims(&graph);
     for (uint32_t i = 0; done && i < count; i++)
         graph.by_name[i] = &plan->fleet[i];
     if (done) {
+        check_claims(&graph);
         qsort(graph.by_name, count, sizeof *graph.by_name, compare_names);
         check_logger_names(&graph);
     }
@@ -327,6 +355,7 @@ void check_fleet(struct plan *plan, struct faults *faults)
         char place[PLAN_PLACE_MAX];
         fault_add(faults, plan_place(plan, 0, place), "no memory is left to check it");
     }
+    free(graph.claims);
     free(graph.by_name);
     free(graph.stack);
     free(graph.next);

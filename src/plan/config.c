@@ -55,11 +55,12 @@ static bool begins_with(const char *text, const char *start)
  * all of which may fit. */
 static size_t spell(const char *key, char *name, size_t size)
 {
-    struct text text = {.buffer = name, .size = size};
-    text_add(&text, "%s", key);
+    size_t length = strlen(key), fitting = length < size ? length : size - 1;
+    memcpy(name, key, fitting);
+    name[fitting] = '\0';
     if (begins_with(name, "limit."))
         name[strlen("limit")] = '-';
-    return text.length;
+    return length;
 }
 
 /* The row of `key`; NULL when there is none that is spelled like this. */
@@ -120,25 +121,53 @@ static bool has_variable(const struct plan_strings *list, const char *variable)
     return false;
 }
 
+/* The place of a key, in words that nearly all keys do without. */
+static const char *place_key(const struct loader *loader, const struct option *option,
+                             uint32_t line, char *buffer)
+{
+    char file[PLAN_PLACE_MAX];
+    struct text text = {.buffer = buffer, .size = OPTION_PLACE_MAX};
+    text_add(&text, "%s: ", plan_place(loader->plan, line, file));
+    option_add_key(option, &text);
+    return buffer;
+}
+
+/* Nothing is changed by a value that is refused: it can be given again, to be told why. */
+static void set_value(struct loader *loader, const struct option *option, struct plan *plan,
+                      struct plan_worker *worker, const char *value, uint32_t line)
+{
+    char place[OPTION_PLACE_MAX];
+    if (!option_set(option, plan, worker, value, NULL, NULL))
+        option_set(option, plan, worker, value, place_key(loader, option, line, place),
+                   loader->faults);
+}
+
 /* Takes each word of a value that is a list, from the value's own bytes: words are never longer
  * than their quoted form. */
-static void take_words(const struct option *option, struct plan *plan, struct plan_worker *worker,
-                       const char *value, const char *place, struct faults *faults)
+static void take_words(struct loader *loader, const struct option *option, struct plan *plan,
+                       struct plan_worker *worker, const char *value, uint32_t line)
 {
-    char **words;
+    char **words, place[OPTION_PLACE_MAX];
     char *out = (char *)(uintptr_t)value;
     for (char *c = out; option->type == TYPE_REWRITE && *c != '\0'; c++) {
         if (*c == ',')
             *c = ' ';
     }
+    errno = 0;
     if (!parse_command(value, &words)) {
-        fault_add(faults, place, "'%.*s' is empty, or leaves a quote open", SHOWN, value);
+        bool scarce = errno == ENOMEM;
+        place_key(loader, option, line, place);
+        if (scarce)
+            fault_add(loader->faults, place, "no memory is left for it");
+        else
+            fault_add(loader->faults, place, "'%.*s' is empty, or leaves a quote open", SHOWN,
+                      value);
         return;
     }
     for (char **word = words; *word != NULL; word++) {
         size_t size = strlen(*word) + 1;
         memcpy(out, *word, size);
-        option_set(option, plan, worker, out, place, faults);
+        set_value(loader, option, plan, worker, out, line);
         out += size;
     }
     free(words);
@@ -157,11 +186,7 @@ static void take_value(struct loader *loader, const struct option *option,
     size_t row = (size_t)(option - option_table);
     const char *value = entry->value;
     bool overridden = option_is_overridden(option, plan, SOURCE_FILE);
-    char place[OPTION_PLACE_MAX], file[PLAN_PLACE_MAX];
-    struct text text = {.buffer = place, .size = sizeof place};
 
-    text_add(&text, "%s: ", plan_place(plan, entry->line, file));
-    option_add_key(option, &text);
     if (option->type == TYPE_ENV) {
         /* Each variable is a key of its own: another one on the command line does not hide it. */
         value = join_variable(entry);
@@ -178,9 +203,9 @@ static void take_value(struct loader *loader, const struct option *option,
         plan->lines[row] = entry->line;
     }
     if (is_list(option))
-        take_words(option, plan, worker, value, place, loader->faults);
+        take_words(loader, option, plan, worker, value, entry->line);
     else
-        option_set(option, plan, worker, value, place, loader->faults);
+        set_value(loader, option, plan, worker, value, entry->line);
 }
 
 static void take_key(struct loader *loader, const struct ini_entry *entry)
@@ -224,10 +249,41 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     loader->where = IN_NOTHING;
 }
 
-static void begin_section(struct loader *loader, const struct ini_entry *entry)
+static void end_worker(struct loader *loader, struct plan_worker *worker)
 {
+    if (worker->command != NULL) {
+        if (!parse_command(worker->command, &worker->argv))
+            refuse_memory(loader); /* it was read before */
+    } else if (!option_is_in_file(option_find("command", strlen("command")), worker)) {
+        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
+    }
+}
+
+/* A thousand sections are mostly alike: one that says what the one before says takes no memory for
+ * it.  Others that do are found when all are complete: plan_share_rules(). */
+static void share_rules(struct plan *plan, struct plan_worker *worker)
+{
+    uint32_t count = plan->fleet_rules_count;
+    if (count > 1 &&
+        plan_rules_equal(&plan->fleet_rules[count - 2], &plan->fleet_rules[count - 1])) {
+        worker->rules = &plan->fleet_rules[count - 2];
+        plan->fleet_rules_count--;
+    }
+}
+
+static void end_section(struct loader *loader)
+{
+    if (loader->worker != NULL) {
+        end_worker(loader, loader->worker);
+        share_rules(loader->plan, loader->worker);
+    }
     loader->where = IN_NOTHING;
     loader->worker = NULL;
+}
+
+static void begin_section(struct loader *loader, const struct ini_entry *entry)
+{
+    end_section(loader);
     if (begins_with(entry->section, WORKER_PREFIX) && entry->twin != 0)
         loader->where = IN_WORKER;
     else if (begins_with(entry->section, WORKER_PREFIX))
@@ -237,17 +293,6 @@ static void begin_section(struct loader *loader, const struct ini_entry *entry)
     else
         refuse(loader, entry->line, "there is no section [%.*s], only [aiorun] and [worker:NAME]",
                entry->section);
-}
-
-static void end_worker(struct loader *loader, struct plan_worker *worker)
-{
-    const struct option *command = option_find("command", strlen("command"));
-    if (worker->command != NULL) {
-        if (!parse_command(worker->command, &worker->argv))
-            refuse_memory(loader); /* it was read before */
-    } else if (!option_is_in_file(command, worker)) {
-        refuse(loader, worker->line, "worker '%.*s' has no command", worker->name);
-    }
 }
 
 /* ---- files ---- */
@@ -289,8 +334,7 @@ static void take_entries(struct loader *loader, const struct ini_file *file)
         else if (loader->where != IN_NOTHING)
             take_key(loader, &file->entries[i]);
     }
-    for (uint32_t i = 0; i < plan->fleet_size; i++)
-        end_worker(loader, &plan->fleet[i]);
+    end_section(loader);
     plan_free(loader->spare);
     free(loader->spare);
 }

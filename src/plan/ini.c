@@ -8,12 +8,13 @@
  * these numbers. */
 #include "plan/ini.h"
 
+#include <assert.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLANKS "\t "
+#define PLACE_DIGITS 20 /* at most, of a place in the text */
 
 struct reading {
     struct ini_file *file;
@@ -21,12 +22,11 @@ struct reading {
     struct faults *faults;
     char *text;
     size_t size;
-    size_t next;      /* where the next line begins */
-    uint32_t line;    /* of the last line taken */
-    uint32_t heading; /* line of the section that we are in */
-    bool in_section;  /* false before the first one */
-    bool lost;        /* its heading made no sense: its keys are looked at, but nobody's */
-    size_t handed;    /* keys that the library was given and has not given back */
+    size_t next;     /* where the next line begins */
+    uint32_t line;   /* of the last line taken */
+    bool in_section; /* false before the first one */
+    bool lost;       /* its heading made no sense: its keys are looked at, but nobody's */
+    size_t handed;   /* keys that the library was given and has not given back */
 };
 
 static void refuse(struct reading *reading, const char *sentence)
@@ -44,7 +44,6 @@ static void add_entry(struct reading *reading, const char *section, const char *
         .key = key,
         .value = value,
         .line = reading->line,
-        .heading = reading->heading,
     };
 }
 
@@ -86,6 +85,10 @@ static const char *find_bad_byte(const char *start, const char *stop)
     const unsigned char *c = (const unsigned char *)start;
     const unsigned char *end = (const unsigned char *)stop;
     while (c < end) {
+        if (*c >= 0x20 && *c < 0x7f) { /* nearly all of them */
+            c++;
+            continue;
+        }
         size_t length = measure_character(c, end);
         if (length == 0)
             return "it is not UTF-8";
@@ -100,12 +103,24 @@ static const char *find_bad_byte(const char *start, const char *stop)
     return NULL;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static char *skip_blanks(char *c)
+{
+    while (is_blank(*c))
+        c++;
+    return c;
+}
+
 bool ini_can_hold(const char *value)
 {
     size_t length = strlen(value);
     if (length == 0)
         return true;
-    return strchr(BLANKS, value[0]) == NULL && strchr(BLANKS, value[length - 1]) == NULL &&
+    return !is_blank(value[0]) && !is_blank(value[length - 1]) &&
            find_bad_byte(value, value + length) == NULL;
 }
 
@@ -131,7 +146,7 @@ static char *take_line(struct reading *reading, char **end)
 
 static void trim_end(char *start, char *end)
 {
-    while (end > start && strchr(BLANKS, end[-1]) != NULL)
+    while (end > start && is_blank(end[-1]))
         *--end = '\0';
 }
 
@@ -142,8 +157,23 @@ static void lose_heading(struct reading *reading, const char *start)
         reading->in_section = reading->lost = true;
 }
 
+/* Writes the place of `word` in decimal; returns where that ends.  Not printf(3), which would be
+ * most of what a line costs. */
+static char *put_place(const struct reading *reading, const char *word, char *out)
+{
+    char digits[PLACE_DIGITS];
+    size_t place = (size_t)(word - reading->text), count = 0;
+    do {
+        digits[count++] = (char)('0' + place % 10);
+        place /= 10;
+    } while (place > 0);
+    while (count > 0)
+        *out++ = digits[--count];
+    return out;
+}
+
 /* `[SECTION]`: writes the library's line to `out`; false when there is nothing for it. */
-static bool take_heading(struct reading *reading, char *start, char *out, size_t room)
+static bool take_heading(struct reading *reading, char *start, char *out)
 {
     char *end = strchr(start, ']');
     lose_heading(reading, start);
@@ -151,20 +181,20 @@ static bool take_heading(struct reading *reading, char *start, char *out, size_t
         refuse(reading, "the ']' of the section is missing");
         return false;
     }
-    if (end[1 + strspn(end + 1, BLANKS)] != '\0') {
+    if (*skip_blanks(end + 1) != '\0') {
         refuse(reading, "only blanks may follow the ']' of a section");
         return false;
     }
     *end = '\0';
     reading->lost = false;
-    reading->heading = reading->line;
     add_entry(reading, start + 1, NULL, NULL);
-    snprintf(out, room, "[%zu]\n", (size_t)(start + 1 - reading->text));
+    *out = '[';
+    strcpy(put_place(reading, start + 1, out + 1), "]\n");
     return true;
 }
 
 /* `KEY = VALUE`: the same. */
-static bool take_pair(struct reading *reading, char *start, char *end, char *out, size_t room)
+static bool take_pair(struct reading *reading, char *start, char *end, char *out)
 {
     char *equals = strchr(start, '=');
     if (equals == NULL) {
@@ -173,7 +203,7 @@ static bool take_pair(struct reading *reading, char *start, char *end, char *out
     }
     *equals = '\0';
     trim_end(start, equals);
-    char *value = equals + 1 + strspn(equals + 1, BLANKS);
+    char *value = skip_blanks(equals + 1);
     trim_end(value, end);
     if (*start == '\0') {
         refuse(reading, "there is no key before the '='");
@@ -186,8 +216,9 @@ static bool take_pair(struct reading *reading, char *start, char *end, char *out
     if (reading->lost)
         return false;
     reading->handed++;
-    snprintf(out, room, "%zu=%zu\n", (size_t)(start - reading->text),
-             (size_t)(value - reading->text));
+    out = put_place(reading, start, out);
+    *out++ = '=';
+    strcpy(put_place(reading, value, out), "\n");
     return true;
 }
 
@@ -196,9 +227,10 @@ static char *next_line(char *out, int room, void *context)
 {
     struct reading *reading = context;
     char *start, *end;
+    assert(room > 2 * (PLACE_DIGITS + 1));
     while ((start = take_line(reading, &end)) != NULL) {
         const char *fault = find_bad_byte(start, end);
-        char *first = start + strspn(start, BLANKS);
+        char *first = skip_blanks(start);
         if (fault != NULL) {
             refuse(reading, fault);
             lose_heading(reading, first);
@@ -208,8 +240,8 @@ static char *next_line(char *out, int room, void *context)
             refuse(reading, "it begins with a blank, but no line is continued here: a section or a "
                             "key stands at the beginning of its line");
             lose_heading(reading, first);
-        } else if (*first == '[' ? take_heading(reading, start, out, (size_t)room)
-                                 : take_pair(reading, start, end, out, (size_t)room)) {
+        } else if (*first == '[' ? take_heading(reading, start, out)
+                                 : take_pair(reading, start, end, out)) {
             return out;
         }
     }
@@ -220,10 +252,12 @@ static char *next_line(char *out, int room, void *context)
 
 static bool find_word(const struct reading *reading, const char *number, const char **word)
 {
-    char *end;
-    unsigned long place = strtoul(number, &end, 10);
+    size_t place = 0;
+    const char *c = number;
+    for (; *c >= '0' && *c <= '9' && place <= reading->size; c++)
+        place = place * 10 + (size_t)(*c - '0');
     *word = reading->text + place;
-    return *number != '\0' && *end == '\0' && place <= reading->size;
+    return c != number && *c == '\0' && place <= reading->size;
 }
 
 static int take(void *context, const char *section, const char *name, const char *value)
@@ -240,46 +274,63 @@ static int take(void *context, const char *section, const char *name, const char
 
 /* ---- duplicates ---- */
 
-/* Headings first, by name; then keys, by section and name; the same ones by line. */
+static const char *name_of(const struct ini_entry *entry)
+{
+    return entry->key != NULL ? entry->key : entry->section;
+}
+
+/* By name; the same ones by line. */
 static int compare(const void *a, const void *b)
 {
     const struct ini_entry *first = *(struct ini_entry *const *)a;
     const struct ini_entry *second = *(struct ini_entry *const *)b;
-    int order = (first->key != NULL) - (second->key != NULL);
-    if (order == 0 && first->key == NULL)
-        order = strcmp(first->section, second->section);
-    else if (order == 0 && first->heading != second->heading)
-        order = first->heading < second->heading ? -1 : 1;
-    else if (order == 0)
-        order = strcmp(first->key, second->key);
+    int order = strcmp(name_of(first), name_of(second));
     if (order == 0)
         order = first->line < second->line ? -1 : 1;
     return order;
 }
 
-static bool are_twins(const struct ini_entry *a, const struct ini_entry *b)
+static void find_twins(struct ini_entry **entries, size_t count)
 {
-    if (a->key == NULL || b->key == NULL)
-        return a->key == b->key && strcmp(a->section, b->section) == 0;
-    return a->heading == b->heading && strcmp(a->key, b->key) == 0;
+    qsort(entries, count, sizeof *entries, compare);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(name_of(entries[i - 1]), name_of(entries[i])) == 0)
+            entries[i]->twin = entries[i - 1]->line;
+    }
+}
+
+/* Among the headings, and among the keys of each. */
+static bool find_all_twins(struct ini_file *file)
+{
+    struct ini_entry **some = malloc((file->count + 1) * sizeof *some);
+    size_t count = 0;
+    if (some == NULL)
+        return false;
+    for (size_t i = 0; i < file->count; i++) {
+        if (file->entries[i].key == NULL)
+            some[count++] = &file->entries[i];
+    }
+    find_twins(some, count);
+    count = 0;
+    for (size_t i = 0; i <= file->count; i++) {
+        if (i == file->count || file->entries[i].key == NULL) {
+            find_twins(some, count);
+            count = 0;
+        } else {
+            some[count++] = &file->entries[i];
+        }
+    }
+    free(some);
+    return true;
 }
 
 static void refuse_twins(struct reading *reading)
 {
     struct ini_file *file = reading->file;
-    struct ini_entry **sorted = malloc((file->count + 1) * sizeof *sorted);
-    if (sorted == NULL) {
+    if (!find_all_twins(file)) {
         fault_add(reading->faults, reading->path, "no memory is left to read it");
         return;
     }
-    for (size_t i = 0; i < file->count; i++)
-        sorted[i] = &file->entries[i];
-    qsort(sorted, file->count, sizeof *sorted, compare);
-    for (size_t i = 1; i < file->count; i++) {
-        if (are_twins(sorted[i - 1], sorted[i]))
-            sorted[i]->twin = sorted[i - 1]->line;
-    }
-    free(sorted);
     for (size_t i = 0; i < file->count; i++) {
         const struct ini_entry *entry = &file->entries[i];
         char sentence[FAULT_TEXT_MAX];

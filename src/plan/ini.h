@@ -35,9 +35,8 @@ struct ini_entry {
     const char *section;
     const char *key; /* NULL: the heading of the section */
     const char *value;
-    uint32_t line;    /* from 1 */
-    uint32_t heading; /* line of the section's heading */
-    uint32_t twin;    /* the line before where the same stands, so that this is a fault; 0: none */
+    uint32_t line; /* from 1 */
+    uint32_t twin; /* the line before where the same stands, so that this is a fault; 0: none */
 };
 
 struct ini_file {

@@ -49,12 +49,16 @@ bool logger_add_all(struct plan *plan, struct faults *faults)
     if (fleet == NULL)
         return false;
     plan->fleet = fleet;
-    struct plan_rules *rules = realloc(plan->fleet_rules, (count + loggers + 1) * sizeof *rules);
+    struct plan_rules *before = plan->fleet_rules;
+    uint32_t rules_count = plan->fleet_rules_count;
+    struct plan_rules *rules = malloc((rules_count + loggers) * sizeof *rules);
     if (rules == NULL)
         return false;
-    plan->fleet_rules = rules;
+    memcpy(rules, before, rules_count * sizeof *rules);
     for (uint32_t i = 0; i < count; i++)
-        fleet[i].rules = &rules[i];
+        fleet[i].rules = &rules[fleet[i].rules - before];
+    plan->fleet_rules = rules;
+    free(before);
     for (uint32_t i = 0; i < count; i++) {
         char place[OPTION_PLACE_MAX];
         if (fleet[i].rules->output.kind != OUTPUT_PIPE)

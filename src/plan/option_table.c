@@ -387,7 +387,7 @@ const struct option *option_find(const char *name, size_t length)
 {
     for (size_t i = 0; i < option_count; i++) {
         const char *found = option_table[i].name;
-        if (strlen(found) == length && memcmp(found, name, length) == 0)
+        if (found[0] == name[0] && strncmp(found, name, length) == 0 && found[length] == '\0')
             return &option_table[i];
     }
     return NULL;
@@ -469,8 +469,8 @@ bool option_is_overridden(const struct option *option, const struct plan *plan,
         return true;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *other = &option_table[i];
-        if (option_source(other, plan, &plan->worker) > source &&
-            option_in_force(other, plan, &plan->worker) && option_contradicts(option, other))
+        if (plan->source[i] > source && option_in_force(other, plan, &plan->worker) &&
+            option_contradicts(option, other))
             return true;
     }
     return false;

@@ -67,7 +67,7 @@ struct option {
     int choice_value;                    /* actions: the mode */
     enum plan_limit limit;               /* limits: which one */
     bool file_only;          /* a key of the file that is no option of the command line */
-    const char *excludes[2]; /* options that contradict this one; said on one side only */
+    const char *excludes[2]; /* options of its scope that contradict it; said on one side only */
     const char *initial;     /* default in the option's own words; NULL: none */
     const char *fleet;       /* default where there is a file, if another; NULL: the same */
     const char *argument;    /* the argument's name in the help; NULL: none */

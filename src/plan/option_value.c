@@ -3,6 +3,7 @@
 #include "plan/parse.h"
 #include "plan/signals.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -429,14 +430,16 @@ bool option_set(const struct option *option, struct plan *plan, struct plan_work
                 const char *text, const char *place, struct faults *faults)
 {
     void *home = (void *)(uintptr_t)option_home(option, plan, worker);
-    if (is_item(option, text) && !append((void *)((char *)home + option->field), text)) {
-        fault_add(faults, place, "no memory is left");
-        return false;
-    }
-    if (set_value(option, home, text)) {
+    errno = 0;
+    bool kept = !is_item(option, text) || append((void *)((char *)home + option->field), text);
+    if (kept && set_value(option, home, text)) {
         if (option->given != 0)
             *(bool *)((char *)home + option->given) = true;
         return true;
+    }
+    if (errno == ENOMEM) { /* nothing is wrong with the value */
+        fault_add(faults, place, "no memory is left for it");
+        return false;
     }
     char allowed[FAULT_TEXT_MAX];
     struct text out = {.buffer = allowed, .size = sizeof allowed};

@@ -1,7 +1,8 @@
 /* parse.h - words into values: durations, signals, statuses, command lines.
  *
  * Each parser reads the whole of `text`, writes `*value` only when it succeeds,
- * and returns false otherwise.  None allocates but parse_command().
+ * and returns false otherwise.  Where it is for want of memory, errno is ENOMEM, as malloc(3) has
+ * it; only command lines need any, and what holds some.
  */
 #ifndef AIORUN_PARSE_H
 #define AIORUN_PARSE_H

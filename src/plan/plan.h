@@ -291,7 +291,7 @@ struct plan {
     struct plan_key *keys; /* of all workers, by their place in it */
     struct plan_worker *fleet; /* the workers of the file */
     uint32_t fleet_size;
-    struct plan_rules *fleet_rules; /* theirs; before check_plan() as many as they are, in order */
+    struct plan_rules *fleet_rules; /* theirs, in order; some are shared */
     uint32_t fleet_rules_count;
 
     /* Whom to look after, made by check_plan(): the launcher's command is the one worker, "main".
@@ -342,6 +342,9 @@ void plan_free(struct plan *plan);
  * without memory; plan_free() frees it in any case, as one of plan->fleet and its rules. */
 bool plan_worker_copy(struct plan_worker *worker, struct plan_rules *rules,
                       const struct plan_worker *pattern);
+
+/* Have they the same bytes?  Lists, and texts of different places, are never the same. */
+bool plan_rules_equal(const struct plan_rules *a, const struct plan_rules *b);
 
 /* Makes the workers of plan->fleet share what rules are the same.  False without memory, and then
  * they do not. */

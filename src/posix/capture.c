@@ -46,6 +46,8 @@ static struct {
     const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
+    struct capture **next; /* by slot of a new plan: for whoever is not there yet */
+    uint32_t next_slots;
     uint32_t large; /* how many have large pipes */
     struct capture *first_aside;
     ev_timer rest;
@@ -222,22 +224,34 @@ static bool open_lines(void)
                      on_drained);
 }
 
-/* A table of `slots`, with what has been in another one before; NULL without memory. */
+static void free_table(struct capture **list, uint32_t slots)
+{
+    for (uint32_t slot = 0; list != NULL && slot < slots; slot++)
+        if (list[slot] != NULL)
+            free_capture(list[slot]);
+    free(list);
+}
+
+static bool is_old(const uint32_t *old_slot_of, uint32_t slot)
+{
+    return captures.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
+}
+
+/* A table of `slots`, with nothing for those who are in the one before; NULL without memory. */
 static struct capture **make_table(uint32_t slots, const uint32_t *old_slot_of)
 {
     struct capture **list = calloc(slots, sizeof *list);
     bool done = list != NULL;
     for (uint32_t slot = 0; done && slot < slots; slot++) {
-        bool old = captures.list != NULL && old_slot_of != NULL && old_slot_of[slot] != NO_SLOT;
-        list[slot] = old ? captures.list[old_slot_of[slot]] : new_capture();
+        if (is_old(old_slot_of, slot))
+            continue;
+        list[slot] = new_capture();
         done = list[slot] != NULL;
     }
-    for (uint32_t slot = 0; !done && list != NULL && slot < slots && list[slot] != NULL; slot++)
-        if (captures.list == NULL || old_slot_of == NULL || old_slot_of[slot] == NO_SLOT)
-            free_capture(list[slot]);
-    if (!done)
-        free(list);
-    return done ? list : NULL;
+    if (done)
+        return list;
+    free_table(list, slots);
+    return NULL;
 }
 
 bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
@@ -290,31 +304,59 @@ static void drop_gone(uint32_t slots, const uint32_t *old_slot_of)
             drop(captures.list[slot], until);
 }
 
-bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
+bool capture_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
 {
-    const struct plan *old_plan = captures.plan;
+    if (captures.list == NULL && !lines_are_needed(plan))
+        return true;
+    captures.next = make_table(slots, old_slot_of);
+    captures.next_slots = slots;
+    return captures.next != NULL && open_lines();
+}
+
+void capture_drop(void)
+{
+    free_table(captures.next, captures.next_slots);
+    captures.next = NULL;
+}
+
+static void move(struct capture **list, uint32_t slots, const uint32_t *old_slot_of)
+{
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        if (old_slot_of[slot] == NO_SLOT)
+            continue;
+        if (list[slot] != NULL) /* a job has come to be here */
+            free_capture(list[slot]);
+        list[slot] = captures.list[old_slot_of[slot]];
+    }
+}
+
+static void renumber(const struct plan *plan, struct capture *capture)
+{
+    struct line_source *lines = &capture->lines;
+    if (lines->worker < captures.plan->worker_count)
+        lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
+}
+
+void capture_reload(const struct plan *plan, const uint32_t *old_slot_of)
+{
+    struct capture **list = captures.next;
+    uint32_t slots = captures.next_slots;
     bool first = captures.list == NULL;
-    struct capture **list = NULL;
-    if (!first || lines_are_needed(plan)) {
-        list = make_table(slots, old_slot_of);
-        if (list == NULL || (first && !open_lines()))
-            return false;
-    }
-    if (!first)
+    if (!first) {
+        move(list, slots, old_slot_of);
         drop_gone(slots, old_slot_of);
-    for (uint32_t slot = 0; !first && slot < slots; slot++) {
-        struct line_source *lines = &list[slot]->lines;
-        if (old_slot_of[slot] != NO_SLOT && lines->worker < old_plan->worker_count)
-            lines->worker = plan_find_worker(plan, old_plan->workers[lines->worker].name);
     }
+    for (uint32_t slot = 0; !first && slot < slots; slot++)
+        if (old_slot_of[slot] != NO_SLOT)
+            renumber(plan, list[slot]);
     free(captures.list);
     captures.list = list;
     captures.slots = slots;
+    captures.next = NULL;
     captures.plan = plan;
     lines_name_by(plan);
     if (captures.first_aside != NULL) /* drop() may have made the room that they wait for */
         begin_rest();
-    return true;
 }
 
 /* ---- a run ---- */

@@ -19,6 +19,7 @@
 #define PRIVATE_PER_RUN 48  /* and of one run */
 #define READ_AT_A_TIME  4096
 #define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
+#define RETIRED_MAX     4  /* descriptors that are to be closed: a limit of them is not far off */
 
 struct channel {
     struct run_id run;
@@ -43,11 +44,22 @@ struct table {
     uint32_t own, count;      /* the runs' own; all */
 };
 
+/* The two ends of a pipe. */
+struct pair {
+    int ours, theirs; /* -1: there is none */
+    char identity[CHANNEL_IDENTITY_SIZE];
+};
+
 static struct {
     struct supervisor *supervisor;
     struct table now, next; /* and what is to take its place */
     uint32_t open_others;
-} channels;
+    /* See channel_tidy(). */
+    struct pair stock;
+    bool fleet, stock_wanted;
+    int retired[RETIRED_MAX];
+    uint32_t retired_count;
+} channels = {.stock = {.ours = -1}};
 
 static struct channel *place(const struct table *table, uint32_t index)
 {
@@ -80,9 +92,10 @@ static void free_table(struct table *table)
     *table = (struct table){0};
 }
 
-bool channel_open_all(struct supervisor *supervisor, uint32_t slots)
+bool channel_open_all(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
     channels.supervisor = supervisor;
+    channels.fleet = plan_is_fleet(plan);
     return make_table(&channels.now, slots);
 }
 
@@ -94,21 +107,15 @@ static bool watch_by_signal(int fd)
            fcntl(fd, F_SETSIG, SIGIO) == 0 && fcntl(fd, F_SETFL, O_RDWR | O_ASYNC) == 0;
 }
 
-/* `fd` is ours if it is true; else it cannot be watched, with errno. */
-static bool watch(uint32_t index, int fd, struct run_id run)
+static void take_over(uint32_t index, int fd, struct run_id run, bool by_signal)
 {
     struct channel *channel = at(index);
-    bool by_signal = index < channels.now.own && watch_by_signal(fd);
-    channel->generation++;
-    if (!by_signal && !pipeset_add(fd, index, channel->generation))
-        return false;
     channel->run = run;
     channel->fd = fd;
     channel->open = true;
     channel->behind = false;
     channel->by_signal = by_signal;
     channels.open_others += index >= channels.now.own;
-    return true;
 }
 
 static void close_channel(uint32_t index)
@@ -120,7 +127,10 @@ static void close_channel(uint32_t index)
         passed_close(&channels.now.backlogs[index].passed);
     if (index >= channels.now.own)
         pipeset_remove(channel->fd); /* its sender may have kept it, and it would be watched on */
-    close(channel->fd);
+    if (channels.retired_count < RETIRED_MAX)
+        channels.retired[channels.retired_count++] = channel->fd;
+    else
+        close(channel->fd);
     channel->open = channel->behind = false;
     channels.open_others -= index >= channels.now.own;
 }
@@ -139,21 +149,82 @@ static bool identify(int fd, char *identity)
     return true;
 }
 
-int channel_open_run(struct run_id run, char *identity)
+static void close_pair(struct pair *pair)
+{
+    int error = errno;
+    close(pair->ours);
+    close(pair->theirs);
+    pair->ours = -1;
+    errno = error;
+}
+
+/* False with errno. */
+static bool make_pair(struct pair *pair)
 {
     int ends[2];
-    close_channel(run.slot); /* of the run before */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return -1;
-    ends[0] = spawn_keep_high(ends[0]);
-    if (!identify(ends[1], identity) || !watch(run.slot, ends[0], run)) {
-        int error = errno;
-        close(ends[0]);
-        close(ends[1]);
-        errno = error;
-        return -1;
+        return false;
+    pair->ours = spawn_keep_high(ends[0]);
+    pair->theirs = ends[1];
+    if (identify(pair->theirs, pair->identity))
+        return true;
+    close_pair(pair);
+    return false;
+}
+
+/* False when there were none. */
+static bool close_retired(void)
+{
+    bool any = channels.retired_count > 0;
+    while (channels.retired_count > 0)
+        close(channels.retired[--channels.retired_count]);
+    return any;
+}
+
+/* For the run in slot `index`; false with errno. */
+static bool take_pair(uint32_t index, struct pair *pair, bool *by_signal)
+{
+    uint32_t generation = ++at(index)->generation;
+    channels.stock_wanted = channels.fleet && generation > 1;
+    if (channels.stock.ours >= 0) {
+        *pair = channels.stock;
+        channels.stock.ours = -1;
+        pipeset_again(pair->ours, index, generation);
+        *by_signal = false;
+        return true;
     }
-    return ends[1];
+    if (!make_pair(pair) && (!close_retired() || !make_pair(pair)))
+        return false;
+    *by_signal = watch_by_signal(pair->ours);
+    if (*by_signal || pipeset_add(pair->ours, index, generation))
+        return true;
+    close_pair(pair);
+    return false;
+}
+
+int channel_open_run(struct run_id run, char *identity)
+{
+    struct pair pair;
+    bool by_signal;
+    close_channel(run.slot); /* of the run before */
+    if (!take_pair(run.slot, &pair, &by_signal))
+        return -1;
+    take_over(run.slot, pair.ours, run, by_signal);
+    strcpy(identity, pair.identity);
+    return pair.theirs;
+}
+
+/* A worker that ends is often started anew, and the kernel takes as long for a pipe as for half a
+ * fork.  So that is done while the new process comes up: what belonged to the old one is closed,
+ * and a pipe made for the next. */
+void channel_tidy(void)
+{
+    close_retired();
+    if (!channels.stock_wanted || channels.stock.ours >= 0)
+        return;
+    channels.stock_wanted = false; /* who cannot have one now makes his own, and says why not */
+    if (make_pair(&channels.stock) && !pipeset_add(channels.stock.ours, NO_SLOT, 0))
+        close_pair(&channels.stock);
 }
 
 void channel_abort(struct run_id run)
@@ -242,7 +313,7 @@ static void attach(uint32_t index)
         free_place++;
     if (fault == NULL && free_place == channels.now.count)
         fault = "there are too many private channels";
-    if (fault == NULL && !watch(free_place, fd, run))
+    if (fault == NULL && !pipeset_add(fd, free_place, ++at(free_place)->generation))
         fault = "there is too little memory for another private channel";
     if (fault != NULL) {
         char line[CONTROL_LINE_MAX];
@@ -252,6 +323,7 @@ static void attach(uint32_t index)
         return;
     }
     passed_now()->count = 0; /* it is ours now */
+    take_over(free_place, fd, run, false);
     platform_answer(channel_name(free_place), welcome, sizeof welcome - 1);
 }
 
@@ -343,8 +415,11 @@ static bool read_channel(uint32_t index)
 void channel_readable(uint32_t index, uint32_t generation)
 {
     const struct channel *channel = at(index);
+    if (!channel->open || channel->generation != generation)
+        return;
+    read_channel(index);
     if (channel->open && channel->generation == generation)
-        read_channel(index);
+        pipeset_again(channel->fd, index, generation);
 }
 
 static void drain(uint32_t index)
@@ -403,7 +478,7 @@ static void move_channel(uint32_t from, uint32_t to, uint32_t slot)
     if (channel->behind)
         channels.next.backlogs[to] = channels.now.backlogs[from];
     if (channel->open && !channel->by_signal)
-        pipeset_rename(channel->fd, to, channel->generation);
+        pipeset_again(channel->fd, to, channel->generation);
 }
 
 /* No line is being taken in: see supervisor_time(). */

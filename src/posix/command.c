@@ -174,7 +174,7 @@ static void read_env_file(struct command *command, const char *path, const char 
             break;
         }
     }
-    if (ferror(file))
+    if (length < 0 && !feof(file)) /* there may have been no memory for a line */
         fault_add(faults, place, "cannot read '%s': %s", path, strerror(errno));
     free(line);
     fclose(file);
@@ -245,13 +245,32 @@ static bool parse_id(const char *text, uint32_t *id)
     return true;
 }
 
+/* Nobody was found: does errno say that it is for another reason than that there is nobody
+ * (getpwnam(3))?  It was 0 before. */
+static bool lookup_failed(void)
+{
+    static const int errors[] = {EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (errno == errors[i])
+            return true;
+    return false;
+}
+
+static void refuse_lookup(const char *name, const char *place, struct faults *faults)
+{
+    fault_add(faults, place, "cannot look up '%s': %s", name, strerror(errno));
+}
+
 static void find_group(struct credentials *credentials, const char *name, const char *place,
                        struct faults *faults)
 {
+    errno = 0;
     const struct group *entry = getgrnam(name);
     uint32_t id;
     credentials->set_group = true;
-    if (entry != NULL)
+    if (entry == NULL && lookup_failed())
+        refuse_lookup(name, place, faults);
+    else if (entry != NULL)
         credentials->group = entry->gr_gid;
     else if (parse_id(name, &id))
         credentials->group = id;
@@ -259,7 +278,7 @@ static void find_group(struct credentials *credentials, const char *name, const 
         fault_add(faults, place, "'%s' is no group of this system and no group number", name);
 }
 
-/* The supplementary groups that a login of `user` would have. */
+/* The supplementary groups that a login of `user` would have.  False with errno. */
 static bool find_supplementary(struct credentials *credentials, const char *user)
 {
     int count = 16;
@@ -269,7 +288,11 @@ static bool find_supplementary(struct credentials *credentials, const char *user
             return false;
         credentials->groups = groups;
         int room = count;
-        if (getgrouplist(user, credentials->group, groups, &count) >= 0) {
+        errno = 0;
+        int found = getgrouplist(user, credentials->group, groups, &count);
+        if (lookup_failed()) /* and it would tell of those that it knows (getgrouplist(3)) */
+            return false;
+        if (found >= 0) {
             credentials->group_count = (uint32_t)count;
             return true;
         }
@@ -294,13 +317,18 @@ static void find_user(struct credentials *credentials, const char *name, const c
                       const char *place, struct faults *faults)
 {
     uint32_t id;
+    errno = 0;
     const struct passwd *entry = getpwnam(name);
     credentials->set_user = true;
-    if (entry == NULL && parse_id(name, &id)) {
+    if (entry == NULL && !lookup_failed() && parse_id(name, &id)) {
         credentials->user = id;
         entry = getpwuid(id);
-    } else if (entry == NULL) {
+    } else if (entry == NULL && !lookup_failed()) {
         fault_add(faults, place, "'%s' is no user of this system and no user number", name);
+        return;
+    }
+    if (entry == NULL && lookup_failed()) {
+        refuse_lookup(name, place, faults);
         return;
     }
     *home = "HOME=/"; /* of a number without a name, as gosu(1) gives it */
@@ -310,7 +338,7 @@ static void find_user(struct credentials *credentials, const char *name, const c
     credentials->group = entry->pw_gid;
     *home = home_variable(entry->pw_dir);
     if (*home == NULL || !find_supplementary(credentials, entry->pw_name))
-        fault_add(faults, place, "out of memory");
+        refuse_lookup(name, place, faults);
 }
 
 static void prepare_credentials(struct command *command, const struct plan *plan,

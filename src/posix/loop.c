@@ -135,7 +135,7 @@ static bool take_signal(bool wait)
 
 /* All that have come, before the time is told: whose end is among them has not missed it.  A flood
  * does not hold up the others for ever. */
-static void take_signals(void)
+void loop_take_signals(void)
 {
     for (int i = 0; i < SIGNALS_A_TURN && !driver.finished && take_signal(false); i++)
         ;
@@ -157,7 +157,7 @@ static void on_signals(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     /* Without memory the kernel watches no descriptor, and libev takes the watcher out. */
     driver.refused = events & EV_ERROR;
-    take_signals();
+    loop_take_signals();
     if (driver.refused && !driver.finished)
         loop_watch_again(watcher);
 }
@@ -227,12 +227,14 @@ void platform_loop(void)
     while (!driver.finished) {
         /* With nothing but signals to wait for, sigtimedwait(2) does it sooner than libev. */
         if (!driver.wide && !ev_is_active(&driver.timer)) {
+            channel_tidy();
             take_signal(true);
             continue;
         }
         bool told = watch_signals();
         if (!told)
-            take_signals(); /* busy, too */
+            loop_take_signals(); /* busy, too */
+        channel_tidy();
         if (!driver.finished)
             ev_run(driver.loop, told ? EVRUN_ONCE : EVRUN_NOWAIT);
     }

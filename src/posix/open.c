@@ -86,9 +86,9 @@ void platform_prepare(const struct plan *plan, struct faults *faults)
     start_switch();
     if (listen_prepare(plan, faults))
         listen_switch();
+    report_file_open(plan, faults);
     if (faults->count > 0)
         listen_close();
-    report_file_open(plan, faults);
 }
 
 /* Our parent may have died before the kernel knew that we want to be told. */
@@ -122,7 +122,7 @@ static const char *open_tables(struct supervisor *supervisor, const struct plan 
     if (!loop_open(supervisor, plan))
         return "the event loop";
     outer_watch(supervisor);
-    if (!channel_open_all(supervisor, slots) || !jobs_open(supervisor, slots) ||
+    if (!channel_open_all(supervisor, plan, slots) || !jobs_open(supervisor, slots) ||
         !ready_open(supervisor, plan, slots) || !probe_open(supervisor, slots))
         return "the tables of channels and jobs";
     if (!plan_is_fleet(plan))
@@ -140,7 +140,7 @@ static int refuse(const char *what)
     return -1;
 }
 
-static int open_all(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
+int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
 {
     const char *failed = open_tables(supervisor, plan, slots);
     if (failed != NULL)
@@ -151,14 +151,6 @@ static int open_all(struct supervisor *supervisor, const struct plan *plan, uint
         return refuse("a descriptor for signals");
     become_subreaper(plan);
     return 0;
-}
-
-int platform_open(struct supervisor *supervisor, const struct plan *plan, uint32_t slots)
-{
-    int result = open_all(supervisor, plan, slots);
-    if (result < 0)
-        platform_close(); /* files of sockets are there already */
-    return result;
 }
 
 void platform_close(void)

@@ -23,17 +23,20 @@ struct feed {
 static struct {
     const struct plan *plan;
     struct feed *feeds; /* by worker */
-    bool large;         /* pipes into loggers: there are few */
-    int opened;         /* for the start that is going on, to be closed after it; -1: nothing */
+    struct {
+        const struct plan *plan;
+        struct feed *feeds; /* NULL: there is none */
+    } next;                 /* of a new plan */
+    int opened;             /* for the start that is going on, to be closed after it; -1: nothing */
 } output = {.opened = -1};
 
 /* ---- pipes ---- */
 
-static int open_pipe(int ends[2])
+static int make_pipe(int ends[2], bool large)
 {
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -1;
-    if (output.large)
+    if (large)
         fcntl(ends[1], F_SETPIPE_SZ, LARGE_PIPE); /* else it stays as it is */
     return 0;
 }
@@ -54,17 +57,13 @@ static void close_feed(struct feed *feed)
     *feed = (struct feed){-1, -1, true};
 }
 
-/* A logger that was there before keeps its pipe, and what waits in it. */
-static bool keep_feed(const struct plan_worker *worker, struct feed *feed)
+/* The feed of the logger with this name, in force; NULL: there is none. */
+static struct feed *find_feed(const char *logger)
 {
-    for (uint32_t i = 0; output.feeds != NULL && i < output.plan->worker_count; i++) {
-        if (output.feeds[i].reading < 0 || strcmp(output.plan->workers[i].name, worker->name) != 0)
-            continue;
-        *feed = output.feeds[i];
-        output.feeds[i] = (struct feed){-1, -1, true};
-        return true;
-    }
-    return false;
+    for (uint32_t i = 0; output.feeds != NULL && i < output.plan->worker_count; i++)
+        if (output.feeds[i].reading >= 0 && strcmp(output.plan->workers[i].name, logger) == 0)
+            return &output.feeds[i];
+    return NULL;
 }
 
 static void close_feeds(const struct plan *plan, struct feed *feeds)
@@ -74,18 +73,28 @@ static void close_feeds(const struct plan *plan, struct feed *feeds)
     free(feeds);
 }
 
-/* Those of a new plan, by worker; NULL with errno. */
+static bool has_few_pipes(const struct plan *plan)
+{
+    uint32_t pipes = 0;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        pipes += plan->workers[i].is_logger;
+    return pipes <= LARGE_PIPES;
+}
+
+/* Those of a new plan, by worker; NULL with errno.  A logger that is there already will keep its
+ * pipe, and what waits in it. */
 static struct feed *open_feeds(const struct plan *plan)
 {
+    bool large = has_few_pipes(plan);
     struct feed *feeds = calloc(plan->worker_count + 1, sizeof *feeds);
     bool done = feeds != NULL;
     for (uint32_t i = 0; done && i < plan->worker_count; i++)
         feeds[i] = (struct feed){-1, -1, true};
     for (uint32_t i = 0; done && i < plan->worker_count; i++) {
         int ends[2];
-        if (!plan->workers[i].is_logger)
+        if (!plan->workers[i].is_logger || find_feed(plan->workers[i].name) != NULL)
             continue;
-        done = open_pipe(ends) == 0;
+        done = make_pipe(ends, large) == 0;
         if (done)
             feeds[i] = (struct feed){ends[0], ends[1], false};
     }
@@ -100,11 +109,11 @@ static struct feed *open_feeds(const struct plan *plan)
 static void take_feeds(const struct plan *plan, struct feed *feeds)
 {
     for (uint32_t i = 0; i < plan->worker_count; i++) {
-        struct feed kept;
-        if (!plan->workers[i].is_logger || !keep_feed(&plan->workers[i], &kept))
+        struct feed *kept = plan->workers[i].is_logger ? find_feed(plan->workers[i].name) : NULL;
+        if (kept == NULL)
             continue;
-        close_feed(&feeds[i]);
-        feeds[i] = kept;
+        feeds[i] = *kept;
+        *kept = (struct feed){-1, -1, true};
     }
     close_feeds(output.plan, output.feeds);
     output.feeds = feeds;
@@ -113,17 +122,8 @@ static void take_feeds(const struct plan *plan, struct feed *feeds)
 
 /* ---- a plan ---- */
 
-static void choose_size(const struct plan *plan)
-{
-    uint32_t pipes = 0;
-    for (uint32_t i = 0; i < plan->worker_count; i++)
-        pipes += plan->workers[i].is_logger;
-    output.large = pipes <= LARGE_PIPES;
-}
-
 bool output_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 {
-    choose_size(plan);
     struct feed *feeds = open_feeds(plan);
     if (feeds == NULL)
         return false;
@@ -131,19 +131,28 @@ bool output_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
     return capture_open(loop, plan, slots);
 }
 
-bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
+bool output_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of)
 {
-    choose_size(plan);
-    struct feed *feeds = open_feeds(plan);
-    if (feeds == NULL)
+    output.next.plan = plan;
+    output.next.feeds = open_feeds(plan);
+    if (output.next.feeds == NULL)
         return false;
-    if (!capture_reload(plan, slots, old_slot_of)) {
-        close_feeds(plan, feeds);
-        errno = ENOMEM;
-        return false;
-    }
-    take_feeds(plan, feeds);
-    return true;
+    errno = ENOMEM;
+    return capture_prepare(plan, slots, old_slot_of);
+}
+
+void output_drop(void)
+{
+    capture_drop();
+    close_feeds(output.next.plan, output.next.feeds);
+    output.next.feeds = NULL;
+}
+
+void output_reload(const struct plan *plan, const uint32_t *old_slot_of)
+{
+    capture_reload(plan, old_slot_of);
+    take_feeds(plan, output.next.feeds);
+    output.next.feeds = NULL;
 }
 
 /* ---- a start ---- */

@@ -6,7 +6,9 @@
 
 /* An epoll(7) set of our own, which libev sees as one descriptor.  It costs a pipe one system call
  * and nothing of our memory; and what the kernel refuses is known at once, while libev would tell
- * after its next wait. */
+ * after its next wait.  Each is told of once, and put in again when it was read: a child that is
+ * about to become its program still has what we have closed meanwhile, and an end would be told for
+ * as long as that takes. */
 
 #define READY_AT_A_TIME 64
 
@@ -24,6 +26,8 @@ static void on_set(struct ev_loop *loop, ev_io *watcher, int events)
     int count = epoll_wait(watcher->fd, ready, READY_AT_A_TIME, 0);
     for (int i = 0; i < count; i++)
         channel_readable((uint32_t)ready[i].data.u64, (uint32_t)(ready[i].data.u64 >> 32));
+    /* What ends closes its pipe just before it is a child that has ended. */
+    loop_take_signals();
 }
 
 static bool open_set(void)
@@ -39,7 +43,8 @@ static bool open_set(void)
 
 static bool change(int operation, int fd, uint32_t index, uint32_t generation)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)generation << 32 | index};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT,
+                                .data.u64 = (uint64_t)generation << 32 | index};
     return epoll_ctl(set.io.fd, operation, fd, &event) == 0;
 }
 
@@ -53,7 +58,7 @@ void pipeset_remove(int fd)
     epoll_ctl(set.io.fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
-void pipeset_rename(int fd, uint32_t index, uint32_t generation)
+void pipeset_again(int fd, uint32_t index, uint32_t generation)
 {
     change(EPOLL_CTL_MOD, fd, index, generation);
 }

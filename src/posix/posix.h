@@ -97,6 +97,9 @@ bool loop_open_signals(void);
  * without such a time, one sigtimedwait(2) waits instead of libev: this is said before a watcher is
  * started.  A launcher has no loop before that: it returns it. */
 struct ev_loop *loop_widen(void);
+
+/* Acts on the signals that have come, if there are any. */
+void loop_take_signals(void);
 bool loop_is_wide(void);
 
 /* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
@@ -454,7 +457,7 @@ void outer_watch(struct supervisor *supervisor);
 /* ---- channel.c ---- */
 
 /* Allocates the table; false without memory. */
-bool channel_open_all(struct supervisor *supervisor, uint32_t slots);
+bool channel_open_all(struct supervisor *supervisor, const struct plan *plan, uint32_t slots);
 
 #define CHANNEL_IDENTITY_SIZE 42 /* two numbers of 20 digits, a colon, a NUL */
 
@@ -465,6 +468,9 @@ int channel_open_run(struct run_id run, char *identity);
 
 /* The run was not started after all. */
 void channel_abort(struct run_id run);
+
+/* What can wait until runs that are to be started have been: to be called before each wait. */
+void channel_tidy(void);
 
 /* send(2) of a line to such a pipe without waiting; false when it could not be sent whole, with
  * errno if nothing was. */
@@ -486,12 +492,14 @@ void channel_reload(const struct reload *reload);
 
 /* ---- pipeset.c ---- */
 
-/* From now on channel_readable() is called with these two while `fd` has something to read, or is
- * at its end: until it is removed, or closed and nobody else has the same open file (epoll(7)).
- * False with errno when the kernel cannot watch it. */
+/* channel_readable() is to be called with these two, once, as soon as `fd` has something to read or
+ * is at its end: unless it is removed before, or closed while nobody else has the same open file
+ * (epoll(7)).  False with errno when the kernel cannot watch it. */
 bool pipeset_add(int fd, uint32_t index, uint32_t generation);
 void pipeset_remove(int fd);
-void pipeset_rename(int fd, uint32_t index, uint32_t generation);
+
+/* Once more, or with other names, for one that was added. */
+void pipeset_again(int fd, uint32_t index, uint32_t generation);
 
 /* ---- admin.c ---- */
 
@@ -612,10 +620,12 @@ void output_started(uint32_t slot, pid_t pid);
 /* The run's process is gone: passes on what it wrote, as far as there is room. */
 void output_ended(uint32_t slot);
 
-/* A new plan: what was in old_slot_of[slot] is in `slot` from now on, and NO_SLOT means that it is
- * new; whoever has no place any more is down.  The old plan must still be there.  False with errno.
- */
-bool output_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+/* See reload.c.  What is in old_slot_of[slot] will be in `slot`; NO_SLOT means that it is new, and
+ * then a job may come to be there until output_reload(), for which the old plan must still be
+ * there.  The first is false with errno. */
+bool output_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+void output_drop(void);
+void output_reload(const struct plan *plan, const uint32_t *old_slot_of);
 
 #define LARGE_PIPE (1 << 20) /* bytes: what pipe(7) allows without privileges */
 
@@ -624,9 +634,13 @@ int output_open_again(int fd, int flags);
 
 /* ---- capture.c ---- */
 
-/* Allocates, where the plan needs it; false without memory.  For the second see output_reload(). */
+/* Allocates, where the plan needs it; false without memory. */
 bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots);
-bool capture_reload(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+
+/* As those of output.c; the first is false without memory. */
+bool capture_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
+void capture_drop(void);
+void capture_reload(const struct plan *plan, const uint32_t *old_slot_of);
 
 /* Opens a pipe whose lines are passed on; returns the end for the run, which is the caller's to
  * close after the start.  -1 with errno. */
@@ -655,7 +669,7 @@ bool stderr_cannot_nowait(int error);
 
 /* Opens `fd`, which need not be there, for lines that must not be lost: what
  * platform_output_room() has room in.  `drained` is called when it has been full and is not any
- * more.  Allocates; false without memory. */
+ * more.  Allocates; false without memory.  When it is open already, that stays. */
 bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void));
 
 /* Writes as much as there is room for; true when all is written, or lost because it is broken. */
@@ -725,7 +739,7 @@ void tree_census(unsigned char *found);
  */
 uint32_t tree_owner(pid_t pid);
 
-/* The process was reaped. */
+/* The process was reaped, or has only now begun to be. */
 void tree_forget(pid_t pid);
 
 /* waitpid(2) said that we have no child.  So it stays, without descendants to adopt, until

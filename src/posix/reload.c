@@ -2,7 +2,6 @@
 
 #include "plan/option_table.h"
 #include "posix/posix.h"
-#include "report/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,20 +46,50 @@ bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
     return good;
 }
 
-/* What is half moved cannot be supervised: what moves finds its memory here. */
-bool platform_reserve_reload(const struct plan *plan, uint32_t slots)
+/* What of a reload is nobody else's. */
+static struct {
+    unsigned char *census; /* the next one of reap.c */
+    uint32_t *new_slot_of, *new_worker_of;
+} reserved;
+
+static bool reserve(const struct platform_map *map)
 {
-    return runs_prepare(slots) && channel_prepare(slots) && jobs_prepare(slots) &&
-           ready_prepare(plan, slots) && probe_reserve(slots) && cgroup_prepare(plan, slots);
+    reserved.census = calloc(map->slots, 1);
+    reserved.new_slot_of = calloc(map->old_slots + 1, sizeof *reserved.new_slot_of);
+    reserved.new_worker_of = calloc(map->old_workers + 1, sizeof *reserved.new_worker_of);
+    return reserved.census != NULL && reserved.new_slot_of != NULL &&
+           reserved.new_worker_of != NULL;
+}
+
+static void free_reserved(void)
+{
+    free(reserved.census);
+    free(reserved.new_slot_of);
+    free(reserved.new_worker_of);
+    memset(&reserved, 0, sizeof reserved);
+}
+
+/* What is half moved cannot be supervised, and who was restarted for a file that is refused was so
+ * for nothing: what moves finds its memory and its descriptors here. */
+bool platform_reserve_reload(const struct plan *plan, const struct platform_map *map)
+{
+    uint32_t slots = map->slots;
+    bool made = reserve(map) && runs_prepare(slots) && channel_prepare(slots) &&
+                jobs_prepare(slots) && ready_prepare(plan, slots) && probe_reserve(slots) &&
+                cgroup_prepare(plan, slots);
+    errno = ENOMEM;
+    return made && output_prepare(plan, slots, map->old_slot_of);
 }
 
 static void drop_tables(void)
 {
+    free_reserved();
     runs_drop();
     channel_drop();
     jobs_drop();
     ready_drop();
     cgroup_drop();
+    output_drop();
 }
 
 void platform_drop_reload(void)
@@ -72,55 +101,41 @@ void platform_drop_reload(void)
 }
 
 /* The place now of each place before. */
-static uint32_t *invert(const uint32_t *old_of, uint32_t count, uint32_t old_count)
+static uint32_t *invert(uint32_t *new_of, const uint32_t *old_of, uint32_t count,
+                        uint32_t old_count)
 {
-    uint32_t *new_of = malloc((old_count + 1) * sizeof *new_of);
-    for (uint32_t i = 0; new_of != NULL && i < old_count; i++)
+    for (uint32_t i = 0; i < old_count; i++)
         new_of[i] = NO_SLOT;
-    for (uint32_t i = 0; new_of != NULL && i < count; i++)
+    for (uint32_t i = 0; i < count; i++)
         if (old_of[i] < old_count)
             new_of[old_of[i]] = i;
     return new_of;
 }
 
-static bool move(const struct plan *plan, const struct reload *reload, unsigned char *census)
-{
-    bool made = census != NULL && reload->new_slot_of != NULL && reload->new_worker_of != NULL;
-    errno = made ? errno : ENOMEM;
-    if (made && !listen_open_due())
-        return false;
-    if (!made || !output_reload(plan, reload->slots, reload->old_slot_of)) {
-        log_line(LEVEL_ERROR, "cannot open what the workers of the new file need: %s",
-                 strerror(errno));
-        return false;
-    }
-    reap_reload(census);
-    runs_reload(plan, reload);
-    channel_reload(reload);
-    jobs_reload(reload);
-    ready_reload(reload);
-    probe_reload(reload);
-    cgroup_reload(plan, reload->slots, reload->old_slot_of);
-    listen_switch();
-    start_switch(); /* last: what was asked before is in the old memory */
-    return true;
-}
-
 bool platform_reload(const struct plan *plan, const struct platform_map *map)
 {
-    struct reload reload = {
+    const struct reload reload = {
         .slots = map->slots,
         .old_slots = map->old_slots,
         .old_workers = map->old_workers,
         .old_slot_of = map->old_slot_of,
-        .new_slot_of = invert(map->old_slot_of, map->slots, map->old_slots),
-        .new_worker_of = invert(map->old_worker_of, plan->worker_count, map->old_workers),
+        .new_slot_of = invert(reserved.new_slot_of, map->old_slot_of, map->slots, map->old_slots),
+        .new_worker_of = invert(reserved.new_worker_of, map->old_worker_of, plan->worker_count,
+                                map->old_workers),
     };
-    unsigned char *census = calloc(map->slots, 1);
-    bool moved = move(plan, &reload, census);
-    if (!moved)
-        free(census);
-    free(reload.new_slot_of);
-    free(reload.new_worker_of);
-    return moved;
+    if (!listen_open_due())
+        return false;
+    output_reload(plan, reload.old_slot_of);
+    reap_reload(reserved.census);
+    reserved.census = NULL;
+    runs_reload(plan, &reload);
+    channel_reload(&reload);
+    jobs_reload(&reload);
+    ready_reload(&reload);
+    probe_reload(&reload);
+    cgroup_reload(plan, reload.slots, reload.old_slot_of);
+    listen_switch();
+    start_switch(); /* last: what was asked before is in the old memory */
+    free_reserved();
+    return true;
 }

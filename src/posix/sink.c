@@ -88,6 +88,8 @@ static void on_before_waiting(struct ev_loop *loop, ev_prepare *watcher, int eve
 bool sink_open(struct ev_loop *loop, int fd, void (*drained)(void))
 {
     struct stat status, log_status;
+    if (sink.bytes != NULL)
+        return true;
     sink.loop = loop;
     sink.drained = drained;
     sink.fd = fd;

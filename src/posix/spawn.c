@@ -352,14 +352,15 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
  *
  * vfork(2) copies the table of descriptors, and execve(2) closes nearly all of them again: with a
  * descriptor for each of ten thousand runs that takes longer than all the rest.  So a fleet's child
- * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What runs keep
- * open is moved above that (spawn_keep_high()), and what is passed on is opened below. */
+ * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What the many
+ * keep open is moved above that (spawn_keep_high()), and what is passed on is opened below. */
 
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1U << 1) /* close_range(2); musl has no header of it */
 #endif
 
 #define LOW_DESCRIPTORS 64
+#define FEW_RUNS        64 /* with whose descriptors vfork(2) is as fast, and valgrind knows it */
 #define CHILD_STACK     32768
 
 /* The address sanitizer knows one stack, and takes another one for an overflow. */
@@ -401,7 +402,8 @@ void spawn_open_fleet(void)
 
 int spawn_keep_high(int fd)
 {
-    int high = inherited_top < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, LOW_DESCRIPTORS);
+    bool many = inherited_top >= 0 && runs_alive() >= FEW_RUNS;
+    int high = many ? fcntl(fd, F_DUPFD_CLOEXEC, LOW_DESCRIPTORS) : -1;
     if (high < 0)
         return fd;
     close(fd);
@@ -433,7 +435,7 @@ pid_t spawn_process(const struct spawn *spawn, kernel_sigset *early, struct spaw
     stopped_early = 0;
     if (spawn->place == SPAWN_SHARE)
         let_keys_in();
-    bool shares = inherited_top >= 0 && spawn->place == SPAWN_SESSION;
+    bool shares = inherited_top >= 0 && spawn->place == SPAWN_SESSION && runs_alive() >= FEW_RUNS;
     pid_t pid = shares ? split_sharing(spawn, &report) : split(spawn, &report);
     int fork_error = errno;
     if (spawn->place == SPAWN_SHARE)

@@ -435,6 +435,7 @@ void platform_start(struct run_id run_id, const struct platform_program *program
     run->own_group = spawn.place != SPAWN_SHARE;
     run->session = spawn.place == SPAWN_SESSION ? pid : inherited.session;
     jobs_gone(pid);
+    tree_forget(pid); /* of somebody who was asked or killed, and whom somebody else has reaped */
     runs_insert(run_id.slot, pid);
     if (program->what == PLATFORM_COMMAND)
         probe_start(run_id.slot, &starts.now.plan->workers[program->worker]);

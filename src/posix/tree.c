@@ -118,6 +118,21 @@ static struct process *find_process(struct process *all, size_t count, pid_t pid
     return low < count && all[low].pid == pid ? &all[low] : NULL;
 }
 
+/* Those whom somebody else has reaped, as the scan tells: each of them would take a place for ever.
+ */
+static void forget_gone(struct process *all, size_t count)
+{
+    for (uint32_t at = 0; at < DONE_MAX;) {
+        const struct done_entry *entry = &done_table[at];
+        const struct process *process =
+            entry->pid != 0 ? find_process(all, count, entry->pid) : NULL;
+        if (entry->pid == 0 || (process != NULL && process->start == entry->start))
+            at++;
+        else
+            tree_forget(entry->pid); /* and another one may be here now */
+    }
+}
+
 /* A job that joined belongs to itself, wherever it stands in the tree of its caller. */
 static void mark_jobs(struct process *all, size_t count)
 {
@@ -278,9 +293,11 @@ void platform_flush(void)
     listed.all = NULL;
     for (int pass = 0; found && pass < PASSES_MAX; pass++) {
         size_t count;
-        const struct process *all = scan(&count);
+        struct process *all = scan(&count);
         blind = all == NULL;
         found = false;
+        if (all != NULL && pass == 0 && done_count >= DONE_MAX / 4)
+            forget_gone(all, count);
         for (size_t i = 0; all != NULL && i < count; i++)
             found = deal_with_member(&all[i]) || found;
     }

@@ -48,6 +48,7 @@ static void note_preparation(struct supervisor *supervisor, uint32_t index, stru
     if (slot->kind != CORE_COMPANION || slot->companion != COMPANION_BEFORE_START || !failed)
         return;
     struct admin_life *life = &supervisor->admin->lives[slot->about];
+    life->starts++;
     life->unprepared = end;
     life->started_at = ++supervisor->admin->clock;
     life->ended_at = ++supervisor->admin->clock;
@@ -58,6 +59,7 @@ void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct endi
     if (supervisor->admin == NULL)
         return;
     struct admin_life *life = &supervisor->admin->lives[slot];
+    life->starts++;
     life->started_at = ++supervisor->admin->clock;
     life->unprepared = (struct ending){ENDING_NONE, 0};
     admin_ended(supervisor, slot, end);
@@ -107,6 +109,8 @@ static const char *check_names(const struct supervisor *supervisor, struct admin
 
 static void want(struct supervisor *supervisor, uint32_t slot, bool wanted)
 {
+    if (supervisor->reload != NULL && !wanted)
+        reload_forget(supervisor, slot);
     supervisor_post(supervisor, &(struct core_event){.kind = EVENT_WANT,
                                                      .run = core_run(supervisor->core, slot),
                                                      .wanted = wanted});

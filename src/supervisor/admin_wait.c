@@ -87,7 +87,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
         snprintf(session->text, sizeof session->text, "%s; it starts again in %s s", words, span);
         return OUTCOME_BAD;
     }
-    if (slot->wanted)
+    if (slot->wanted || reload_keeps_down(supervisor, index))
         return OUTCOME_PENDING;
     if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
         return OUTCOME_GOOD;

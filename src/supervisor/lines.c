@@ -94,7 +94,8 @@ bool lines_open(bool colours)
     lines.plain = !lines_are_records();
     lines.colours = lines.plain && colours;
     /* copy() and log_format() look beyond. */
-    input.bytes = platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + BLOCK);
+    if (input.bytes == NULL)
+        input.bytes = platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + BLOCK);
     return input.bytes != NULL;
 }
 

@@ -29,7 +29,7 @@ struct line_source {
  * on? */
 bool lines_are_needed(const struct plan *plan);
 
-/* Allocates.  False without memory. */
+/* Allocates, the first time.  False without memory. */
 bool lines_open(bool colours);
 
 /* Are lines records of the log, and go where that goes? */

@@ -5,6 +5,7 @@
 #include "supervisor/narrate.h"
 #include "supervisor/timeline.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,9 +203,37 @@ static bool read_plan(struct supervisor *supervisor, struct reload *reload, stru
     return false;
 }
 
+static struct platform_map make_map(const struct supervisor *supervisor,
+                                    const struct reload *reload)
+{
+    return (struct platform_map){
+        .slots = core_slots(&reload->config),
+        .old_slots = supervisor->core->slot_limit,
+        .old_workers = supervisor->plan->worker_count,
+        .old_slot_of = reload->old_slot_of,
+        .old_worker_of = reload->old_worker_of,
+    };
+}
+
+/* Allocates and opens what the new plan is to live in.  False with errno. */
+static bool reserve(const struct supervisor *supervisor, struct reload *reload)
+{
+    bool made = make_tables(supervisor, reload);
+    if (made) {
+        map_workers(supervisor->plan, reload);
+        map_slots(supervisor->core, reload);
+    }
+    errno = ENOMEM; /* mostly it is */
+    if (!made || reload->unknown)
+        return false;
+    const struct platform_map map = make_map(supervisor, reload);
+    return platform_reserve_reload(reload->plan, &map);
+}
+
+static const char no_memory[] = "no memory is left for a reload";
+
 static bool begin(struct supervisor *supervisor, struct reload *reload)
 {
-    static const char no_memory[] = "no memory is left for a reload";
     struct faults *faults = calloc(1, sizeof *faults);
     reload->plan = calloc(1, sizeof *reload->plan);
     if (faults == NULL || reload->plan == NULL) {
@@ -216,15 +245,13 @@ static bool begin(struct supervisor *supervisor, struct reload *reload)
     free(faults);
     if (!good)
         return false;
-    bool made = make_tables(supervisor, reload);
-    if (made) {
-        map_workers(supervisor->plan, reload);
-        map_slots(supervisor->core, reload);
-    }
-    if (!made || reload->unknown ||
-        !platform_reserve_reload(reload->plan, core_slots(&reload->config))) {
+    if (!reserve(supervisor, reload)) {
+        int error = errno;
         platform_drop_reload();
-        say(supervisor, no_memory);
+        if (error == ENOMEM)
+            say(supervisor, no_memory);
+        else
+            say(supervisor, "not everything that it needs can be opened: %s", strerror(error));
         return false;
     }
     warn_of_fixed(reload);
@@ -251,6 +278,8 @@ bool supervisor_reload(struct supervisor *supervisor)
     }
     if (reload != NULL)
         free_reload(reload);
+    else
+        say(supervisor, no_memory);
     log_line(LEVEL_ERROR, "The file is refused, and nothing has changed");
     upwards_reload(supervisor, NOTIFY_READY);
     return false;
@@ -281,6 +310,16 @@ bool reload_holds_down(struct supervisor *supervisor)
         reload->stopped[slot] = true;
     }
     return any;
+}
+
+void reload_forget(struct supervisor *supervisor, uint32_t slot)
+{
+    supervisor->reload->stopped[slot] = false;
+}
+
+bool reload_keeps_down(const struct supervisor *supervisor, uint32_t slot)
+{
+    return supervisor->reload != NULL && supervisor->reload->stopped[slot];
 }
 
 /* Who outlived his KILL; 0: nobody.  He will not be down. */
@@ -354,13 +393,7 @@ static struct core *make_core(struct supervisor *supervisor)
         say(supervisor, "the jobs and shields that there are do not fit");
         return NULL;
     }
-    const struct platform_map map = {
-        .slots = core->slot_limit,
-        .old_slots = old->slot_limit,
-        .old_workers = supervisor->plan->worker_count,
-        .old_slot_of = reload->old_slot_of,
-        .old_worker_of = reload->old_worker_of,
-    };
+    const struct platform_map map = make_map(supervisor, reload);
     if (platform_reload(reload->plan, &map))
         return core;
     say(supervisor, "not everything that it needs can be opened");

@@ -183,15 +183,16 @@ bool setup_names(const struct plan *plan, struct instance_names *names)
 {
     uint32_t count = 0;
     *names = (struct instance_names){.size = 1};
+    for (uint32_t i = 0; i < plan->worker_count; i++)
+        count += (uint32_t)plan->workers[i].rules->instances;
+    if (count <= plan->worker_count) /* each has one, which has its worker's name */
+        return true;
     for (uint32_t i = 0; i < plan->worker_count; i++) {
         const struct plan_worker *worker = &plan->workers[i];
         int last = worker->rules->instances - 1; /* that has the longest name of them */
         size_t size = (size_t)name_instance(worker, last, NULL, 0) + 1;
         names->size = size > names->size ? size : names->size;
-        count += (uint32_t)worker->rules->instances;
     }
-    if (count <= plan->worker_count)
-        return true;
     names->first = platform_allocate(count * names->size);
     if (names->first == NULL)
         return false;
@@ -237,17 +238,16 @@ static bool make_core(struct supervisor *supervisor, const struct core_config *c
 
 static struct ending run_until_over(struct supervisor *supervisor, const struct core_config *config)
 {
-    const struct ending failed = {ENDING_EXITED, STATUS_OWN_FAILURE};
-    if (platform_open(supervisor, supervisor->plan, core_slots(config)) < 0)
-        return failed;
-    if (!make_core(supervisor, config)) {
-        platform_close();
-        return failed;
+    bool opened = platform_open(supervisor, supervisor->plan, core_slots(config)) == 0 &&
+                  make_core(supervisor, config);
+    if (opened) {
+        supervisor_post(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
+        supervisor_settle(supervisor);
+        platform_loop();
     }
-    supervisor_post(supervisor, &(struct core_event){.kind = EVENT_BEGIN});
-    supervisor_settle(supervisor);
-    platform_loop();
     platform_close();
+    if (!opened)
+        return (struct ending){ENDING_EXITED, STATUS_OWN_FAILURE};
     struct ending end = supervisor_outcome(supervisor);
     timeline_tell(supervisor, timeline_write, end);
     log_line(LEVEL_INFO, "Leaving. Bye!");
@@ -273,6 +273,7 @@ struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
     supervisor.workers = setup_convert(&supervisor, plan, &config);
     if (supervisor.workers == NULL) {
         log_line(LEVEL_CRITICAL, "cannot allocate the table of workers");
+        platform_close();
         return end;
     }
     uint32_t slots = core_slots(&config);
@@ -280,10 +281,12 @@ struct ending supervisor_run(const struct plan *plan, supervisor_load *load)
     bool noted = platform_allocate_slots(&supervisor.notes, slots, sizeof(struct run_notes));
     supervisor.jobs = platform_reserve((config.job_capacity + 1) * sizeof *supervisor.jobs);
     if (noted && supervisor.jobs != NULL && setup_names(plan, &supervisor.names) &&
-        timeline_open(&supervisor) && admin_open(&supervisor, slots))
+        timeline_open(&supervisor) && admin_open(&supervisor, slots)) {
         end = run_until_over(&supervisor, &config);
-    else
+    } else {
         log_line(LEVEL_CRITICAL,
                  "cannot allocate the tables of runs, of the report and of the admin socket");
+        platform_close();
+    }
     return end;
 }

@@ -235,6 +235,8 @@ void supervisor_settle(struct supervisor *supervisor)
     if (supervisor->performing)
         return;
     supervisor->performing = true;
+    if (supervisor->reload != NULL)
+        reload_holds_down(supervisor); /* before it is started for nothing */
     do {
         while (starts < STARTS_AT_A_TIME && core_next(supervisor->core, &action)) {
             starts += action.kind == ACTION_START;

@@ -154,6 +154,12 @@ void reload_by_signal(struct supervisor *supervisor);
  * to do about that then. */
 bool reload_holds_down(struct supervisor *supervisor);
 
+/* Somebody else has stopped this instance: should nothing come of the reload, it stays so. */
+void reload_forget(struct supervisor *supervisor, uint32_t slot);
+
+/* Is it down for a reload alone? */
+bool reload_keeps_down(const struct supervisor *supervisor, uint32_t slot);
+
 /* Everything that follows from the last event is done: has everybody stopped who is to stop?  Then
  * supervisor_time() is to come at once, */
 bool reload_is_due(const struct supervisor *supervisor);

@@ -24,6 +24,8 @@ static struct {
     const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
+    struct capture **next; /* by slot of a new plan: for whoever is not there yet */
+    uint32_t next_slots;
     struct capture *first_held;
     struct async_writer *sink;
     bool is_told; /* that it is broken */
@@ -212,6 +214,8 @@ static bool open_sink(void)
 {
     static struct async_writer sink = {.roomy.done = on_roomy};
     HANDLE output = GetStdHandle(STD_OUTPUT_HANDLE), log = GetStdHandle(STD_ERROR_HANDLE);
+    if (captures.sink != NULL)
+        return true;
     char *room = platform_reserve(2 * SINK_SIZE);
     HANDLE file = lines_are_records() ? log : output;
     if (room == NULL || !lines_open(console_has_colours(output)) ||
@@ -228,21 +232,29 @@ static bool is_old(const struct platform_map *map, uint32_t slot)
     return captures.list != NULL && map != NULL && map->old_slot_of[slot] < map->old_slots;
 }
 
-/* A table of `slots`, with what has been in another one before; NULL without memory. */
+static void free_table(struct capture **list, uint32_t slots)
+{
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (list[slot] != NULL)
+            drop(list[slot], 0);
+    platform_free(list);
+}
+
+/* A table of `slots`, with nothing for those who are in the one before; NULL without memory. */
 static struct capture **make_table(uint32_t slots, const struct platform_map *map)
 {
     struct capture **list = platform_allocate(slots * sizeof *list);
     bool done = list != NULL;
     for (uint32_t slot = 0; done && slot < slots; slot++) {
-        list[slot] = is_old(map, slot) ? captures.list[map->old_slot_of[slot]] : new_capture();
+        if (is_old(map, slot))
+            continue;
+        list[slot] = new_capture();
         done = list[slot] != NULL;
     }
-    for (uint32_t slot = 0; !done && list != NULL && slot < slots && list[slot] != NULL; slot++)
-        if (!is_old(map, slot))
-            drop(list[slot], 0);
-    if (!done)
-        platform_free(list);
-    return done ? list : NULL;
+    if (done || list == NULL)
+        return list;
+    free_table(list, slots);
+    return NULL;
 }
 
 bool capture_open(const struct plan *plan, uint32_t slots)
@@ -269,28 +281,47 @@ static void drop_gone(const struct platform_map *map)
             drop(captures.list[slot], until);
 }
 
-bool capture_reload(const struct plan *plan, const struct platform_map *map)
+bool capture_prepare(const struct plan *plan, const struct platform_map *map)
+{
+    if (captures.list == NULL && !lines_are_needed(plan))
+        return true;
+    captures.next = make_table(map->slots, map);
+    captures.next_slots = map->slots;
+    return captures.next != NULL && open_sink();
+}
+
+void capture_drop(void)
+{
+    if (captures.next != NULL)
+        free_table(captures.next, captures.next_slots);
+    captures.next = NULL;
+}
+
+/* Takes over whoever was there, with the worker's index in the new plan. */
+static void move(const struct plan *plan, struct capture **list, uint32_t slot, uint32_t was)
+{
+    if (list[slot] != NULL) /* a job has come to be here */
+        drop(list[slot], 0);
+    list[slot] = captures.list[was];
+    struct line_source *lines = &list[slot]->lines;
+    if (lines->worker < captures.plan->worker_count)
+        lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
+}
+
+void capture_reload(const struct plan *plan, const struct platform_map *map)
 {
     bool first = captures.list == NULL;
-    struct capture **list = NULL;
-    if (!first || lines_are_needed(plan)) {
-        list = make_table(map->slots, map);
-        if (list == NULL || (first && !open_sink()))
-            return false;
-    }
-    for (uint32_t slot = 0; !first && slot < map->slots; slot++) {
-        struct line_source *lines = &list[slot]->lines;
-        if (is_old(map, slot) && lines->worker < captures.plan->worker_count)
-            lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
-    }
+    for (uint32_t slot = 0; !first && slot < map->slots; slot++)
+        if (is_old(map, slot))
+            move(plan, captures.next, slot, map->old_slot_of[slot]);
     if (!first)
         drop_gone(map);
     platform_free(captures.list);
-    captures.list = list;
+    captures.list = captures.next;
     captures.slots = map->slots;
+    captures.next = NULL;
     captures.plan = plan;
     lines_name_by(plan);
-    return true;
 }
 
 /* ---- a run ---- */
@@ -329,7 +360,7 @@ void capture_close(msec until)
 {
     for (uint32_t slot = 0; captures.list != NULL && slot < captures.slots; slot++)
         capture_take_rest(&captures.list[slot]->lines, captures.list[slot]->reading, until);
-    bool flows = captures.list == NULL || (make_room(until) && wait_for_sink(until));
+    bool flows = captures.sink == NULL || (make_room(until) && wait_for_sink(until));
     capture_flush();
     if (!flows)
         log_line(LEVEL_WARNING, "what workers wrote last is lost, since nobody reads it");

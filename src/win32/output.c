@@ -18,7 +18,11 @@ struct feed {
 static struct {
     const struct plan *plan;
     struct feed *feeds; /* by worker */
-    HANDLE opened;      /* for the start that is going on, to be closed after it; NULL: nothing */
+    struct {
+        const struct plan *plan;
+        struct feed *feeds; /* NULL: there is none */
+    } next;                 /* of a new plan */
+    HANDLE opened; /* for the start that is going on, to be closed after it; NULL: nothing */
 } output;
 
 static SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
@@ -110,17 +114,26 @@ bool output_open(const struct plan *plan, uint32_t slots)
     return capture_open(plan, slots);
 }
 
-bool output_reload(const struct plan *plan, const struct platform_map *map)
+bool output_prepare(const struct plan *plan, const struct platform_map *map)
 {
-    struct feed *feeds = open_feeds(plan);
-    if (feeds == NULL)
-        return false;
-    if (!capture_reload(plan, map)) {
-        close_feeds(plan, feeds);
-        return false;
-    }
-    take_feeds(plan, feeds);
-    return true;
+    output.next.plan = plan;
+    output.next.feeds = open_feeds(plan);
+    return output.next.feeds != NULL && capture_prepare(plan, map);
+}
+
+void output_drop(void)
+{
+    capture_drop();
+    if (output.next.feeds != NULL)
+        close_feeds(output.next.plan, output.next.feeds);
+    output.next.feeds = NULL;
+}
+
+void output_reload(const struct plan *plan, const struct platform_map *map)
+{
+    capture_reload(plan, map);
+    take_feeds(plan, output.next.feeds);
+    output.next.feeds = NULL;
 }
 
 /* ---- a start ---- */
@@ -249,7 +262,7 @@ void output_ended(uint32_t slot, bool left)
 void output_close(void)
 {
     msec until = platform_now() + LAST_WORDS;
-    for (uint32_t i = 0; i < output.plan->worker_count; i++)
+    for (uint32_t i = 0; output.feeds != NULL && i < output.plan->worker_count; i++)
         if (output.feeds[i].reading != NULL && !is_read(i))
             capture_take_rest(&output.feeds[i].rest, output.feeds[i].reading, until);
     capture_close(until);

@@ -1,6 +1,5 @@
 /* A new plan beside the one in force, and the switch between them. */
 
-#include "report/log.h"
 #include "win32/win32.h"
 
 bool platform_prepare_reload(const struct plan *plan, struct faults *faults)
@@ -21,13 +20,25 @@ bool platform_must_wait(const char *path)
     return false;
 }
 
-bool platform_reserve_reload(const struct plan *plan, uint32_t slots)
+static uint32_t *new_worker_of; /* by old worker */
+
+bool platform_reserve_reload(const struct plan *plan, const struct platform_map *map)
 {
-    return runs_prepare(slots) && control_prepare(slots) && limits_prepare(plan);
+    new_worker_of = platform_allocate((map->old_workers + 1) * sizeof *new_worker_of);
+    return new_worker_of != NULL && runs_prepare(map->slots) && control_prepare(map->slots) &&
+           limits_prepare(plan) && output_prepare(plan, map);
+}
+
+static void free_reserved(void)
+{
+    platform_free(new_worker_of);
+    new_worker_of = NULL;
 }
 
 void platform_drop_reload(void)
 {
+    free_reserved();
+    output_drop();
     runs_drop();
     control_drop();
     limits_drop();
@@ -35,33 +46,26 @@ void platform_drop_reload(void)
     ready_drop();
 }
 
-/* The place now of each worker before; NULL without memory. */
-static uint32_t *invert_workers(const struct plan *plan, const struct platform_map *map)
+/* The place now of each worker before. */
+static void invert_workers(const struct plan *plan, const struct platform_map *map)
 {
-    uint32_t *new_of = platform_allocate((map->old_workers + 1) * sizeof *new_of);
-    for (uint32_t i = 0; new_of != NULL && i < map->old_workers; i++)
-        new_of[i] = NO_WORKER;
-    for (uint32_t i = 0; new_of != NULL && i < plan->worker_count; i++)
+    for (uint32_t i = 0; i < map->old_workers; i++)
+        new_worker_of[i] = NO_WORKER;
+    for (uint32_t i = 0; i < plan->worker_count; i++)
         if (map->old_worker_of[i] < map->old_workers)
-            new_of[map->old_worker_of[i]] = i;
-    return new_of;
+            new_worker_of[map->old_worker_of[i]] = i;
 }
 
 bool platform_reload(const struct plan *plan, const struct platform_map *map)
 {
-    uint32_t *new_worker_of = invert_workers(plan, map);
-    bool made = new_worker_of != NULL && output_reload(plan, map);
-    if (made) {
-        loop_reload(plan);
-        runs_reload(map, new_worker_of);
-        control_reload(map);
-        limits_switch(plan);
-        ready_switch();
-        start_switch(); /* last: what was asked before is in the old memory */
-    } else {
-        log_line(LEVEL_ERROR, "cannot allocate what the workers of the new file need");
-    }
-    if (new_worker_of != NULL)
-        platform_free(new_worker_of);
-    return made;
+    invert_workers(plan, map);
+    output_reload(plan, map);
+    loop_reload(plan);
+    runs_reload(map, new_worker_of);
+    control_reload(map);
+    limits_switch(plan);
+    ready_switch();
+    start_switch(); /* last: what was asked before is in the old memory */
+    free_reserved();
+    return true;
 }

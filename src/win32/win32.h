@@ -321,9 +321,11 @@ void output_started(struct run_id run, DWORD pid);
  * there is room. */
 void output_ended(uint32_t slot, bool left);
 
-/* A new plan; the old one and its runs must still be there.  False with GetLastError(), and nothing
- * has changed. */
-bool output_reload(const struct plan *plan, const struct platform_map *map);
+/* A new plan: see platform_reserve_reload().  The first is false with GetLastError(); for the last,
+ * the old plan and its runs must still be there. */
+bool output_prepare(const struct plan *plan, const struct platform_map *map);
+void output_drop(void);
+void output_reload(const struct plan *plan, const struct platform_map *map);
 
 /* Passes on what there is of everybody, and does not wait long for it. */
 void output_close(void);
@@ -331,7 +333,9 @@ void output_close(void);
 /* ---- capture.c ---- */
 
 bool capture_open(const struct plan *plan, uint32_t slots);
-bool capture_reload(const struct plan *plan, const struct platform_map *map);
+bool capture_prepare(const struct plan *plan, const struct platform_map *map);
+void capture_drop(void);
+void capture_reload(const struct plan *plan, const struct platform_map *map);
 
 /* What the run is to write to, from now on until the slot is gone: ours to close.  NULL with
  * GetLastError(). */

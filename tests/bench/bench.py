@@ -97,7 +97,7 @@ def measure_all(place, programs):
             ("launch", measure.launch, ([str(place.out / "bare")],)),
             ("launch_true", measure.launch, (["/bin/true"],)),
             ("instructions", measure.instructions, ()),
-            ("footprint", measure.footprint, ()),
+            ("footprint", measure.footprint, (idle,)),
             ("signal", measure.signal_latency, ()),
             ("exit", measure.exit_latency, ()),
             ("storm", measure.orphan_storm, ()),

@@ -35,6 +35,7 @@ class Fleet:
         self.name, self.kind, self.path, self.prepare = name, kind, path, prepare
         self.stop = stop  # ends it with all its workers
         self.ours = kind in (DYNAMIC, STATIC)
+        self.alone = None  # KiB of it with a single worker, once that was looked at
 
 
 def bare(path, victim, count, _directory, again):
@@ -127,6 +128,14 @@ def socket_memory():
     return sum(int(row[1]) * int(row[2]) for row in rows if row[0].startswith("UNIX")) / 1024
 
 
+def await_rest(pids):
+    """Until they have done what follows the start of the last worker."""
+    before, now = None, sum(map(measure.count_switches, pids))
+    while before != now:
+        time.sleep(0.02)
+        before, now = now, sum(map(measure.count_switches, pids))
+
+
 class Living:
     """A fleet that is up, and how long that took."""
 
@@ -151,7 +160,7 @@ class Living:
 
     def rate(self, seconds):
         """Restarts a second."""
-        time.sleep(0.3)
+        time.sleep(0.1)
         first, begun = self.page.starts(), time.monotonic()
         time.sleep(seconds)
         return (self.page.starts() - first) / (time.monotonic() - begun)
@@ -183,31 +192,54 @@ class Living:
                     continue
 
 
-def look(place, fleet, count):
+def wakeups(pids, window):
+    switches = sum(map(measure.count_switches, pids))
+    time.sleep(window)
+    return (sum(map(measure.count_switches, pids)) - switches) / window
+
+
+def look_alone(place, fleet):
+    """KiB of a supervisor of one worker, which its memory grows from."""
+    living = Living(place, fleet, 1)
+    try:
+        pids = settled(living.pid, fleet)
+        await_rest(pids)
+        kib = memory_of(pids)
+        living.stop(pids)
+        return kib
+    finally:
+        living.kill()
+
+
+def look(place, fleet, count, first):
     """One life of a fleet: {what: value}."""
+    if fleet.alone is None and (fleet.ours or not place.quick):  # peers need seconds for it
+        fleet.alone = look_alone(place, fleet)
     sockets = socket_memory()
     living = Living(place, fleet, count)
     values = {"up": living.up}
     try:
         pids = settled(living.pid, fleet)
-        values["memory"] = memory_of(pids) / count
+        await_rest(pids)
+        memory = memory_of(pids)
+        values["memory"] = memory / count
+        if fleet.alone is not None and count > 1:
+            values["more"] = (memory - fleet.alone) / (count - 1)
         values["descriptors"] = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids) / count
         values["sockets"] = (socket_memory() - sockets) / count
-        window = 1 if place.quick else 5
-        switches = sum(map(measure.count_switches, pids))
-        time.sleep(window)
-        values["idle"] = (sum(map(measure.count_switches, pids)) - switches) / window
+        if first:  # who has a timer has it in every life
+            values["idle"] = wakeups(pids, 0.5 if place.quick else 2)
         values["down"] = living.stop(pids)
     finally:
         living.kill()
     return values
 
 
-def restart_rate(place, fleet, count):
+def restart_rate(place, fleet, count, _first):
     living = Living(place, fleet, count, again=True)
     try:
         # Time for one, as all that is measured here: less is better.
-        return {"restart": 1 / living.rate(0.5 if place.quick else 2)}
+        return {"restart": 1 / living.rate(0.25 if place.quick else 0.5)}
     finally:
         living.stop()
         living.kill()
@@ -221,7 +253,7 @@ def interleave(place, fleets, count, rounds, function):
             if fleet.name in failures or (fleet.kind == SUPERVISOR and number > 0):
                 continue
             try:
-                found = function(place, fleet, count)
+                found = function(place, fleet, count, number == 0)
             except (measure.Failure, OSError) as error:
                 failures[fleet.name] = str(error)
                 continue
@@ -258,32 +290,43 @@ TITLES = [  # what, title, unit, factor, highest ratio to the bare loop, highest
     ("up", "until all are up", "ms", 1000, 1.3, None),
     ("down", "until all are stopped", "ms", 1000, 1.3, None),
     ("memory", "memory of the supervisor for a worker", "KiB", 1, None, 1),
+    ("more", "memory for one worker more", "KiB", 1, None, 1),
     ("descriptors", "descriptors for a worker", "", 1, None, 1.05),
     ("sockets", "kernel's UNIX sockets for a worker", "KiB", 1, None, None),
     ("idle", "wake-ups a second, all idle", "", 1, None, 0),
-    ("restart", "one restart after the other, beside the others", "us", 1e9, 1.3, None),
+    ("restart", "one restart after the other, beside all", "us", 1e9, 1.3, None),
 ]
+
+
+def measure_restarts(place, fleets, count, rounds):
+    step(f"restarts beside {count:,}")
+    # Peers wait a second by design.
+    some = [f for f in fleets if f.kind != SUPERVISOR and f.prepare != instances]
+    return interleave(place, some, count, rounds, restart_rate)
 
 
 def measure_fleet(place, fleets, count, rounds):
     step(f"{count:,} workers")
     values, failures = interleave(place, fleets, count, rounds, look)
-    # Peers wait a second by design.
-    restarts = [f for f in fleets if f.kind != SUPERVISOR and f.prepare != instances]
-    for idle in 0, count:
-        step(f"restarts beside {idle:,}")
-        more, failed = interleave(place, restarts, idle, rounds, restart_rate)
-        values[f"restart{idle}"] = more.get("restart", {})
-        failures.update(failed)
+    restarts, failed = measure_restarts(place, fleets, count, rounds if count <= 1000 else 2)
+    values.update(restarts)
+    failures.update(failed)
     for what, title, unit, factor, ratio, most in TITLES:
         if what in ("memory", "descriptors") and count < 1000:
             most = None  # what the supervisor has for itself is shared by few
-        for key in ([f"restart{n}" for n in (0, count)] if what == "restart" else [what]):
-            found = {name: [v if v is None else v * factor for v in row]
-                     for name, row in values.get(key, {}).items()}
-            beside = f" {int(key[7:]):,}" if what == "restart" else ""
-            yield FleetMeasurement(f"{key}_{count}", f"{count:,} workers: {title}{beside}", unit,
-                                   (found, failures if what == "up" else {}), ratio, most)
+        yield FleetMeasurement(f"{what}_{count}", f"{count:,} workers: {title}", unit,
+                               (scaled(values.get(what, {}), factor),
+                                failures if what == "up" else {}), ratio, most)
+
+
+def measure_single(place, fleets, rounds):
+    values, failures = measure_restarts(place, fleets, 0, rounds)
+    return FleetMeasurement("restart_0", "one restart after the other, beside nobody", "us",
+                            (scaled(values.get("restart", {}), 1e9), failures), 1.3)
+
+
+def scaled(values, factor):
+    return {name: [v if v is None else v * factor for v in row] for name, row in values.items()}
 
 
 def raise_descriptors(wanted):
@@ -310,8 +353,16 @@ def summary(measurements, fleets):
     return "\n".join(lines) + "\n"
 
 
+def takes_part(fleet, count, no_peers):
+    """Peers need minutes for many workers; and the instances of one section show with 1,000 what
+    there is to see."""
+    if fleet.kind == SUPERVISOR:
+        return count <= 200 and not no_peers
+    return fleet.prepare != instances or count <= 1000
+
+
 def rounds_of(count, quick):
-    return 2 if quick else 5 if count == 1000 else 3
+    return 3 if quick or count > 1000 else 5
 
 
 def find(build, out):
@@ -339,12 +390,11 @@ def main():
     arguments = parser.parse_args()
     place = measure.Place(arguments.out.resolve(), os.environ.get("BENCH") == "quick", "fleet")
     fleets, missing = find(arguments.build.resolve(), place.out)
-    measurements = []
+    measurements = [measure_single(place, fleets, rounds_of(0, place.quick))]
     for wanted in arguments.workers or ([200] if place.quick else [200, 1000, 10000]):
         count = raise_descriptors(wanted)
-        takes_part = [f for f in fleets
-                      if f.kind != SUPERVISOR or (count <= 200 and not arguments.no_peers)]
-        measurements += measure_fleet(place, takes_part, count, rounds_of(wanted, place.quick))
+        some = [f for f in fleets if takes_part(f, count, arguments.no_peers)]
+        measurements += measure_fleet(place, some, count, rounds_of(wanted, place.quick))
     status = finish(place, "fleet", measurements, fleets, missing)
     (place.out / "fleet-summary.md").write_text(summary(measurements, fleets))
     return status

@@ -59,17 +59,18 @@ static void measure_signal(struct subject *subject)
     subject->result = subject->page->signalled - begun;
 }
 
+static struct subject *ending;
+
 static void on_alarm(int signal)
 {
     (void)signal;
-    for (size_t i = 0; i < subject_count; i++)
-        if (subjects[i].pid > 0)
-            give_up(&subjects[i], "does not end");
+    give_up(ending, "does not end");
 }
 
 static void await_end(struct subject *subject)
 {
     siginfo_t info;
+    ending = subject;
     alarm(20);
     waitid(P_PID, (id_t)subject->pid, &info, WEXITED | WNOWAIT);
     subject->result = clock_now() - subject->page->ended;
@@ -80,16 +81,35 @@ static void await_end(struct subject *subject)
         ;
 }
 
+/* Those that restart may want to see a second of life before they end, or start, a victim; all of
+ * them have it at the same time. */
+static void let_them_live(void)
+{
+    nap(1100000);
+}
+
+static void start_services(long round)
+{
+    bool any = false;
+    for (size_t i = 0; i < subject_count; i++) {
+        if (!subjects[i].by_term || !takes_part(&subjects[i], round))
+            continue;
+        start(&subjects[i]);
+        any = true;
+    }
+    if (any)
+        let_them_live();
+}
+
 static void measure_exit(struct subject *subject)
 {
-    start(subject);
-    /* The supervisor has its books done, and waits.  Those that restart may want to see a second
-     * of life first, and wait for the rest of it now. */
-    nap(subject->by_term ? 1100000 : 3000);
-    if (subject->by_term)
+    if (subject->by_term) {
         kill(subject->pid, SIGTERM);
-    else
+    } else {
+        start(subject);
+        nap(3000); /* the supervisor has its books done, and waits */
         kill(subject->page->pid, SIGUSR2);
+    }
     await_end(subject);
 }
 
@@ -104,20 +124,20 @@ static void measure_restart(struct subject *subject)
     nap(1000);
 }
 
-/* runit restarts a victim at once only after it has lived for a second. */
-static void let_them_live(void)
+static void before_restarts(long round)
 {
-    nap(1100000);
+    (void)round;
+    let_them_live();
 }
 
 static void end_all(void)
 {
-    for (size_t i = 0; i < subject_count; i++) {
-        if (subjects[i].pid <= 0)
-            continue;
-        kill(subjects[i].pid, SIGTERM);
-        await_end(&subjects[i]);
-    }
+    for (size_t i = 0; i < subject_count; i++)
+        if (subjects[i].pid > 0)
+            kill(subjects[i].pid, SIGTERM);
+    for (size_t i = 0; i < subject_count; i++)
+        if (subjects[i].pid > 0)
+            await_end(&subjects[i]);
 }
 
 /* On one processor, all of us: where the scheduler happens to leave two sleepers, near each other
@@ -148,15 +168,16 @@ int main(int argc, char **argv)
         if (all_at_once)
             start(&subjects[i]);
     }
-    nap(500000);
-    if (strcmp(what, "signal") == 0)
+    if (strcmp(what, "signal") == 0) {
+        nap(500000); /* all are done with their start */
         run_rounds(rounds, NULL, measure_signal);
-    else if (strcmp(what, "exit") == 0)
-        run_rounds(rounds, NULL, measure_exit);
-    else if (strcmp(what, "restart") == 0)
-        run_rounds(rounds, let_them_live, measure_restart);
-    else
+    } else if (strcmp(what, "exit") == 0) {
+        run_rounds(rounds, start_services, measure_exit);
+    } else if (strcmp(what, "restart") == 0) {
+        run_rounds(rounds, before_restarts, measure_restart);
+    } else {
         return 2;
+    }
     end_all();
     fflush(stdout);
     return 0;

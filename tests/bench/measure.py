@@ -75,30 +75,30 @@ def run(arguments, place, timeout=600):
 
 
 def launch(place, programs, command):
-    return run_helper(place, ["launch"], 100 if place.quick else 1500,
+    return run_helper(place, ["launch"], 100 if place.quick else 800,
                       [p for p in programs if p.launches],
                       lambda p: p.over(command, None))
 
 
 def signal_latency(place, programs):
-    return run_helper(place, ["latency", "signal"], 600 if place.quick else 10000,
+    return run_helper(place, ["latency", "signal"], 600 if place.quick else 6000,
                       [p for p in programs if p.forwards],
                       lambda p: p.over(place.victim, place.directory()))
 
 
 def exit_latency(place, programs):
-    rounds = 60 if place.quick else 1500
+    rounds = 60 if place.quick else 500
     return run_helper(place, ["latency", "exit"], rounds, programs,
                       lambda p: p.over(place.victim, place.directory()),
-                      every=rounds if place.quick else rounds // 10)
+                      every=rounds if place.quick else rounds // 3)
 
 
 def restart(place, programs):
-    rounds = 2 if place.quick else 30
+    rounds = 2 if place.quick else 8
     return run_helper(place, ["latency", "restart"], rounds,
                       [p for p in programs if p.restarts],
                       lambda p: p.restarting(place.victim, place.directory()),
-                      every=rounds if place.quick else rounds // 6)
+                      every=rounds if place.quick else rounds // 2)
 
 
 # ---- measured by looking at a process --------------------------------------------------------------
@@ -145,8 +145,9 @@ def read_footprint(pid):
     return int(sizes["Private_Dirty"]), int(sizes["Rss"])
 
 
-def footprint(place, programs):
-    """KiB of private dirty memory, and of resident memory, of a supervisor with one child."""
+def footprint(place, programs, idle):
+    """KiB of private dirty memory, and of resident memory, of a supervisor with one child.  For
+    slow ones it is that of the idle one."""
     rounds = 3 if place.quick else 5
     private, resident = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
@@ -154,14 +155,17 @@ def footprint(place, programs):
         warm_up(program.path)
     for number in range(rounds):
         for program in programs:
+            is_idle = program.slow and program.name in idle.supervised
             if program.name in failures or (program.slow and number > 0):
                 continue
             try:
-                supervised = Supervised(place, program)
+                supervised = (idle.supervised[program.name] if is_idle
+                              else Supervised(place, program))
                 time.sleep(0.05)
                 private[program.name][number], resident[program.name][number] = \
                     read_footprint(supervised.pid)
-                supervised.stop()
+                if not is_idle:
+                    supervised.stop()
             except (Failure, OSError) as error:
                 failures[program.name] = str(error)
     return (private, failures), (resident, failures)
@@ -185,7 +189,7 @@ class Idle:
                 self.supervised[program.name] = Supervised(place, program)
             except (Failure, OSError) as error:
                 self.failures[program.name] = str(error)
-        time.sleep(2)  # whatever they do at their start is done
+        time.sleep(1 if place.quick else 2)  # whatever they do at their start is done
         self.begun = time.monotonic()
         self.first = {name: count_switches(s.pid) for name, s in self.supervised.items()}
 
@@ -229,15 +233,16 @@ def storm_once(place, program, count):
 
 
 def orphan_storm(place, programs):
-    count, rounds = (1000, 2) if place.quick else (2000, 12)
+    # Many short storms: their ratios are what a bound is made of.
+    count, rounds = (200, 10) if place.quick else (500, 16)
     programs = [p for p in programs if p.runs_as_init]
     cpu, zombies = ({p.name: [None] * rounds for p in programs} for _ in range(2))
     failures = {}
     place.scratch.mkdir(parents=True, exist_ok=True)
     for number in range(rounds):
         for program in programs:
-            # Whoever leaves zombies is waited for in vain: once will do.
-            if program.name in failures or (any(zombies[program.name][:1]) and number > 0):
+            # Once will do for those that take seconds; whoever leaves zombies is waited for in vain.
+            if program.name in failures or (program.slow and number > 0):
                 continue
             try:
                 cpu[program.name][number], zombies[program.name][number] = \

@@ -105,17 +105,23 @@ static inline void shuffle(size_t *order)
     }
 }
 
-static inline void run_rounds(long rounds, void (*before)(void), void (*measure)(struct subject *))
+static inline bool takes_part(const struct subject *subject, long round)
+{
+    return round % subject->every == 0;
+}
+
+static inline void run_rounds(long rounds, void (*before)(long round),
+                              void (*measure)(struct subject *))
 {
     size_t order[SUBJECTS_MAX];
     for (long round = 0; round < rounds; round++) {
         if (before != NULL)
-            before();
+            before(round);
         shuffle(order);
         for (size_t i = 0; i < subject_count; i++) {
             struct subject *subject = &subjects[order[i]];
             subject->result = -1;
-            if (round % subject->every == 0)
+            if (takes_part(subject, round))
                 measure(subject);
         }
         for (size_t i = 0; i < subject_count; i++) {

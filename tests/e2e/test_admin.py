@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, alive, cases, check, equal, kill, needs,
-                     put_down, until, victim)
+                     put_down, status_field, until, victim)
 
 FORMS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z \S+ ")
 
@@ -391,12 +391,68 @@ def test_descriptors_that_nobody_asked_for_are_closed():
     end(run)
 
 
+def test_a_supervisor_that_is_stopped_keeps_nobody_waiting():
+    run = launch("on TERM [ exit 0 ] say ready pause")
+    kill(run.pid, "STOP")
+    until(lambda: status_field(run.pid, "State").startswith("T"), "it is stopped")
+    asked = [verb(*words.split()) for words in
+             ("status", "signal WINCH main", "drain", "wait-idle", "events", "stop main",
+              "shutdown --no-wait", "submit --as main -- true",
+              "submit --as main --wait -- true")]
+    for one in asked:
+        one.end(124)
+        check(f"the supervisor (pid {run.pid}) does not answer: it is stopped" in one.err, one.err)
+    kill(run.pid, "CONT")
+    run.end(0)  # what was asked is done when it goes on
+
+
+def test_a_supervisor_that_lets_nobody_in_keeps_nobody_waiting():
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+        full.bind("full.sock")
+        full.listen(0)
+        first.connect("full.sock")
+        asked = verb("status", where="full.sock")
+        asked.end(124)
+        check("the supervisor at 'full.sock' does not answer" in asked.err, asked.err)
+
+
+def test_who_is_asked_to_wait_is_waited_for_once_he_has_read_it():
+    """And who is asked a question is not."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("late.sock")
+        server.listen(8)
+        waits = verb("wait-idle", where="late.sock")
+        late, _ = server.accept()
+        equal(late.recv(100), b"wait-idle\n", "the request")
+        asks = verb("status", where="late.sock")
+        other, _ = server.accept()
+        equal(other.recv(100), b"status\n", "the request")
+        asks.end(124)  # after the time that the first one had, too
+        check(not waits.ended(), waits.err)
+        late.sendall(b"ok\n")
+        late.close()
+        waits.end(0)
+
+
 def test_requests_in_pieces():
     run = launch()
     with connect() as client:
         for byte in b"status --names\n":
             client.sendall(bytes([byte]))
         equal(everything(client), b"ok\nmain\n", "the answer")
+    end(run)
+
+
+def test_options_may_stand_behind_the_words():
+    run = launch()
+    shown = Run([BINARY, "status", "main", "--json", "--control", path()])
+    shown.end(0)
+    equal(json.loads(shown.out)["workers"][0]["name"], "main", "what is shown")
+    Run([BINARY, "drain", "off", "--control", path()]).end(0)
+    # But not where the words are a command.
+    refused = Run([BINARY, "submit", "echo", "--control", path()])
+    refused.end(125)
+    check("'--'" in refused.err or " -- " in refused.err, refused.err)
     end(run)
 
 
@@ -416,7 +472,8 @@ def test_the_only_supervisor_is_found_or_named():
 
 @cases((("status", "a/b"), "neither a worker"), (("stop",), "or --all"), (("signal",), "SIG"),
        (("drain", "on"), "'on'"), (("wait-idle", "now"), "'now'"),
-       (("stop", "web", "--all"), "options stand before"), (("stop", "--all", "web"), "--all"),
+       (("stop", "web", "--all"), "--all without a name"),
+       (("stop", "--", "--all"), "neither a worker"), (("stop", "--all", "web"), "--all"),
        (("events", "--watch"), "--watch"))
 def test_a_wrong_word_is_refused_before_anything_is_asked(words, part):
     run = Run([BINARY, words[0], "--control", "/nonexistent", *words[1:]])

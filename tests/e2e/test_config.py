@@ -122,6 +122,7 @@ def test_command_lines_that_are_refused(*words):
     run.end(125)
     equal(run.out, "", "output")
     equal(len(run.err.splitlines()), 1, f"{run.err!r}: lines")
+    check(run.err.startswith("aiorun: error: "), run.err)
 
 
 def test_help_is_there_although_the_file_is_not():

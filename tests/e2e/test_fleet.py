@@ -326,6 +326,17 @@ def test_why_it_is_not_up_is_shown(script, key, state, reason):
     run.wait()
 
 
+@cases(command=("command = ./nowhere\n", 127),
+       before=("command = true\nbefore-start = false\n", 1))
+def test_starts_that_fail_are_restarts(how, status):
+    run = fleet(f"[worker:web]\n{how}{QUICK}\nrestart-limit = 2/1m\n" + worker("db", "pause"))
+    until(lambda: why("web") == ("given-up", workers("web")["web"]["reason"]), "it is given up")
+    equal(workers("web")["web"]["restarts"], 2, "restarts")
+    row = next(row for row in ask("status").out.splitlines() if row.startswith("web"))
+    equal(row.split()[4], "2", "RESTARTS")
+    end(run, status)
+
+
 def test_who_holds_and_who_is_waited_for_is_shown():
     run = fleet(worker("db", "say db exit 3", "autostart = no")
                 + worker("cache", "say cache pause", "needs = db")
@@ -599,6 +610,23 @@ def test_jobs_that_wait_leave_descriptors_for_runs():
     run.send("TERM")
     run.wait()
     check("Too many open files" not in run.err, run.err)
+
+
+def test_restarts_with_as_few_descriptors_as_one_start_needs():
+    """What is kept for the next run is nothing that this one lacks."""
+    worked = []
+    for limit in range(8, 24):
+        Path("starts").write_text("")
+        run = fleet(ENDS + "[worker:again]\ncommand = sh -c 'echo >>starts; exit 1'\n"
+                    "restart = always\nrestart-delay = 0\nrestart-limit = 20/1h\n",
+                    before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        run.wait()
+        starts = os.path.getsize("starts")
+        worked.append(starts > 0)
+        if starts > 0:
+            equal((starts, "Too many" in run.err), (21, False), f"with {limit} descriptors")
+    check(not worked[0] and worked[-1], "the limits are not around what it needs")
+    equal(worked, sorted(worked), "it works from one limit on")
 
 
 def test_what_a_job_has_left_is_not_the_next_ones():

@@ -198,3 +198,15 @@ def test_thousands_that_are_long_gone_are_not_said_to_be_left():
     run.send("TERM")
     run.wait(60)
     check("are left over" not in run.err, run.err)
+
+
+@needs("plain")
+@deadline(120)
+def test_thousands_that_somebody_else_has_reaped_are_not_said_to_be_left():
+    family = " ".join(["orphan 1 [", "spawn [ pause ] " * 600, "on TERM [ wait exit 0 ] pause ]"])
+    run = launch(f"{family} say again exit 1", "--restart", "always", "--restart-delay", "0..0")
+    for _ in range(16):  # 9600 that were asked, one after the other
+        run.line("again", 60)
+    run.send("TERM")
+    run.wait(60)
+    check("are left over" not in run.err, run.err)

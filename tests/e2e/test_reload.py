@@ -268,6 +268,32 @@ def test_an_address_that_cannot_take_the_place_gives_it_back():
         end(run)
 
 
+def test_who_was_stopped_while_a_reload_waited_stays_so_when_it_is_given_up():
+    os.mkfifo("go")
+    port = free_port()
+    others = [worker(name) for name in ("stopped", "started", "untouched")]
+    with socket.create_server(("127.0.0.2", port)):
+        run = begin(worker("web", QUIET, f"listen = tcp:127.0.0.1:{port}"),
+                    worker("slow", "on TERM [ say asked exec cat go ] say ready pause"), *others)
+        write(worker("web", QUIET, f"listen = tcp:*:{port}"), worker("slow"))
+        reload = verb("reload")
+        run.line("asked")
+        ask("stop", "stopped", "started")
+        ask("start", "--no-wait", "started")
+        started = verb("start", "started")
+        Path("go").write_text("")
+        reload.end(1)
+        started.end(0)
+        until(lambda: all(state(name) == "ready" for name in ("web", "slow", "started",
+                                                              "untouched")), "they are up again")
+        equal(state("stopped"), "stopped", "who was stopped")
+        equal(workers()["started"]["restarts"], 1, "it was not started before that")
+        run.send("TERM")
+        run.line("asked")
+        Path("go").write_text("")
+        run.end(0)
+
+
 def test_no_file_changes_nothing():
     run = begin(worker("a"))
     before = pids()

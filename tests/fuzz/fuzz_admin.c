@@ -2,23 +2,11 @@
  *
  * What must hold: nothing outside of the line is touched; a refusal has its reason; what is
  * accepted is within its bounds, and written again it is accepted as the same. */
+#include "fuzz.h"
 #include "protocol/admin.h"
 #include "protocol/control.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* assert() may be compiled out, these must not be. */
-#define MUST(claim)                                                                                \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool same_text(const char *a, const char *b)
 {

@@ -3,23 +3,11 @@
  * What must hold: the cuts change nothing; a line is what lies between two newlines, and a good one
  * comes out whatever came before it; what is accepted as a message, an order or an answer, and
  * written again, is accepted as the same. */
+#include "fuzz.h"
 #include "protocol/control.h"
 #include "protocol/wire.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* assert() may be compiled out, these must not be. */
-#define MUST(claim)                                                                                \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool same_text(const char *a, const char *b)
 {

@@ -2,23 +2,11 @@
  *
  * What must hold: nothing outside of it is touched; a datagram that is dropped says nothing; a
  * status may be shown on a terminal; a message written again is read as the same. */
+#include "fuzz.h"
 #include "protocol/notify.h"
 #include "protocol/wire.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* assert() may be compiled out, these must not be. */
-#define MUST(claim)                                                                                \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool says_nothing(const struct notify_message *message)
 {

@@ -2,28 +2,15 @@
  *
  * What must hold: nothing crashes; what is refused leaves the plan as it was and adds one sentence;
  * what is accepted is shown in words that are read back as the same value. */
+#include "fuzz.h"
 #include "plan/check.h"
 #include "plan/cli.h"
 #include "plan/option_table.h"
 #include "plan/parse.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WORDS_MAX 64
-
-/* assert() may be compiled out, these must not be. */
-#define MUST(claim)                                                                                \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct faults faults;
 

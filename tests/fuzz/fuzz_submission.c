@@ -2,23 +2,10 @@
  *
  * What must hold: nothing outside of them is touched; what is accepted can be started, and written
  * again it is the same but for zeros before its number of arguments. */
+#include "fuzz.h"
 #include "protocol/submission.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* assert() may be compiled out, these must not be. */
-#define MUST(claim)                                                                                \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_within(const char *text, const char *bytes, size_t size)
 {

@@ -94,7 +94,7 @@ static void test_rows_are_consistent(void **state)
             assert_int_equal(option_takes_argument(option), option->argument != NULL);
         for (size_t n = 0; n < LENGTH(option->excludes); n++) {
             if (option->excludes[n] != NULL)
-                row(option->excludes[n]);
+                assert_int_equal(row(option->excludes[n])->scope, option->scope);
         }
     }
     assert_null(option_find("timeou", 6));

@@ -4,23 +4,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_MAX 4 /* that go with a line */
 
-/* Waits until `fd` is ready for `events`. */
-static enum channel_result wait_for(int fd, short events, int interrupt)
+/* Waits until `fd` is ready for `events`, for `within` milliseconds (-1: for ever). */
+static enum channel_result wait_for(int fd, short events, int interrupt, int within)
 {
     struct pollfd polled[] = {{.fd = fd, .events = events}, {.fd = interrupt, .events = POLLIN}};
     int ready;
     do
-        ready = poll(polled, 2, -1);
+        ready = poll(polled, 2, within);
     while (ready < 0 && errno == EINTR);
     if (ready < 0)
         return CHANNEL_FAILED;
+    if (ready == 0)
+        return CHANNEL_SILENT;
     return polled[1].revents != 0 ? CHANNEL_INTERRUPTED : CHANNEL_DONE;
 }
 
@@ -63,7 +67,7 @@ static enum channel_result send_line(int fd, int interrupt, const char *line, si
             continue;
         if (errno != EAGAIN)
             return judge();
-        enum channel_result result = wait_for(fd, POLLOUT, interrupt);
+        enum channel_result result = wait_for(fd, POLLOUT, interrupt, -1);
         if (result != CHANNEL_DONE)
             return result;
     }
@@ -106,9 +110,32 @@ enum channel_result channel_send(struct channel *channel, const char *line, size
     return channel_send_with(channel, line, length, NULL, 0);
 }
 
+/* Has the other end read all that we have sent?  Of a UNIX socket this counts what still waits
+ * there; a kernel that does not know says so of everything. */
+static bool is_taken(const struct channel *channel)
+{
+    int waiting = 0;
+    return ioctl((int)channel->link, TIOCOUTQ, &waiting) < 0 || waiting == 0;
+}
+
+static enum channel_result wait_for_answer(struct channel *channel)
+{
+    for (;;) {
+        int within = channel->patience == PATIENCE_ENDLESS ? -1 : (int)ANSWER_WITHIN;
+        enum channel_result result =
+            wait_for((int)channel->link, POLLIN, channel->interrupt, within);
+        if (result != CHANNEL_SILENT)
+            return result;
+        channel->silent = channel->patience == PATIENCE_ANSWERED || !is_taken(channel);
+        if (channel->silent)
+            return CHANNEL_SILENT;
+        channel->patience = PATIENCE_ENDLESS;
+    }
+}
+
 enum channel_result channel_take(struct channel *channel, char *buffer, size_t size, size_t *count)
 {
-    enum channel_result result = wait_for((int)channel->link, POLLIN, channel->interrupt);
+    enum channel_result result = wait_for_answer(channel);
     if (result != CHANNEL_DONE)
         return result;
     ssize_t received;
@@ -126,6 +153,35 @@ void channel_close(struct channel *channel)
     if (channel->link >= 0)
         close((int)channel->link);
     channel->link = -1;
+}
+
+/* proc(5); '?': unknown. */
+static char state_of(pid_t pid)
+{
+    char path[32], text[256];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *name = strrchr(text, ')'); /* it may hold anything */
+    return name != NULL && name[1] == ' ' ? name[2] : '?';
+}
+
+void channel_look(const struct channel *channel, struct channel_peer *peer)
+{
+    struct ucred listener;
+    socklen_t size = sizeof listener;
+    *peer = (struct channel_peer){.state = ""};
+    bool known = getsockopt((int)channel->link, SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 &&
+                 listener.pid > 0; /* 0: it is outside our namespace */
+    if (!known)
+        return;
+    snprintf(peer->whom, sizeof peer->whom, " (pid %ld)", (long)listener.pid);
+    char state = state_of(listener.pid);
+    if (state == 'T' || state == 't')
+        peer->state = ": it is stopped";
 }
 
 /* ---- the control pipe ---- */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +24,9 @@ intptr_t people_dial(const char *path)
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = descriptor_keep_away(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const struct timeval within = {.tv_sec = ANSWER_WITHIN / SECOND};
+    if (fd >= 0) /* that others wait there is told by EAGAIN then (socket(7)) */
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof within);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
         int saved = errno;
         close(fd);
@@ -30,6 +34,11 @@ intptr_t people_dial(const char *path)
         return -1;
     }
     return fd;
+}
+
+bool people_are_silent(void)
+{
+    return errno == EAGAIN;
 }
 
 static void search(void (*note)(const char *), const char *directory)

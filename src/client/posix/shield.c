@@ -155,7 +155,7 @@ static bool claim(struct channel *channel, const struct verb *verb, const struct
 
     enum channel_result result = channel_attach(channel, channel->interrupt);
     if (result != CHANNEL_DONE)
-        return channel_complain(result, verb);
+        return channel_complain(channel, result, verb);
     if (!channel_expect_ok(channel, verb))
         return false;
     int pidfd = descriptor_keep_away((int)syscall(SYS_pidfd_open, job->pid, 0));
@@ -166,7 +166,7 @@ static bool claim(struct channel *channel, const struct verb *verb, const struct
     result = channel_send_with(channel, line, length, &pidfd, 1);
     close(pidfd);
     if (result != CHANNEL_DONE)
-        return channel_complain(result, verb);
+        return channel_complain(channel, result, verb);
     return channel_expect_ok(channel, verb);
 }
 

@@ -18,6 +18,11 @@ intptr_t people_dial(const char *name)
     return channel_connect(wide);
 }
 
+bool people_are_silent(void)
+{
+    return GetLastError() == ERROR_SEM_TIMEOUT; /* of WaitNamedPipe() */
+}
+
 /* A supervisor's pipe has the number of its process; those of others are not ours to open. */
 void people_search(void (*note)(const char *name))
 {

@@ -53,7 +53,7 @@ static int run_shielded(const struct arguments *arguments, const char *name, con
     if (result == CHANNEL_DONE)
         result = request_send(&channel, line, length);
     if (result != CHANNEL_DONE) {
-        channel_complain(result, verb);
+        channel_complain(&channel, result, verb);
         return STATUS_OWN_FAILURE;
     }
     if (!channel_expect_ok(&channel, verb))
