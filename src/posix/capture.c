@@ -43,7 +43,6 @@ struct capture {
 
 static struct {
     struct ev_loop *loop;
-    const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
     struct capture **next; /* by slot of a new plan: for whoever is not there yet */
@@ -258,7 +257,6 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 {
     captures.loop = loop;
     ev_init(&captures.rest, on_rested);
-    captures.plan = plan;
     lines_name_by(plan);
     if (!lines_are_needed(plan))
         return true;
@@ -330,15 +328,16 @@ static void move(struct capture **list, uint32_t slots, const uint32_t *old_slot
     }
 }
 
-static void renumber(const struct plan *plan, struct capture *capture)
+static void renumber(struct capture *capture, const struct reload *reload)
 {
     struct line_source *lines = &capture->lines;
-    if (lines->worker < captures.plan->worker_count)
-        lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
+    if (lines->worker < reload->old_workers)
+        lines->worker = reload->new_worker_of[lines->worker];
 }
 
-void capture_reload(const struct plan *plan, const uint32_t *old_slot_of)
+void capture_reload(const struct plan *plan, const struct reload *reload)
 {
+    const uint32_t *old_slot_of = reload->old_slot_of;
     struct capture **list = captures.next;
     uint32_t slots = captures.next_slots;
     bool first = captures.list == NULL;
@@ -348,12 +347,11 @@ void capture_reload(const struct plan *plan, const uint32_t *old_slot_of)
     }
     for (uint32_t slot = 0; !first && slot < slots; slot++)
         if (old_slot_of[slot] != NO_SLOT)
-            renumber(plan, list[slot]);
+            renumber(list[slot], reload);
     free(captures.list);
     captures.list = list;
     captures.slots = slots;
     captures.next = NULL;
-    captures.plan = plan;
     lines_name_by(plan);
     if (captures.first_aside != NULL) /* drop() may have made the room that they wait for */
         begin_rest();

@@ -148,9 +148,9 @@ void output_drop(void)
     output.next.feeds = NULL;
 }
 
-void output_reload(const struct plan *plan, const uint32_t *old_slot_of)
+void output_reload(const struct plan *plan, const struct reload *reload)
 {
-    capture_reload(plan, old_slot_of);
+    capture_reload(plan, reload);
     take_feeds(plan, output.next.feeds);
     output.next.feeds = NULL;
 }
