@@ -305,10 +305,10 @@ void platform_close(void);
 /* Writes one log line to standard error; never waits.  See log_sink. */
 bool platform_write_log(const char *line, size_t length);
 
-/* What workers write is collected here and goes out when there is nothing else to do.  Room for a
- * line of at most `size` bytes, behind those that are there; NULL: there is none now, and the
- * driver calls lines_pump() (lines.h) when there is.  platform_output_add() says how many bytes it
- * became. */
+/* What workers write is collected here and goes out when there is nothing else to do.  Room for
+ * lines of at most `size` bytes, behind those that are there; NULL: there is none now, and the
+ * driver calls lines_pump() (lines.h) when there is.  platform_output_add() says how many bytes
+ * they became. */
 char *platform_output_room(size_t size);
 void platform_output_add(size_t size);
 

@@ -13,26 +13,43 @@
 
 /* Output that comes to us by a pipe a run, and goes on line by line.  A slot's pipe is closed when
  * nobody writes to it any more; where something that outlived its run still does, the next run
- * shares it. */
+ * shares it.
+ *
+ * A reader that is as quick as its writer is woken for every line, and waking costs the writer more
+ * than the line.  So who has written little at a time for a while, one soon after the other, gets a
+ * large pipe, and we look into it once in REST only, until nothing has come in between.  A line
+ * after quiet goes on at once. */
 
 #define ENDING_READS 64 /* of a pipe that somebody else still writes to, when its run is over */
+#define READS_A_TURN 8  /* of a pipe that has more than a read takes */
 #define LAST_WORDS   (2 * SECOND) /* that our reader has to make room at the very end */
+
+#define REST      ((msec)1)                /* the least that libev waits for */
+#define RAPID     16                       /* reads, each within REST of the one before */
+#define LITTLE    ((size_t)16 << 10)       /* more is worth being woken for */
+#define MUCH      ((size_t)LARGE_PIPE / 2) /* in a rest: after a longer one the writer might wait */
+#define LARGE_MAX 16 /* large pipes: more would take all that pipe(7) allows a user */
 
 struct capture {
     ev_io io;
     struct line_source lines; /* its part is in pages that are not there before they are written */
-    bool open, held;
-    struct capture *next_held;
+    bool open;
+    bool large;    /* its pipe: the writer finds room in it while we rest */
+    bool aside;    /* not watched: it rests, or there is no room for what it writes */
+    uint8_t rapid; /* reads in a row, up to RAPID */
+    msec read_at;
+    struct capture *next_aside;
 };
 
 static struct {
     struct ev_loop *loop;
-    const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
     struct capture **next; /* by slot of a new plan: for whoever is not there yet */
     uint32_t next_slots;
-    struct capture *first_held;
+    uint32_t large; /* how many have large pipes */
+    struct capture *first_aside;
+    ev_timer rest;
 } captures;
 
 static void close_capture(struct capture *capture)
@@ -42,23 +59,28 @@ static void close_capture(struct capture *capture)
     ev_io_stop(captures.loop, &capture->io);
     close(capture->io.fd);
     capture->open = false;
+    captures.large -= capture->large;
+    capture->large = false;
 }
 
-/* Reads once; false when there is no more for now, or nothing can be read. */
-static bool take(struct capture *capture)
+/* Reads once; returns the bytes: 0 when there is no more for now, or nothing can be read. */
+static size_t take(struct capture *capture)
 {
+    ssize_t count;
     if (!capture->open || lines_waiting() != NULL)
-        return false;
-    ssize_t count = read(capture->io.fd, lines_buffer(), LINES_READ_MAX);
-    if (count < 0 && errno == EINTR)
-        return true;
+        return 0;
+    do
+        count = read(capture->io.fd, lines_buffer(), LINES_READ_MAX);
+    while (count < 0 && errno == EINTR);
     if (count < 0 && errno == EAGAIN)
-        return false;
-    if (count > 0)
-        return lines_take(&capture->lines, (size_t)count);
+        return 0;
+    if (count > 0) {
+        lines_take(&capture->lines, (size_t)count);
+        return (size_t)count;
+    }
     close_capture(capture);
     lines_end(&capture->lines);
-    return false;
+    return 0;
 }
 
 /* What a line has so far is one. */
@@ -70,33 +92,98 @@ static void end_line(struct capture *capture)
 
 /* ---- waiting ---- */
 
+/* Whoever may not have a large pipe is read as before. */
+static void enlarge(struct capture *capture)
+{
+    if (capture->large || captures.large == LARGE_MAX ||
+        fcntl(capture->io.fd, F_SETPIPE_SZ, LARGE_PIPE) < 0)
+        return;
+    capture->large = true;
+    captures.large++;
+}
+
+static void note_pace(struct capture *capture)
+{
+    msec now = platform_now();
+    if (now - capture->read_at > REST)
+        capture->rapid = 0;
+    else if (capture->rapid < RAPID && ++capture->rapid == RAPID)
+        enlarge(capture);
+    capture->read_at = now;
+}
+
+static void begin_rest(void)
+{
+    if (ev_is_active(&captures.rest))
+        return;
+    ev_timer_set(&captures.rest, (double)REST / SECOND, 0);
+    ev_timer_start(captures.loop, &captures.rest);
+}
+
+static void put_aside(struct capture *capture)
+{
+    ev_io_stop(captures.loop, &capture->io);
+    if (!capture->aside) {
+        capture->aside = true;
+        capture->next_aside = captures.first_aside;
+        captures.first_aside = capture;
+    }
+    if (lines_waiting() == NULL) /* else on_drained() comes */
+        begin_rest();
+}
+
+/* Reads what there is; who wrote less than `much` may rest. */
+static void pass_on(struct capture *capture, size_t much)
+{
+    size_t count = take(capture), taken = count;
+    for (int i = 1; i < READS_A_TURN && count == LINES_READ_MAX && lines_waiting() == NULL; i++) {
+        sink_flush(); /* what is still in the processor's cache */
+        count = take(capture);
+        taken += count;
+    }
+    if (taken == 0)
+        capture->rapid = 0;
+    bool rests = capture->rapid == RAPID && capture->large && taken < much;
+    if (capture->open && (rests || lines_waiting() != NULL))
+        put_aside(capture);
+    else if (capture->open && !ev_is_active(&capture->io))
+        loop_watch(&capture->io);
+}
+
 static void on_output(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct capture *capture = (struct capture *)(void *)watcher;
+    (void)loop;
     if (events & EV_ERROR)
         loop_watch_again(watcher);
-    take(capture);
-    if (lines_waiting() == NULL || !capture->open)
-        return;
-    ev_io_stop(loop, watcher);
-    if (capture->held)
-        return;
-    capture->held = true;
-    capture->next_held = captures.first_held;
-    captures.first_held = capture;
+    note_pace(capture);
+    pass_on(capture, LITTLE);
+}
+
+/* Those that were put aside. */
+static void go_on(void)
+{
+    struct capture *capture = captures.first_aside;
+    captures.first_aside = NULL;
+    while (capture != NULL) {
+        struct capture *next = capture->next_aside;
+        capture->aside = false;
+        pass_on(capture, MUCH);
+        capture = next;
+    }
+}
+
+static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)timer, (void)events;
+    if (lines_waiting() == NULL)
+        go_on();
 }
 
 static void on_drained(void)
 {
-    if (!lines_pump())
-        return;
-    while (captures.first_held != NULL) {
-        struct capture *capture = captures.first_held;
-        captures.first_held = capture->next_held;
-        capture->held = false;
-        if (capture->open)
-            loop_watch(&capture->io);
-    }
+    if (lines_pump())
+        go_on();
 }
 
 static void watch(struct capture *capture, int fd)
@@ -104,6 +191,7 @@ static void watch(struct capture *capture, int fd)
     ev_io_init(&capture->io, on_output, fd, EV_READ);
     loop_watch(&capture->io);
     capture->open = true;
+    capture->rapid = 0;
 }
 
 /* ---- opening ---- */
@@ -168,7 +256,7 @@ static struct capture **make_table(uint32_t slots, const uint32_t *old_slot_of)
 bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 {
     captures.loop = loop;
-    captures.plan = plan;
+    ev_init(&captures.rest, on_rested);
     lines_name_by(plan);
     if (!lines_are_needed(plan))
         return true;
@@ -182,21 +270,21 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 /* Nobody's slot any more, and its run is over: what it wrote goes on until then, or not at all. */
 static void drop(struct capture *capture, msec until)
 {
-    struct capture **link = &captures.first_held;
+    struct capture **link = &captures.first_aside;
     const struct line_source *waits = lines_waiting();
     bool has_more = capture->open || capture->lines.kept > 0 || waits == &capture->lines;
     if (has_more && waits != NULL && !(sink_wait(until) && lines_pump()))
         log_line(LEVEL_WARNING, "what a worker wrote last is lost, since nobody reads it");
     if (lines_waiting() == &capture->lines)
         lines_forget();
-    for (int i = 0; i < ENDING_READS && take(capture); i++)
+    for (int i = 0; i < ENDING_READS && take(capture) > 0; i++)
         ;
     end_line(capture);
     close_capture(capture);
     while (*link != NULL && *link != capture)
-        link = &(*link)->next_held;
+        link = &(*link)->next_aside;
     if (*link != NULL)
-        *link = capture->next_held;
+        *link = capture->next_aside;
     if (lines_waiting() == &capture->lines)
         lines_forget();
     free_capture(capture);
@@ -240,15 +328,16 @@ static void move(struct capture **list, uint32_t slots, const uint32_t *old_slot
     }
 }
 
-static void renumber(const struct plan *plan, struct capture *capture)
+static void renumber(struct capture *capture, const struct reload *reload)
 {
     struct line_source *lines = &capture->lines;
-    if (lines->worker < captures.plan->worker_count)
-        lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
+    if (lines->worker < reload->old_workers)
+        lines->worker = reload->new_worker_of[lines->worker];
 }
 
-void capture_reload(const struct plan *plan, const uint32_t *old_slot_of)
+void capture_reload(const struct plan *plan, const struct reload *reload)
 {
+    const uint32_t *old_slot_of = reload->old_slot_of;
     struct capture **list = captures.next;
     uint32_t slots = captures.next_slots;
     bool first = captures.list == NULL;
@@ -258,13 +347,14 @@ void capture_reload(const struct plan *plan, const uint32_t *old_slot_of)
     }
     for (uint32_t slot = 0; !first && slot < slots; slot++)
         if (old_slot_of[slot] != NO_SLOT)
-            renumber(plan, list[slot]);
+            renumber(list[slot], reload);
     free(captures.list);
     captures.list = list;
     captures.slots = slots;
     captures.next = NULL;
-    captures.plan = plan;
     lines_name_by(plan);
+    if (captures.first_aside != NULL) /* drop() may have made the room that they wait for */
+        begin_rest();
 }
 
 /* ---- a run ---- */
@@ -288,7 +378,7 @@ int capture_start(uint32_t slot, uint32_t worker, uint32_t instance)
             return fd;
         close_capture(capture);
     }
-    if (output_pipe(ends) < 0)
+    if (pipe2(ends, O_CLOEXEC) < 0)
         return -1;
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     watch(capture, ends[0]);
@@ -319,7 +409,7 @@ void capture_started(uint32_t slot, pid_t pid)
 
 void capture_drain(uint32_t slot)
 {
-    for (int i = 0; captures.list != NULL && i < ENDING_READS && take(captures.list[slot]); i++)
+    for (int i = 0; captures.list != NULL && i < ENDING_READS && take(captures.list[slot]) > 0; i++)
         ;
 }
 
@@ -332,8 +422,7 @@ void capture_close(void)
         bool more = true;
         for (int i = 0; i < ENDING_READS && flows && more; i++) {
             flows = lines_waiting() == NULL || (sink_wait(until) && lines_pump());
-            more = flows && take(capture);
-            more = more || lines_waiting() != NULL;
+            more = flows && take(capture) > 0;
         }
         end_line(capture);
     }

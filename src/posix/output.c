@@ -12,7 +12,6 @@
  * to us (capture.c); with `pipe:CMD` it goes into a pipe whose both ends we keep: so it waits there
  * when the command is started again. */
 
-#define LARGE_PIPE  (1 << 20)
 #define LARGE_PIPES 16 /* more would take all that pipe(7) allows a user without privileges */
 
 /* The pipe into a logger. */
@@ -28,7 +27,6 @@ static struct {
         const struct plan *plan;
         struct feed *feeds; /* NULL: there is none */
     } next;                 /* of a new plan */
-    bool large;             /* pipes */
     int opened;             /* for the start that is going on, to be closed after it; -1: nothing */
 } output = {.opened = -1};
 
@@ -41,11 +39,6 @@ static int make_pipe(int ends[2], bool large)
     if (large)
         fcntl(ends[1], F_SETPIPE_SZ, LARGE_PIPE); /* else it stays as it is */
     return 0;
-}
-
-int output_pipe(int ends[2])
-{
-    return make_pipe(ends, output.large);
 }
 
 int output_open_again(int fd, int flags)
@@ -84,8 +77,7 @@ static bool has_few_pipes(const struct plan *plan)
 {
     uint32_t pipes = 0;
     for (uint32_t i = 0; i < plan->worker_count; i++)
-        if (plan->workers[i].rules->output.kind == OUTPUT_PREFIX || plan->workers[i].is_logger)
-            pipes += (uint32_t)plan->workers[i].rules->instances;
+        pipes += plan->workers[i].is_logger;
     return pipes <= LARGE_PIPES;
 }
 
@@ -126,7 +118,6 @@ static void take_feeds(const struct plan *plan, struct feed *feeds)
     close_feeds(output.plan, output.feeds);
     output.feeds = feeds;
     output.plan = plan;
-    output.large = has_few_pipes(plan);
 }
 
 /* ---- a plan ---- */
@@ -157,9 +148,9 @@ void output_drop(void)
     output.next.feeds = NULL;
 }
 
-void output_reload(const struct plan *plan, const uint32_t *old_slot_of)
+void output_reload(const struct plan *plan, const struct reload *reload)
 {
-    capture_reload(plan, old_slot_of);
+    capture_reload(plan, reload);
     take_feeds(plan, output.next.feeds);
     output.next.feeds = NULL;
 }

@@ -627,11 +627,11 @@ void output_ended(uint32_t slot);
  * there.  The first is false with errno. */
 bool output_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
 void output_drop(void);
-void output_reload(const struct plan *plan, const uint32_t *old_slot_of);
+void output_reload(const struct plan *plan, const struct reload *reload);
 
-/* A pipe, large where that is allowed; and another end of the same pipe, with flags of its own
- * (proc_pid_fd(5)).  -1 with errno. */
-int output_pipe(int ends[2]);
+#define LARGE_PIPE (1 << 20) /* bytes: what pipe(7) allows without privileges */
+
+/* Another end of the same pipe, with flags of its own (proc_pid_fd(5)).  -1 with errno. */
 int output_open_again(int fd, int flags);
 
 /* ---- capture.c ---- */
@@ -642,7 +642,7 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 /* As those of output.c; the first is false without memory. */
 bool capture_prepare(const struct plan *plan, uint32_t slots, const uint32_t *old_slot_of);
 void capture_drop(void);
-void capture_reload(const struct plan *plan, const uint32_t *old_slot_of);
+void capture_reload(const struct plan *plan, const struct reload *reload);
 
 /* Opens a pipe whose lines are passed on; returns the end for the run, which is the caller's to
  * close after the start.  -1 with errno. */

@@ -125,7 +125,7 @@ bool platform_reload(const struct plan *plan, const struct platform_map *map)
     };
     if (!listen_open_due())
         return false;
-    output_reload(plan, reload.old_slot_of);
+    output_reload(plan, &reload);
     reap_reload(reserved.census);
     reserved.census = NULL;
     runs_reload(plan, &reload);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LABEL_MAX 128 /* with its colour */
+#define LABEL_MAX 128                /* with its colour; whole blocks */
+#define BLOCK     16                 /* bytes that are copied at a time */
+#define ROOM      ((size_t)64 << 10) /* asked for at a time, for as many lines as fit */
 
 static struct {
     const struct plan *plan;
@@ -91,30 +93,64 @@ bool lines_open(bool colours)
 {
     lines.plain = !lines_are_records();
     lines.colours = lines.plain && colours;
+    /* copy() and log_format() look beyond. */
     if (input.bytes == NULL)
-        input.bytes =
-            platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + 4); /* log_format() looks beyond */
+        input.bytes = platform_reserve(LINES_PIECE_MAX + LINES_READ_MAX + BLOCK);
     return input.bytes != NULL;
 }
 
 /* ---- passing on ---- */
 
+/* What is ours to fill at the end of our output's buffer. */
+static struct {
+    char *at;
+    size_t used, left;
+} room;
+
+static void leave_room(void)
+{
+    if (room.used > 0)
+        platform_output_add(room.used);
+    room.used = room.left = 0;
+}
+
+/* False when there is none now. */
+static bool make_room(size_t size)
+{
+    if (room.left >= size)
+        return true;
+    leave_room();
+    size = size > ROOM ? size : ROOM;
+    room.at = platform_output_room(size);
+    room.left = room.at != NULL ? size : 0;
+    return room.at != NULL;
+}
+
+/* Most lines are short: for them this is quicker than a call of memcpy(3).  Reads and writes up to
+ * BLOCK - 1 bytes more than asked for. */
+static void copy(char *to, const char *from, size_t length)
+{
+    for (size_t i = 0; i < length; i += BLOCK)
+        memcpy(to + i, from + i, BLOCK);
+}
+
 /* False when there is no room now. */
 static bool pass_on(const struct line_source *source, const char *label, size_t label_length,
                     const char *text, size_t length)
 {
-    size_t most = lines.plain ? label_length + length + 1 : LOG_FORMAT_MAX(length);
-    char *room = platform_output_room(most);
-    if (room == NULL)
+    size_t size = lines.plain ? label_length + length + 1 : LOG_FORMAT_MAX(length);
+    if (!make_room(size + BLOCK))
         return false;
-    if (!lines.plain) {
-        platform_output_add(log_format(room, most, label, source->pid, text, length));
-        return true;
+    char *line = room.at + room.used;
+    if (lines.plain) {
+        copy(line, label, label_length);
+        copy(line + label_length, text, length);
+        line[size - 1] = '\n';
+    } else {
+        size = log_format(line, size, label, source->pid, text, length);
     }
-    memcpy(room, label, label_length);
-    memcpy(room + label_length, text, length);
-    room[label_length + length] = '\n';
-    platform_output_add(label_length + length + 1);
+    room.used += size;
+    room.left -= size;
     return true;
 }
 
@@ -124,12 +160,10 @@ static void keep_rest(struct line_source *source)
     memcpy(source->part, input.at, source->kept);
 }
 
-bool lines_pump(void)
+/* False when there was not enough room for all whole lines. */
+static bool pass_on_lines(const struct line_source *source)
 {
-    struct line_source *source = input.owner;
     char label[LABEL_MAX];
-    if (source == NULL)
-        return true;
     size_t label_length = 0;
     if (lines.plain)
         label_length = write_label(source, label);
@@ -147,6 +181,18 @@ bool lines_pump(void)
         input.at += length + whole;
         input.scanned = input.at;
     }
+    return true;
+}
+
+bool lines_pump(void)
+{
+    struct line_source *source = input.owner;
+    if (source == NULL)
+        return true;
+    bool passed = pass_on_lines(source);
+    leave_room();
+    if (!passed)
+        return false;
     keep_rest(source);
     input.owner = NULL;
     return true;

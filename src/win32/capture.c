@@ -21,7 +21,6 @@ struct capture {
 };
 
 static struct {
-    const struct plan *plan;
     struct capture **list; /* by slot; NULL: nobody needs one */
     uint32_t slots;
     struct capture **next; /* by slot of a new plan: for whoever is not there yet */
@@ -259,7 +258,6 @@ static struct capture **make_table(uint32_t slots, const struct platform_map *ma
 
 bool capture_open(const struct plan *plan, uint32_t slots)
 {
-    captures.plan = plan;
     lines_name_by(plan);
     if (!lines_are_needed(plan))
         return true;
@@ -298,29 +296,30 @@ void capture_drop(void)
 }
 
 /* Takes over whoever was there, with the worker's index in the new plan. */
-static void move(const struct plan *plan, struct capture **list, uint32_t slot, uint32_t was)
+static void move(struct capture **list, uint32_t slot, const struct platform_map *map,
+                 const uint32_t *new_worker_of)
 {
     if (list[slot] != NULL) /* a job has come to be here */
         drop(list[slot], 0);
-    list[slot] = captures.list[was];
+    list[slot] = captures.list[map->old_slot_of[slot]];
     struct line_source *lines = &list[slot]->lines;
-    if (lines->worker < captures.plan->worker_count)
-        lines->worker = plan_find_worker(plan, captures.plan->workers[lines->worker].name);
+    if (lines->worker < map->old_workers)
+        lines->worker = new_worker_of[lines->worker];
 }
 
-void capture_reload(const struct plan *plan, const struct platform_map *map)
+void capture_reload(const struct plan *plan, const struct platform_map *map,
+                    const uint32_t *new_worker_of)
 {
     bool first = captures.list == NULL;
     for (uint32_t slot = 0; !first && slot < map->slots; slot++)
         if (is_old(map, slot))
-            move(plan, captures.next, slot, map->old_slot_of[slot]);
+            move(captures.next, slot, map, new_worker_of);
     if (!first)
         drop_gone(map);
     platform_free(captures.list);
     captures.list = captures.next;
     captures.slots = map->slots;
     captures.next = NULL;
-    captures.plan = plan;
     lines_name_by(plan);
 }
 

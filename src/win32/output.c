@@ -129,9 +129,10 @@ void output_drop(void)
     output.next.feeds = NULL;
 }
 
-void output_reload(const struct plan *plan, const struct platform_map *map)
+void output_reload(const struct plan *plan, const struct platform_map *map,
+                   const uint32_t *new_worker_of)
 {
-    capture_reload(plan, map);
+    capture_reload(plan, map, new_worker_of);
     take_feeds(plan, output.next.feeds);
     output.next.feeds = NULL;
 }

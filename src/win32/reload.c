@@ -59,7 +59,7 @@ static void invert_workers(const struct plan *plan, const struct platform_map *m
 bool platform_reload(const struct plan *plan, const struct platform_map *map)
 {
     invert_workers(plan, map);
-    output_reload(plan, map);
+    output_reload(plan, map, new_worker_of);
     loop_reload(plan);
     runs_reload(map, new_worker_of);
     control_reload(map);

@@ -325,7 +325,8 @@ void output_ended(uint32_t slot, bool left);
  * the old plan and its runs must still be there. */
 bool output_prepare(const struct plan *plan, const struct platform_map *map);
 void output_drop(void);
-void output_reload(const struct plan *plan, const struct platform_map *map);
+void output_reload(const struct plan *plan, const struct platform_map *map,
+                   const uint32_t *new_worker_of);
 
 /* Passes on what there is of everybody, and does not wait long for it. */
 void output_close(void);
@@ -335,7 +336,8 @@ void output_close(void);
 bool capture_open(const struct plan *plan, uint32_t slots);
 bool capture_prepare(const struct plan *plan, const struct platform_map *map);
 void capture_drop(void);
-void capture_reload(const struct plan *plan, const struct platform_map *map);
+void capture_reload(const struct plan *plan, const struct platform_map *map,
+                    const uint32_t *new_worker_of);
 
 /* What the run is to write to, from now on until the slot is gone: ours to close.  NULL with
  * GetLastError(). */

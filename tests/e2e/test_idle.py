@@ -75,6 +75,20 @@ def test_no_system_call_while_idle_without_a_command():
     run.end(0)
 
 
+@needs("strace")
+@deadline(WINDOW + 40)
+def test_no_system_call_while_idle_after_many_captured_lines():
+    Path("web.py").write_text("import os, signal\nfor n in range(5000):\n"
+                              "    os.write(1, b'%d\\n' % n)\nsignal.pause()\n")
+    Path("fleet.ini").write_text("[worker:web]\noutput = prefix\n"
+                                 f"command = python3 {Path('web.py').absolute()}\n")
+    run = strace("trace", "--config", "fleet.ini")
+    run.line(r"web \| 4999")
+    silent(run, "trace")
+    run.send("TERM")
+    run.end(0)
+
+
 # ---- small ----
 
 PAGE = resource.getpagesize() // 1024  # KiB

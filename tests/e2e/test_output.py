@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, cases, check, children, deadline, equal, fill_pipe, kill,
@@ -127,6 +128,83 @@ def test_prefix_waits_for_a_slow_reader_and_loses_nothing():
         count += parts[-1].count(b"\n")
     lines = b"".join(parts).splitlines()
     equal(lines, [b"web | %099d" % n for n in range(80000)], "lines")
+    run.send("TERM")
+    run.end(0)
+
+
+FLOOD = """import os, signal, time
+begun = time.monotonic()
+for n in range(10000):
+    os.write(1, b'%d\\n' % n)
+    until = time.monotonic() + 5e-5
+    while time.monotonic() < until:
+        pass
+"""
+
+
+@needs("plain")
+def test_prefix_is_not_woken_for_each_of_many_lines():
+    """But once a millisecond, about."""
+    code = FLOOD + ("for line in open(f'/proc/{os.getppid()}/status'):\n"
+                    "    if line.startswith('voluntary_ctxt_switches'):\n"
+                    "        print(line.split()[1], 'waits in', time.monotonic() - begun, 's')\n")
+    run = fleet(ENDS + python("web", code, "output = prefix"))
+    found = run.line(r"web \| (\d+) waits in ([0-9.]+) s")
+    run.end(0)
+    equal(captured(run)[:-1], [f"web | {n}" for n in range(10000)], "lines")
+    check(int(found[1]) < 2000 * float(found[2]) + 200, found[0])
+
+
+@needs("strace", "plain")
+def test_prefix_passes_on_a_line_after_quiet_at_once():
+    Path("fleet.ini").write_text(ENDS + worker("web", "say one sleep 50ms say two sleep 50ms",
+                                               "output = prefix"))
+    run = strace("trace", "--config", "fleet.ini",
+                 options=("-e", "trace=epoll_wait,epoll_pwait,read,pwritev2"))
+    run.end(0)
+    calls = Path("trace").read_text().splitlines()
+    for word in "one", "two":
+        at = [n for n, call in enumerate(calls) if f'"{word}\\n"' in call][0]
+        check(calls[at - 1].startswith("epoll_") and "EPOLLIN" in calls[at - 1],
+              f"read for another reason: {calls[at - 1]}")
+        check(f"web | {word}" in calls[at + 1], f"not written next: {calls[at + 1]}")
+
+
+@cases(exit=("os._exit(3)", "exited with status 3"),
+       kill=("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"))
+def test_prefix_has_passed_on_many_lines_when_their_end_is_told(code, end):
+    both, writing = os.pipe()
+    fcntl.fcntl(both, fcntl.F_SETPIPE_SZ, 1 << 20)
+    run = fleet(ENDS + python("web", FLOOD + code, "output = prefix", "restart = never"),
+                stdout=writing, stderr=writing)
+    os.close(writing)
+    run.wait()
+    lines = os.read(both, 1 << 20).decode().partition(end)[0].splitlines()
+    equal([line for line in lines if line.startswith("web | ")],
+          [f"web | {n}" for n in range(10000)], "lines before the end")
+
+
+def test_prefix_goes_on_when_a_reload_waited_for_the_reader():
+    """Somebody goes, whose last words come after what nobody has read yet; others must go on."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)  # room for all that waits, once it was read
+    code = "import sys\nfor n in range(80000):\n    sys.stdout.write('%099d\\n' % n)\n"
+    web = python("web", code, "output = prefix", "restart = never")
+    run = fleet(worker("gone", "on TERM [ say bye exit 0 ] pause", "output = prefix") + web,
+                stdout=writing)
+    os.close(writing)
+    pid = until(lambda: [p for p in children(run.pid) if b"web.py" in
+                         Path(f"/proc/{p}/cmdline").read_bytes()], "the worker runs")[0]
+    until(lambda: "pipe" in Path(f"/proc/{pid}/wchan").read_text(), "the worker has to wait")
+    Path("fleet.ini").write_text(web)
+    run.send("HUP")
+    until(lambda: "poll_schedule" in Path(f"/proc/{run.pid}/wchan").read_text(),
+          "it waits for the reader")
+    lines = b""
+    while lines.count(b"\n") < 80001:
+        lines += os.read(reading, 1 << 20)
+    numbers = [line.split(b" | ")[1] for line in lines.splitlines() if b"bye" not in line]
+    check(numbers == [b"%099d" % n for n in range(80000)], "lines are not as they were written")
     run.send("TERM")
     run.end(0)
 
