@@ -352,7 +352,7 @@ __attribute__((noinline)) static pid_t split(const struct spawn *spawn, struct r
  *
  * vfork(2) copies the table of descriptors, and execve(2) closes nearly all of them again: with a
  * descriptor for each of ten thousand runs that takes longer than all the rest.  So a fleet's child
- * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What the many
+ * shares the table, and takes a copy of the lower end of it alone (close_range(2)).  What runs
  * keep open is moved above that (spawn_keep_high()), and what is passed on is opened below. */
 
 #ifndef CLOSE_RANGE_UNSHARE
@@ -402,8 +402,7 @@ void spawn_open_fleet(void)
 
 int spawn_keep_high(int fd)
 {
-    bool many = inherited_top >= 0 && runs_alive() >= FEW_RUNS;
-    int high = many ? fcntl(fd, F_DUPFD_CLOEXEC, LOW_DESCRIPTORS) : -1;
+    int high = inherited_top < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, LOW_DESCRIPTORS);
     if (high < 0)
         return fd;
     close(fd);
