@@ -1,5 +1,6 @@
 #include "posix/posix.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -60,5 +61,8 @@ void pipeset_remove(int fd)
 
 void pipeset_again(int fd, uint32_t index, uint32_t generation)
 {
-    change(EPOLL_CTL_MOD, fd, index, generation);
+    /* Linux needs no memory for one that it has.  Whatever does: busy until there is some, but
+     * never deaf. */
+    while (!change(EPOLL_CTL_MOD, fd, index, generation) && errno == ENOMEM)
+        ;
 }
