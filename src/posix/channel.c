@@ -412,14 +412,16 @@ static bool read_channel(uint32_t index)
 }
 
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
-void channel_readable(uint32_t index, uint32_t generation)
+bool channel_readable(uint32_t index, uint32_t generation)
 {
     const struct channel *channel = at(index);
     if (!channel->open || channel->generation != generation)
-        return;
+        return false;
     read_channel(index);
-    if (channel->open && channel->generation == generation)
+    bool same = channel->open && channel->generation == generation;
+    if (same)
         pipeset_again(channel->fd, index, generation);
+    return !same;
 }
 
 static void drain(uint32_t index)

@@ -25,10 +25,12 @@ static void on_set(struct ev_loop *loop, ev_io *watcher, int events)
     if (events & EV_ERROR)
         loop_watch_again(watcher);
     int count = epoll_wait(watcher->fd, ready, READY_AT_A_TIME, 0);
+    bool ended = false;
     for (int i = 0; i < count; i++)
-        channel_readable((uint32_t)ready[i].data.u64, (uint32_t)(ready[i].data.u64 >> 32));
-    /* What ends closes its pipe just before it is a child that has ended. */
-    loop_take_signals();
+        ended |= channel_readable((uint32_t)ready[i].data.u64, (uint32_t)(ready[i].data.u64 >> 32));
+    /* Who ends closes the pipe just before it is a child that has ended. */
+    if (ended)
+        loop_take_signals();
 }
 
 static bool open_set(void)

@@ -476,9 +476,11 @@ void channel_tidy(void);
  * errno if nothing was. */
 bool channel_write(int fd, const char *line, size_t length);
 
-/* A pipe has become readable of which SIGIO tells; this channel, if it is still that one. */
+/* A pipe has become readable of which SIGIO tells. */
 void channel_wake(void);
-void channel_readable(uint32_t index, uint32_t generation);
+
+/* This channel has, if it is still that one; true: it was, and is closed now. */
+bool channel_readable(uint32_t index, uint32_t generation);
 
 /* The run's process was reaped: takes in what it said last, before its end is reported. */
 void channel_drain(struct run_id run);
