@@ -414,8 +414,10 @@ static bool read_channel(uint32_t index)
 /* One chunk a turn: a flood from one channel does not keep the others waiting. */
 bool channel_readable(uint32_t index, uint32_t generation)
 {
-    const struct channel *channel = at(index);
-    if (!channel->open || channel->generation != generation)
+    /* What was closed a moment ago is still told of, and by the place that it had before a reload.
+     * Whoever has that place now may be looked at: there may be nothing to read. */
+    const struct channel *channel = index < channels.now.count ? at(index) : NULL;
+    if (channel == NULL || !channel->open || channel->generation != generation)
         return false;
     read_channel(index);
     bool same = channel->open && channel->generation == generation;

@@ -749,6 +749,30 @@ def test_reload_reaches_an_inner_fleet():
     end(run)
 
 
+FLOOD = """import os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.write(1, b'flows\\n')
+    while True:
+        os.write(9, 400 * b'status x\\n')
+os.execvp('sleep', ['sleep', '1000'])
+"""
+
+
+def test_who_goes_while_his_pipe_is_written_to_has_no_place_any_more():
+    """The last of many places: there are far fewer afterwards."""
+    Path("flood.py").write_text(FLOOD)
+    many = [worker(f"many{n}", QUIET, "autostart = no", "instances = 10000") for n in range(2)]
+    run = start(worker("stays"), *many,
+                f"[worker:last]\ncommand = python3 {Path('flood.py').absolute()}\n")
+    run.line("flows")
+    change(worker("stays"))
+    equal(list(workers()), ["stays"], "who is there")
+    end(run)
+
+
 # ---- cgroups ----
 
 @grouped
