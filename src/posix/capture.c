@@ -194,6 +194,27 @@ static void watch(struct capture *capture, int fd)
     capture->rapid = 0;
 }
 
+/* ---- the end of a source ---- */
+
+/* Lets what waits go on, until then: a read may become more than our output's buffer holds. */
+static bool make_room(msec until)
+{
+    while (!lines_pump())
+        if (!sink_wait(until))
+            return false;
+    return true;
+}
+
+/* Takes what there is, and an unfinished line for one.  False when there is no room by then. */
+static bool take_rest(struct capture *capture, msec until)
+{
+    bool flows = make_room(until);
+    for (int i = 0; i < ENDING_READS && flows && take(capture) > 0; i++)
+        flows = make_room(until);
+    end_line(capture);
+    return flows;
+}
+
 /* ---- opening ---- */
 
 static struct capture *new_capture(void)
@@ -271,22 +292,17 @@ bool capture_open(struct ev_loop *loop, const struct plan *plan, uint32_t slots)
 static void drop(struct capture *capture, msec until)
 {
     struct capture **link = &captures.first_aside;
-    const struct line_source *waits = lines_waiting();
-    bool has_more = capture->open || capture->lines.kept > 0 || waits == &capture->lines;
-    if (has_more && waits != NULL && !(sink_wait(until) && lines_pump()))
+    bool has_more = capture->open || capture->lines.kept > 0 || lines_waiting() == &capture->lines;
+    bool flows = !has_more || (take_rest(capture, until) && make_room(until));
+    if (!flows)
         log_line(LEVEL_WARNING, "what a worker wrote last is lost, since nobody reads it");
     if (lines_waiting() == &capture->lines)
         lines_forget();
-    for (int i = 0; i < ENDING_READS && take(capture) > 0; i++)
-        ;
-    end_line(capture);
     close_capture(capture);
     while (*link != NULL && *link != capture)
         link = &(*link)->next_aside;
     if (*link != NULL)
         *link = capture->next_aside;
-    if (lines_waiting() == &capture->lines)
-        lines_forget();
     free_capture(capture);
 }
 
@@ -417,17 +433,9 @@ void capture_close(void)
 {
     msec until = platform_now() + LAST_WORDS;
     bool flows = true;
-    for (uint32_t slot = 0; captures.list != NULL && flows && slot < captures.slots; slot++) {
-        struct capture *capture = captures.list[slot];
-        bool more = true;
-        for (int i = 0; i < ENDING_READS && flows && more; i++) {
-            flows = lines_waiting() == NULL || (sink_wait(until) && lines_pump());
-            more = flows && take(capture) > 0;
-        }
-        end_line(capture);
-    }
-    flows =
-        captures.list == NULL || (flows && sink_wait(until) && lines_pump() && sink_wait(until));
+    for (uint32_t slot = 0; captures.list != NULL && flows && slot < captures.slots; slot++)
+        flows = take_rest(captures.list[slot], until);
+    flows = captures.list == NULL || (flows && make_room(until) && sink_wait(until));
     sink_close();
     if (!flows)
         log_line(LEVEL_WARNING, "what workers wrote last is lost, since nobody reads it");

@@ -209,6 +209,41 @@ def test_prefix_goes_on_when_a_reload_waited_for_the_reader():
     run.end(0)
 
 
+NAME = 60 * "n"
+SHORT = f"import os\nos.write(1, 30000 * b'\\n')\nopen('{NAME}', 'w')\n"  # far more with its name
+
+
+def read_lines(reading, number):
+    lines = b""
+    while lines.count(b"\n") < number and (more := os.read(reading, 1 << 20)):
+        lines += more
+    return lines
+
+
+def test_prefix_passes_on_at_the_end_what_many_short_lines_become():
+    reading, writing = os.pipe()
+    run = fleet(ENDS + python(NAME, SHORT, "output = prefix"), stdout=writing)
+    os.close(writing)
+    run.log("Closing the loop")
+    equal(read_lines(reading, 30001).count(b"\n"), 30000, "lines")
+    run.end(0)
+
+
+def test_prefix_passes_on_what_many_short_lines_become_of_who_goes_at_a_reload():
+    reading, writing = os.pipe()
+    stays = worker("stays", "pause")
+    run = fleet(stays + python(NAME, SHORT, "output = prefix", "restart = never"), stdout=writing)
+    os.close(writing)
+    until(lambda: os.path.exists(NAME) and len(children(run.pid)) == 1, "it has written and ended")
+    Path("fleet.ini").write_text(stays)
+    run.send("HUP")
+    until(lambda: "poll_schedule" in Path(f"/proc/{run.pid}/wchan").read_text(),
+          "it waits for the reader")
+    equal(read_lines(reading, 30000).count(b"\n"), 30000, "lines")
+    run.send("TERM")
+    run.end(0)
+
+
 def test_prefix_never_makes_standard_output_non_blocking():
     reading, writing = os.pipe()
     run = fleet(ENDS + worker("web", "say up", "output = prefix"), stdout=writing)
