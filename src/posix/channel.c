@@ -19,7 +19,7 @@
 #define PRIVATE_PER_RUN 48  /* and of one run */
 #define READ_AT_A_TIME  4096
 #define DRAIN_MAX       64 /* reads: more than a socket holds by default (net.core.wmem_default) */
-#define RETIRED_MAX     4  /* descriptors that are to be closed: a limit of them is not far off */
+#define RETIRED_MAX     4  /* descriptors that are to be closed */
 
 struct channel {
     struct run_id run;
@@ -127,7 +127,7 @@ static void close_channel(uint32_t index)
         passed_close(&channels.now.backlogs[index].passed);
     if (index >= channels.now.own)
         pipeset_remove(channel->fd); /* its sender may have kept it, and it would be watched on */
-    if (channels.retired_count < RETIRED_MAX)
+    if (channels.stock.ours >= 0 && channels.retired_count < RETIRED_MAX)
         channels.retired[channels.retired_count++] = channel->fd;
     else
         close(channel->fd);
@@ -172,15 +172,6 @@ static bool make_pair(struct pair *pair)
     return false;
 }
 
-/* False when there were none. */
-static bool close_retired(void)
-{
-    bool any = channels.retired_count > 0;
-    while (channels.retired_count > 0)
-        close(channels.retired[--channels.retired_count]);
-    return any;
-}
-
 /* For the run in slot `index`; false with errno. */
 static bool take_pair(uint32_t index, struct pair *pair, bool *by_signal)
 {
@@ -193,7 +184,7 @@ static bool take_pair(uint32_t index, struct pair *pair, bool *by_signal)
         *by_signal = false;
         return true;
     }
-    if (!make_pair(pair) && (!close_retired() || !make_pair(pair)))
+    if (!make_pair(pair))
         return false;
     *by_signal = watch_by_signal(pair->ours);
     if (*by_signal || pipeset_add(pair->ours, index, generation))
@@ -214,17 +205,29 @@ int channel_open_run(struct run_id run, char *identity)
     return pair.theirs;
 }
 
+static bool is_scarce(const struct pair *pair)
+{
+    static int ample = -1; /* the highest that was not */
+    int high = pair->ours > pair->theirs ? pair->ours : pair->theirs;
+    if (high > ample && passed_fd_is_scarce(high))
+        return true;
+    ample = high > ample ? high : ample;
+    return false;
+}
+
 /* A worker that ends is often started anew, and the kernel takes as long for a pipe as for half a
  * fork.  So that is done while the new process comes up: what belonged to the old one is closed,
- * and a pipe made for the next. */
+ * and a pipe made for the next; but nothing is kept that a start might lack. */
 void channel_tidy(void)
 {
-    close_retired();
-    if (!channels.stock_wanted || channels.stock.ours >= 0)
+    struct pair *stock = &channels.stock;
+    while (channels.retired_count > 0)
+        close(channels.retired[--channels.retired_count]);
+    if (!channels.stock_wanted || stock->ours >= 0)
         return;
     channels.stock_wanted = false; /* who cannot have one now makes his own, and says why not */
-    if (make_pair(&channels.stock) && !pipeset_add(channels.stock.ours, NO_SLOT, 0))
-        close_pair(&channels.stock);
+    if (make_pair(stock) && (is_scarce(stock) || !pipeset_add(stock->ours, NO_SLOT, 0)))
+        close_pair(stock);
 }
 
 void channel_abort(struct run_id run)

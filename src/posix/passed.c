@@ -10,7 +10,7 @@
 #define SCM_PIDFD 0x04 /* unix(7); headers of this time do not have it */
 #endif
 
-#define DESCRIPTORS_KEPT 32 /* that nobody gets who sends us some; half of ours at most */
+#define DESCRIPTORS_KEPT 32 /* for starts: who sends us some gets none; half of ours at most */
 
 static struct passed *current; /* with the line that is being reported */
 
@@ -58,17 +58,13 @@ static void close_pidfd(struct cmsghdr *part)
         close(fd);
 }
 
-/* A start needs some, too. */
-static bool is_scarce(const struct passed *passed)
+bool passed_fd_is_scarce(int fd)
 {
     struct rlimit limit;
-    bool scarce = false;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return false;
     rlim_t half = limit.rlim_cur / 2, kept = half < DESCRIPTORS_KEPT ? half : DESCRIPTORS_KEPT;
-    for (uint32_t i = 0; i < passed->count; i++)
-        scarce = scarce || (rlim_t)passed->fds[i] >= limit.rlim_cur - kept;
-    return scarce;
+    return (rlim_t)fd >= limit.rlim_cur - kept;
 }
 
 /* What comes later replaces what nobody took.  Of more than there is room for none is good: nobody
@@ -83,7 +79,9 @@ static void take_passed(struct msghdr *header, struct passed *passed)
         passed_close(passed);
         passed->count = (uint32_t)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(passed->fds, CMSG_DATA(part), passed->count * sizeof(int));
-        passed->scarce = is_scarce(passed);
+        passed->scarce = false;
+        for (uint32_t i = 0; i < passed->count; i++)
+            passed->scarce = passed->scarce || passed_fd_is_scarce(passed->fds[i]);
     }
     if (passed->scarce)
         passed_close(passed);

@@ -441,6 +441,9 @@ struct passed *passed_now(void);
 /* NULL when `count` descriptors came with it; else `fault`, or the better reason. */
 const char *passed_fault(uint32_t count, const char *fault);
 
+/* Is this one of the last descriptors that we may have, which are for starts? */
+bool passed_fd_is_scarce(int fd);
+
 /* Closes what nobody took; and one, whatever it is: close(2) without waiting. */
 void passed_close(struct passed *passed);
 void passed_close_fd(int fd);
