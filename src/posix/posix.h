@@ -97,10 +97,10 @@ bool loop_open_signals(void);
  * without such a time, one sigtimedwait(2) waits instead of libev: this is said before a watcher is
  * started.  A launcher has no loop before that: it returns it. */
 struct ev_loop *loop_widen(void);
+bool loop_is_wide(void);
 
 /* Acts on the signals that have come, if there are any. */
 void loop_take_signals(void);
-bool loop_is_wide(void);
 
 /* Widens, and starts: ev_io_start(3) for a callback that takes EV_ERROR for what it is: without
  * memory the kernel watches no descriptor, and libev has taken the watcher out.  Then
