@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, cases, check, children, deadline, equal, fill_pipe, kill,
-                     needs, put_down, pty, strace, until, victim)
+                     needs, put_down, pty, status_field, strace, until, victim)
 import shlex
 
 
@@ -184,6 +184,18 @@ def test_prefix_has_passed_on_many_lines_when_their_end_is_told(code, end):
           [f"web | {n}" for n in range(10000)], "lines before the end")
 
 
+def stuck(run, pid):
+    """Says whether nothing goes on: the worker waits for the supervisor, and that for its reader.
+    Else the one may be about to wake the other."""
+    seen = []
+
+    def is_it():
+        seen.append((Path(f"/proc/{pid}/wchan").read_text(),
+                     status_field(run.pid, "voluntary_ctxt_switches")))
+        return "pipe" in seen[-1][0] and len(seen) > 5 and len(set(seen[-5:])) == 1
+    return is_it
+
+
 def test_prefix_goes_on_when_a_reload_waited_for_the_reader():
     """Somebody goes, whose last words come after what nobody has read yet; others must go on."""
     reading, writing = os.pipe()
@@ -195,7 +207,7 @@ def test_prefix_goes_on_when_a_reload_waited_for_the_reader():
     os.close(writing)
     pid = until(lambda: [p for p in children(run.pid) if b"web.py" in
                          Path(f"/proc/{p}/cmdline").read_bytes()], "the worker runs")[0]
-    until(lambda: "pipe" in Path(f"/proc/{pid}/wchan").read_text(), "the worker has to wait")
+    until(stuck(run, pid), "the worker has to wait, and the supervisor, too")
     Path("fleet.ini").write_text(web)
     run.send("HUP")
     until(lambda: "poll_schedule" in Path(f"/proc/{run.pid}/wchan").read_text(),
