@@ -157,7 +157,7 @@ static bool set_string(const char **field, const char *text)
     return true;
 }
 
-/* The command is kept as it was written, and split again when it is run. */
+/* The command is kept as it was written, and split again by whoever needs its words. */
 static bool set_command(const char **field, const char *text)
 {
     char **argv;
