@@ -427,6 +427,17 @@ def test_pipe_whose_command_dies_in_the_shutdown_ends_on_our_own_output():
     equal([line.split(" | ")[1] for line in captured(run)], ["two"], "what the logger did not take")
 
 
+@cases(died="exit 3", ended="exit 0")
+def test_pipe_whose_command_waits_for_its_restart_ends_on_our_own_output(end):
+    run = fleet(worker("web", "on TERM [ say bye exit 0 ] say up append said up pause",
+                       f"output = pipe:sh -c '{end}'"), "--restart-delay", "1h")
+    run.log("web.log .* starts again")
+    until(Path("said").exists, "there is something to take")
+    run.send("TERM")
+    run.end(0)
+    equal([line.split(" | ")[1] for line in captured(run)], ["up", "bye"], "what nobody took")
+
+
 def test_pipe_command_alone_does_not_keep_us_running():
     run = fleet(ENDS + worker("web", "say up", logger()))
     run.end(0)
