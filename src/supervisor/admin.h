@@ -209,6 +209,9 @@ bool admin_is_delayed(const struct supervisor *supervisor, uint32_t slot);
 bool admin_is_held(const struct supervisor *supervisor, uint32_t slot);
 bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot);
 
+/* Does somebody want an instance of the worker to run? */
+bool admin_is_wanted(const struct supervisor *supervisor, uint32_t worker);
+
 /* The worker whose absence holds this one: one that it needs, or that needs in turn, and that
  * nobody wants.  CORE_NONE: everything that it needs stands. */
 uint32_t admin_holder(const struct supervisor *supervisor, uint32_t worker);

@@ -37,7 +37,7 @@ static uint32_t missing_need(const struct supervisor *supervisor, uint32_t worke
     return CORE_NONE;
 }
 
-static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
+bool admin_is_wanted(const struct supervisor *supervisor, uint32_t worker)
 {
     uint32_t first = core_instance(supervisor->core, worker, 0);
     for (uint32_t n = 0; n < supervisor->workers[worker].instances; n++)
@@ -49,7 +49,7 @@ static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
 uint32_t admin_holder(const struct supervisor *supervisor, uint32_t worker)
 {
     uint32_t holder = missing_need(supervisor, worker);
-    while (holder != CORE_NONE && is_wanted(supervisor, holder))
+    while (holder != CORE_NONE && admin_is_wanted(supervisor, holder))
         holder = missing_need(supervisor, holder);
     return holder;
 }
