@@ -42,6 +42,17 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     return "";
 }
 
+const char *narrate_companion(enum core_companion companion)
+{
+    static const char *const names[] = {
+        [COMPANION_NONE] = "",
+        [COMPANION_BEFORE_START] = "before-start",
+        [COMPANION_AFTER_STOP] = "after-stop",
+        [COMPANION_HEALTH] = "health",
+    };
+    return names[companion];
+}
+
 const char *narrate_role(const struct supervisor *supervisor, uint32_t slot)
 {
     static const char *const roles[] = {

@@ -24,6 +24,9 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot);
 /* proc(5)'s letter in words: "sleeping"; NULL when it has none. */
 const char *narrate_state(char state);
 
+/* A command around an instance, as its key is called: "after-stop". */
+const char *narrate_companion(enum core_companion companion);
+
 /* What a companion's slot runs, before the name of its instance: "before-start of "; else "". */
 const char *narrate_role(const struct supervisor *supervisor, uint32_t slot);
 
