@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import time
@@ -304,6 +305,19 @@ def test_a_client_that_leaves_stops_no_roll():
     until(lambda: all(w["state"] == "ready" and w["pid"] != before[name]
                       for name, w in workers("web").items()), "all of it is new")
     end(run)
+
+
+def test_who_asks_is_heard_although_runs_have_taken_all_descriptors():
+    run = fleet("[worker:many]\ncommand = victim pause\ninstances = 100\n",
+                "--control", "a.sock",
+                before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    run.log("Too many open files")
+    for _ in range(3):
+        states = {w["state"] for w in json.loads(
+            ask("status", "--json", "--control", "a.sock").out)["workers"]}
+        check("ready" in states and "waiting" in states, f"the states: {states}")
+    ask("shutdown", "--control", "a.sock").end(0)
+    run.end(0)
 
 
 def test_shutdown_takes_its_status():
