@@ -246,6 +246,33 @@ def test_needs_is_stopped_with_what_it_needs_and_comes_back_with_it():
     check(ends.index(("ended", "web")) < ends.index(("ended", "db")), f"web ended first: {ends}")
 
 
+@cases("stop", "reload")
+def test_who_fails_when_somebody_has_stopped_it_is_no_error(how):
+    """It is asked only when nothing is left of what needs it."""
+    run = fleet("[aiorun]\nstop-on-unhandled-errors = yes\n"
+                + worker("db", "say up pause")
+                + worker("web", "on TERM [ say asked pause ] on USR1 [ exit 0 ] say up pause",
+                         "needs = db"))
+    all_up(run, 2)
+    before = pids()
+    if how == "reload":
+        text = Path("fleet.ini").read_text()
+        Path("fleet.ini").write_text(text.replace("say up", "print cwd say up"))
+    asked = verb("stop", "db") if how == "stop" else verb("reload")
+    run.line("^asked$")
+    kill(before["db"], "KILL")
+    until(lambda: workers("db")["db"]["pid"] is None, "it is gone")
+    kill(before["web"], "USR1")
+    asked.end(0)
+    again = pids()["web"]
+    run.send("TERM")
+    if again:
+        run.line("^asked$")
+        kill(again, "USR1")
+    run.end(0)
+    check("error" not in run.err, run.err)
+
+
 def test_needs_is_left_alone_by_a_restart():
     run = fleet(THREE)
     run.lines("db", "web", "job")
