@@ -121,11 +121,11 @@ static const char *wait_reason(const struct supervisor *supervisor, uint32_t ind
     const struct plan_worker *workers = supervisor->plan->workers;
     uint32_t holder = admin_holder(supervisor, core_slot(core, index)->owner);
     uint32_t blocker = core_blocker(core, index);
-    if (core_beside(core, index) == COMPANION_BEFORE_START)
-        return "its before-start runs";
     if (core_is_held(core, index) && holder != CORE_NONE)
         snprintf(buffer, ADMIN_REASON_MAX, "needs %s, which is %s", workers[holder].name,
                  admin_state_name(supervisor, core_instance(core, holder, 0)));
+    else if (core_beside(core, index) == COMPANION_BEFORE_START)
+        return "its before-start runs";
     else if (blocker != CORE_NONE)
         snprintf(buffer, ADMIN_REASON_MAX, "comes after %s, which is not ready",
                  workers[blocker].name);

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
+import socket
 from pathlib import Path
 
 from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
@@ -331,6 +333,25 @@ def test_who_asks_for_what_is_held_is_told():
 def why(name):
     found = workers(name)[name]
     return found["state"], found["reason"]
+
+
+def test_who_is_held_while_its_before_start_runs_is_told_why():
+    slow = shlex.join(victim("on TERM [ say asked ] say preparing pause"))
+    run = fleet(worker("db", "say up pause")
+                + worker("web", "say up pause", "needs = db", f"before-start = {slow}"))
+    run.line("^preparing$")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(is_up(run))
+        client.sendall(b"start web\n")  # it is there before anybody else can ask
+        ask("stop", "--no-wait", "db")
+        client.settimeout(10)
+        answer = client.recv(4096)
+    check(b"web is held: it needs db, which is stopp" in answer, f"the answer: {answer}")
+    run.line("^asked$")
+    for pid in children(run.pid):
+        if "preparing" in command_line(pid):
+            kill(pid)
+    end(run)
 
 
 @cases(fails=("exit 3", "restart-limit = 1/1m", "given-up", "its restarts are used up"),
