@@ -378,6 +378,7 @@ def test_why_it_is_not_up_is_shown(script, key, state, reason):
        before=("command = true\nbefore-start = false\n", 1))
 def test_starts_that_fail_are_restarts(how, status):
     run = fleet(f"[worker:web]\n{how}{QUICK}\nrestart-limit = 2/1m\n" + worker("db", "pause"))
+    is_up(run)
     until(lambda: why("web") == ("given-up", workers("web")["web"]["reason"]), "it is given up")
     equal(workers("web")["web"]["restarts"], 2, "restarts")
     row = next(row for row in ask("status").out.splitlines() if row.startswith("web"))
