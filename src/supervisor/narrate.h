@@ -45,6 +45,7 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run);
 /* A signal came; a run was started, is ready, has ended; an instance will start again. */
 void narrate_signal(const struct platform_signal *arrived);
 void narrate_start(const struct supervisor *supervisor, uint32_t slot);
+void narrate_no_start(const struct supervisor *supervisor, uint32_t slot, const char *sentence);
 void narrate_ready(const struct supervisor *supervisor, uint32_t slot);
 void narrate_retry(const struct supervisor *supervisor, const struct core_action *action);
 void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end);

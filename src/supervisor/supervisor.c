@@ -90,7 +90,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (started.ok) {
         narrate_start(supervisor, slot);
     } else {
-        log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
+        narrate_no_start(supervisor, slot, started.sentence);
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }

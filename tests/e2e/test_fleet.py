@@ -221,6 +221,16 @@ def test_command_that_cannot_be_started(command, status):
     run.end(status)
 
 
+@cases(command=("command = /no/such/program\n", "web: cannot run '/no/such/program'"),
+       before=("command = true\nbefore-start = /no/such/program\n",
+               "before-start of web: cannot run '/no/such/program'"))
+def test_log_names_who_cannot_be_started(lines, told):
+    run = fleet(f"[worker:web]\n{lines}{QUICK}\nrestart-limit = 1/1m\n")
+    run.log(f"error: {told}")
+    run.log("error: web could not be started, and has used up its restarts")
+    end(run, 127)
+
+
 def test_requested_end_is_no_error_in_a_fleet():
     run = fleet(worker("web", "on TERM [ exit 143 ] say up pause", "success-status = requested"))
     run.line("up")
