@@ -221,6 +221,8 @@ enum core_why {
     WHY_RESTART,  /* somebody wants it anew */
 };
 
+bool core_why_is_failure(enum core_why why);
+
 /* The commands around an instance. */
 enum core_companion {
     COMPANION_NONE,
