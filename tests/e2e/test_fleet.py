@@ -688,6 +688,19 @@ def test_restarts_with_as_few_descriptors_as_one_start_needs():
     equal(worked, sorted(worked), "it works from one limit on")
 
 
+def test_a_start_needs_as_many_descriptors_wherever_the_control_pipe_is():
+    """Also where it happens to be already."""
+    def starts(limit, fd):
+        Path("starts").unlink(missing_ok=True)
+        run = fleet(ENDS + "[worker:one]\ncommand = sh -c 'echo >starts'\nrestart = never\n",
+                    "--control-fd", str(fd),
+                    before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        run.wait()
+        return Path("starts").exists()
+    first = {fd: next(limit for limit in range(8, 24) if starts(limit, fd)) for fd in range(3, 11)}
+    equal(len(set(first.values())), 1, f"how many limits there are: {first}")
+
+
 def test_what_a_job_has_left_is_not_the_next_ones():
     run = fleet("[worker:one]\ncommand = sleep 1000\n[worker:two]\ncommand = sleep 1001\n")
     is_up(run)
