@@ -53,6 +53,8 @@ static int submit(struct channel *channel, const struct arguments *arguments, co
     }
     if (result == CHANNEL_DONE)
         result = request_send(channel, line, length);
+    if (result == CHANNEL_CLOSED && channel->link >= 0)
+        result = CHANNEL_DONE; /* who is refused at once is told so although he could not speak */
     if (result != CHANNEL_DONE) {
         channel_complain(channel, result, verb);
         return channel_status(channel);

@@ -221,6 +221,9 @@ enum core_why {
     WHY_RESTART,  /* somebody wants it anew */
 };
 
+/* Is it a failure? */
+bool core_why_is_failure(enum core_why why);
+
 /* The commands around an instance. */
 enum core_companion {
     COMPANION_NONE,

@@ -260,8 +260,6 @@ bool core_settle_renewals(struct core *core, struct core_team *team, struct core
 /* Is it up, and nobody has stopped it? */
 bool core_is_watched(const struct core *core, const struct core_slot *slot);
 
-bool core_why_is_failure(enum core_why why);
-
 /* Does the core stop it by itself? */
 bool core_is_replaced(const struct core_slot *slot);
 

@@ -68,13 +68,13 @@ void core_record_instance_end(struct core *core, struct core_slot *slot, struct 
     bool failed = core_why_is_failure((enum core_why)slot->why) && slot->wanted;
     bool success = policy_is_success(set, end, requested) && !failed;
     bool unasked = !slot->requested && slot->wanted;
+    bool stopped = !unasked && !core_is_shutdown(core); /* maybe it was only about to be asked */
     slot->end = end;
     if (record_restart(core, slot, end, success))
         return;
     core_member(core, slot)->rest = (uint8_t)rest_after(core, slot, success, unasked || failed);
     core_set_done(core, slot, success && unasked && !core_is_shutdown(core));
     core_set_wanted(core, slot, false);
-    bool stopped = slot->requested && !core_is_shutdown(core);
     if (failed) /* how it ended says nothing: we have stopped it */
         record_error(core, slot, (struct ending){ENDING_EXITED, 1});
     else if (!success && !requested && !stopped)

@@ -202,7 +202,7 @@ static bool sort_by_wave(struct graph *graph)
         *worker = plan->fleet[i];
         for (uint32_t n = 0; n < worker->after_count; n++)
             worker->after[n].worker = moved[worker->after[n].worker];
-        if (worker->rules->output.kind == OUTPUT_PIPE)
+        if (worker->rules->output.kind == OUTPUT_PIPE || worker->is_logger)
             worker->logger = moved[worker->logger];
     }
     free(start);

@@ -3,6 +3,7 @@
 #include "plan/option_table.h"
 #include "plan/parse.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static bool make_logger(const struct plan *plan, const struct plan_worker *serve
     rules->ready = (struct plan_ready){.kind = READY_EXEC};
     rules->stop_given = true; /* and not made of --stop-signal and --stop-timeout */
     rules->rung_count = 1;
-    rules->rungs[0].signal = 0;
+    rules->rungs[0].signal = SIGTERM;
     rules->rungs[0].time = NEVER;
     rules->may_stop = false;
     rules->may_stop_set = true;
@@ -73,7 +74,7 @@ bool logger_add_all(struct plan *plan, struct faults *faults)
         fleet[i].logger = plan->fleet_size;
         bool made = make_logger(plan, &fleet[i], &fleet[plan->fleet_size],
                                 &rules[plan->fleet_rules_count++]);
-        plan->fleet_size++; /* so that what there is of it is freed */
+        fleet[plan->fleet_size++].logger = i; /* counted, so that what there is of it is freed */
         if (!made)
             return false;
     }

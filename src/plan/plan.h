@@ -221,10 +221,11 @@ struct plan_worker {
     struct plan_dependency *after;
     uint32_t after_count;
     uint32_t wave;   /* 0: waits for nobody; else one more than the last that it waits for */
-    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one */
-    bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; it is stopped by
-                        the end of its input, not by the signal of its first rung; its name and
-                        its argv are its own */
+    uint32_t logger; /* OUTPUT_PIPE: that one's place in plan.workers; it starts before this one.
+                        Of a logger: the place of the one that it serves */
+    bool is_logger;  /* the command of another's `output = pipe:CMD`, as a worker; when that one
+                        stops, too, it is stopped by the end of its input, not by the signal of
+                        its first rung; its name and its argv are its own */
 
     uint32_t line; /* of its section in the file; 0: it is in none */
     uint32_t key_count;

@@ -50,6 +50,7 @@ static struct {
     struct client *clients;
     ev_io io;
     ev_timer again;
+    int spare; /* kept for one client, where runs have taken all the others; -1: it has it */
     bool open;
     char path[SOCKET_PATH_MAX];
     dev_t device;
@@ -82,6 +83,12 @@ static void watch(struct client *client, enum client_state state)
     ev_timer_again(admin.loop, &client->timer);
 }
 
+static void keep_spare(void)
+{
+    if (admin.spare < 0)
+        admin.spare = fcntl(admin.io.fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void drop(struct client *client)
 {
     bool asked = client->state == CLIENT_READS || client->state == CLIENT_WAITS;
@@ -92,6 +99,7 @@ static void drop(struct client *client)
     ev_timer_stop(admin.loop, &client->timer);
     passed_close(&client->passed);
     close(client->io.fd);
+    keep_spare();
     if (asked)
         supervisor_admin_gone(admin.supervisor, index_of(client));
 }
@@ -230,6 +238,7 @@ static void greet(int fd)
         refuse(fd, client == end ? "there are too many clients already"
                                  : "only the supervisor's own user and root may speak here");
         close(fd);
+        keep_spare();
         return;
     }
     client->used = client->start = client->end = 0;
@@ -239,11 +248,27 @@ static void greet(int fd)
     watch(client, CLIENT_SPEAKS);
 }
 
+/* As accept4(2), with the spare descriptor where there is no other. */
+static int accept_client(int listening)
+{
+    int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || admin.spare < 0)
+        return fd;
+    close(admin.spare);
+    admin.spare = -1;
+    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int error = errno;
+    if (fd < 0)
+        keep_spare();
+    errno = error;
+    return fd;
+}
+
 static void on_listening(struct ev_loop *loop, ev_io *watcher, int events)
 {
     if (events & EV_ERROR)
         loop_watch_again(watcher);
-    int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept_client(watcher->fd);
     if (fd >= 0) {
         greet(fd);
         return;
@@ -365,6 +390,8 @@ static bool open_socket(enum log_level level)
     ev_io_init(&admin.io, on_listening, fd, EV_READ);
     ev_timer_init(&admin.again, on_again, 0, ACCEPT_AGAIN);
     loop_watch(&admin.io);
+    admin.spare = -1;
+    keep_spare();
     admin.open = true;
     return true;
 }

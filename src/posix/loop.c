@@ -168,6 +168,13 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
     supervisor_time(driver.supervisor);
 }
 
+/* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells of
+ * clock jumps. */
+static void keep_quiet(void)
+{
+    ev_periodic_start(driver.loop, &driver.never);
+}
+
 bool loop_open(struct supervisor *supervisor, const struct plan *plan)
 {
     driver.supervisor = supervisor;
@@ -177,8 +184,12 @@ bool loop_open(struct supervisor *supervisor, const struct plan *plan)
     ev_init(&driver.timer, on_timer);
     ev_init(&driver.nudge, on_nudge);
     ev_periodic_init(&driver.never, on_never, FAR_AWAY, 0, 0);
-    bool later = !plan_is_fleet(plan) && driver.backend == EVBACKEND_POLL;
-    return later || make_loop();
+    if (!plan_is_fleet(plan) && driver.backend == EVBACKEND_POLL)
+        return true; /* it is made later, if at all */
+    if (!make_loop())
+        return false;
+    keep_quiet(); /* now: the first start shall lack every descriptor that the others do */
+    return true;
 }
 
 bool loop_open_signals(void)
@@ -209,9 +220,7 @@ static bool watch_signals(void)
         return false;
     ev_io_set(&driver.signals, driver.signal_fd, EV_READ);
     ev_io_start(driver.loop, &driver.signals);
-    /* libev looks at the clock every minute, unless a periodic has given it a timerfd that tells
-     * of clock jumps. */
-    ev_periodic_start(driver.loop, &driver.never);
+    keep_quiet();
     do {
         driver.refused = false;
         ev_run(driver.loop, EVRUN_NOWAIT);

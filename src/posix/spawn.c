@@ -160,15 +160,17 @@ static void pass_descriptors(const struct spawn *spawn, struct report *report)
         from[i] = spawn->passes[i].from;
         bool in_the_way = false;
         for (size_t j = 0; j < spawn->pass_count; j++)
-            in_the_way = in_the_way || spawn->passes[j].to == from[i];
+            in_the_way = in_the_way || (j != i && spawn->passes[j].to == from[i]);
         if (in_the_way)
             from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, above);
         if (from[i] < 0)
             fail(report, SPAWN_PASS, spawn->passes[i].to);
     }
-    for (size_t i = 0; i < spawn->pass_count; i++)
-        if (dup2(from[i], spawn->passes[i].to) < 0)
-            fail(report, SPAWN_PASS, spawn->passes[i].to);
+    for (size_t i = 0; i < spawn->pass_count; i++) {
+        int to = spawn->passes[i].to;
+        if (from[i] == to ? fcntl(to, F_SETFD, 0) < 0 : dup2(from[i], to) < 0)
+            fail(report, SPAWN_PASS, to);
+    }
 }
 
 void spawn_pass(struct spawn *spawn, int from, int to)

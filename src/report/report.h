@@ -66,7 +66,7 @@ struct report_record {
     msec span;
     size_t count;
     const char *state; /* a word that outlives the report; NULL: unknown */
-    char name[32];     /* what people call the run */
+    char name[88];     /* what people call the run: "web:1", "web:1 after-stop" */
     char where[32];    /* kernel wait channel; empty: unknown */
     char command[128]; /* empty: unknown */
 };

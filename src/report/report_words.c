@@ -103,7 +103,7 @@ const char *report_describe_trigger(const struct report *report, char *buffer)
     if (cause == NULL)
         snprintf(buffer, SENTENCE_MAX, error ? "an unhandled error" : "nothing was left to run");
     else
-        snprintf(buffer, SENTENCE_MAX, "%.32s %.80s", cause->name,
+        snprintf(buffer, SENTENCE_MAX, "%s %.80s", cause->name,
                  report_describe_end(report, cause->end, end));
     return buffer;
 }
@@ -124,15 +124,15 @@ static const char *describe_process(const struct report_record *record, char *bu
 static void name_run(const struct report_record *record, char *buffer, size_t size)
 {
     if (record->pid != 0 && record->run.slot != 0)
-        snprintf(buffer, size, "%.32s (pid %ld)", record->name, record->pid);
+        snprintf(buffer, size, "%s (pid %ld)", record->name, record->pid);
     else
-        snprintf(buffer, size, "%.32s", record->name);
+        report_copy(buffer, size, record->name);
 }
 
 const char *report_describe(const struct report *report, const struct report_record *record,
                             char *buffer)
 {
-    char name[80], text[SENTENCE_MAX], signal[16];
+    char name[sizeof record->name + 32], text[SENTENCE_MAX], signal[16];
     name_run(record, name, sizeof name);
     buffer[0] = '\0';
     switch (record->kind) {
@@ -219,7 +219,7 @@ const char *report_describe(const struct report *report, const struct report_rec
 
 const char *report_describe_shield(const struct held_shield *shield, char *buffer)
 {
-    snprintf(buffer, SENTENCE_MAX, "%.63s of %.32s %ld", shield->name, shield->holder, shield->pid);
+    snprintf(buffer, SENTENCE_MAX, "%.63s of %s %ld", shield->name, shield->holder, shield->pid);
     return buffer;
 }
 
@@ -228,7 +228,7 @@ const char *report_describe_lane(const struct lane *lane, char *buffer)
     if (lane->member && lane->command != NULL)
         snprintf(buffer, SENTENCE_MAX, "%ld %.128s", lane->pid, lane->command);
     else
-        snprintf(buffer, SENTENCE_MAX, "%.32s %ld", lane->name, lane->pid);
+        snprintf(buffer, SENTENCE_MAX, "%s %ld", lane->name, lane->pid);
     return buffer;
 }
 

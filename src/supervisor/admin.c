@@ -41,6 +41,14 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
 }
 
+/* For who waits until it is ready: by then the next try may be under way. */
+static void note_failure(struct admin_life *life, bool to_prepare, struct ending end)
+{
+    life->failed_at = life->tried_at;
+    life->failed_to_prepare = to_prepare;
+    life->failure = end;
+}
+
 /* A before-start that fails is a start that has failed, of the instance that it is about. */
 static void note_preparation(struct supervisor *supervisor, uint32_t index, struct ending end)
 {
@@ -53,6 +61,7 @@ static void note_preparation(struct supervisor *supervisor, uint32_t index, stru
     life->unprepared = end;
     life->tried_at = ++supervisor->admin->clock;
     life->over = true;
+    note_failure(life, true, end);
 }
 
 void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct ending end)
@@ -73,6 +82,9 @@ void admin_ended(struct supervisor *supervisor, uint32_t slot, struct ending end
     struct admin_life *life = &supervisor->admin->lives[slot];
     life->ended = life->over = true;
     life->end = end;
+    const struct core_slot *run = core_slot(supervisor->core, slot);
+    if (!run->ready && (!run->requested || core_why_is_failure((enum core_why)run->why)))
+        note_failure(life, false, end);
     note_preparation(supervisor, slot, end);
     admin_tell_end(supervisor, FACT_ENDED, slot, end);
 }

@@ -69,6 +69,9 @@ struct admin_life {
     struct ending end;        /* of the last run, when `ended` */
     struct ending unprepared; /* of the before-start that failed since; or ENDING_NONE */
     uint64_t tried_at;        /* that last try, by admin.clock */
+    uint64_t failed_at;       /* the last that failed before it was ready; 0: none has */
+    struct ending failure;    /* how that one ended, */
+    bool failed_to_prepare;   /* or its before-start */
 };
 
 /* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
@@ -208,6 +211,9 @@ const char *admin_state_reason(const struct supervisor *supervisor, uint32_t slo
 bool admin_is_delayed(const struct supervisor *supervisor, uint32_t slot);
 bool admin_is_held(const struct supervisor *supervisor, uint32_t slot);
 bool admin_is_queued(const struct supervisor *supervisor, uint32_t slot);
+
+/* Does somebody want an instance of the worker to run? */
+bool admin_is_wanted(const struct supervisor *supervisor, uint32_t worker);
 
 /* The worker whose absence holds this one: one that it needs, or that needs in turn, and that
  * nobody wants.  CORE_NONE: everything that it needs stands. */

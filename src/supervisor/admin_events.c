@@ -19,13 +19,6 @@ static const char *const fact_names[] = {
     [FACT_UNWELL] = "unwell",       [FACT_HELD] = "held",
 };
 
-static const char *const companion_names[] = {
-    [COMPANION_NONE] = "",
-    [COMPANION_BEFORE_START] = "before-start",
-    [COMPANION_AFTER_STOP] = "after-stop",
-    [COMPANION_HEALTH] = "health",
-};
-
 /* ---- recording ---- */
 
 static int64_t wall_clock(void)
@@ -142,7 +135,7 @@ static void add_text(struct text *text, const struct admin_event *event)
     add_time(text, event->at);
     text_add(text, " %s", event->name[0] != '\0' ? event->name : "aiorun");
     if (event->companion != COMPANION_NONE)
-        text_add(text, " %s", companion_names[event->companion]);
+        text_add(text, " %s", narrate_companion(event->companion));
     if (event->pid != 0)
         text_add(text, " (pid %ld)", event->pid);
     text_add(text, " ");
@@ -159,7 +152,7 @@ static void add_json(struct text *text, const struct admin_event *event)
     if (event->name[0] != '\0')
         text_add(text, ",\"name\":\"%s\"", event->name);
     if (event->companion != COMPANION_NONE)
-        text_add(text, ",\"command\":\"%s\"", companion_names[event->companion]);
+        text_add(text, ",\"command\":\"%s\"", narrate_companion(event->companion));
     if (event->pid != 0)
         text_add(text, ",\"pid\":%ld", event->pid);
     if (event->fact == FACT_SIGNALLED)

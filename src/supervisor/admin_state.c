@@ -37,7 +37,7 @@ static uint32_t missing_need(const struct supervisor *supervisor, uint32_t worke
     return CORE_NONE;
 }
 
-static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
+bool admin_is_wanted(const struct supervisor *supervisor, uint32_t worker)
 {
     uint32_t first = core_instance(supervisor->core, worker, 0);
     for (uint32_t n = 0; n < supervisor->workers[worker].instances; n++)
@@ -49,7 +49,7 @@ static bool is_wanted(const struct supervisor *supervisor, uint32_t worker)
 uint32_t admin_holder(const struct supervisor *supervisor, uint32_t worker)
 {
     uint32_t holder = missing_need(supervisor, worker);
-    while (holder != CORE_NONE && is_wanted(supervisor, holder))
+    while (holder != CORE_NONE && admin_is_wanted(supervisor, holder))
         holder = missing_need(supervisor, holder);
     return holder;
 }
@@ -121,11 +121,11 @@ static const char *wait_reason(const struct supervisor *supervisor, uint32_t ind
     const struct plan_worker *workers = supervisor->plan->workers;
     uint32_t holder = admin_holder(supervisor, core_slot(core, index)->owner);
     uint32_t blocker = core_blocker(core, index);
-    if (core_beside(core, index) == COMPANION_BEFORE_START)
-        return "its before-start runs";
     if (core_is_held(core, index) && holder != CORE_NONE)
         snprintf(buffer, ADMIN_REASON_MAX, "needs %s, which is %s", workers[holder].name,
                  admin_state_name(supervisor, core_instance(core, holder, 0)));
+    else if (core_beside(core, index) == COMPANION_BEFORE_START)
+        return "its before-start runs";
     else if (blocker != CORE_NONE)
         snprintf(buffer, ADMIN_REASON_MAX, "comes after %s, which is not ready",
                  workers[blocker].name);

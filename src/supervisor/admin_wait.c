@@ -52,18 +52,33 @@ static bool is_stuck(struct supervisor *supervisor, struct admin_session *sessio
     return true;
 }
 
-/* How the last try to start it ended. */
-static void say_failure(const struct admin_life *life, const char *name, char *words, size_t size)
+/* How a try to start it ended, or the before-start of that. */
+static void say_end(const char *name, bool to_prepare, struct ending how, char *words, size_t size)
 {
     char end[64];
-    narrate_ending(life->unprepared.kind != ENDING_NONE ? life->unprepared : life->end, end,
-                   sizeof end);
-    if (life->unprepared.kind != ENDING_NONE)
+    narrate_ending(how, end, sizeof end);
+    if (to_prepare)
         snprintf(words, size, "before-start of %s %s", name, end);
-    else if (life->end.kind == ENDING_NOT_STARTED)
+    else if (how.kind == ENDING_NOT_STARTED)
         snprintf(words, size, "%s %s", name, end);
     else
         snprintf(words, size, "%s was not ready before it ended (%s)", name, end);
+}
+
+/* It has failed, and is still wanted: how, and when it is tried again. */
+static void say_failure(const struct supervisor *supervisor, uint32_t index,
+                        struct admin_session *session)
+{
+    const struct core_slot *slot = core_slot(supervisor->core, index);
+    const struct admin_life *life = &supervisor->admin->lives[index];
+    char words[160], span[32];
+    say_end(narrate_name(supervisor, index), life->failed_to_prepare, life->failure, words,
+            sizeof words);
+    if (admin_is_delayed(supervisor, index))
+        snprintf(session->text, sizeof session->text, "%s; it starts again in %s s", words,
+                 narrate_span(slot->start_at - supervisor->core->now, span, sizeof span));
+    else
+        snprintf(session->text, sizeof session->text, "%s; it is started again", words);
 }
 
 static enum outcome judge_start(struct supervisor *supervisor, struct admin_session *session,
@@ -74,23 +89,23 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->tried_at > session->since;
     bool has_ended = fresh && life->over;
-    char words[160], span[32];
+    bool unprepared = life->unprepared.kind != ENDING_NONE;
+    char words[160];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
     if (is_stuck(supervisor, session, index))
         return OUTCOME_BAD;
-    if (slot->life != CORE_DOWN)
-        return OUTCOME_PENDING;
-    say_failure(life, name, words, sizeof words);
-    if (slot->wanted && slot->start_at > supervisor->core->now && has_ended) {
-        narrate_span(slot->start_at - supervisor->core->now, span, sizeof span);
-        snprintf(session->text, sizeof session->text, "%s; it starts again in %s s", words, span);
+    if (slot->wanted && life->failed_at > session->since) {
+        say_failure(supervisor, index, session);
         return OUTCOME_BAD;
     }
+    if (slot->life != CORE_DOWN)
+        return OUTCOME_PENDING;
     if (slot->wanted || reload_keeps_down(supervisor, index))
         return OUTCOME_PENDING;
     if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
         return OUTCOME_GOOD;
+    say_end(name, unprepared, unprepared ? life->unprepared : life->end, words, sizeof words);
     if (has_ended)
         snprintf(session->text, sizeof session->text, "%s", words);
     else

@@ -42,6 +42,17 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot)
     return "";
 }
 
+const char *narrate_companion(enum core_companion companion)
+{
+    static const char *const names[] = {
+        [COMPANION_NONE] = "",
+        [COMPANION_BEFORE_START] = "before-start",
+        [COMPANION_AFTER_STOP] = "after-stop",
+        [COMPANION_HEALTH] = "health",
+    };
+    return names[companion];
+}
+
 const char *narrate_role(const struct supervisor *supervisor, uint32_t slot)
 {
     static const char *const roles[] = {
@@ -195,6 +206,15 @@ void narrate_start(const struct supervisor *supervisor, uint32_t slot)
               narrate_role(supervisor, slot), name, pid);
 }
 
+void narrate_no_start(const struct supervisor *supervisor, uint32_t slot, const char *sentence)
+{
+    const char *name = narrate_name(supervisor, slot);
+    if (supervisor_is_launcher(supervisor)) /* there is one command, which the sentence names */
+        log_about(LEVEL_ERROR, name, 0, "%s", sentence);
+    else
+        log_about(LEVEL_ERROR, name, 0, "%s%s: %s", narrate_role(supervisor, slot), name, sentence);
+}
+
 /* Who is ready as soon as it runs was just started. */
 void narrate_ready(const struct supervisor *supervisor, uint32_t slot)
 {
@@ -322,7 +342,8 @@ void narrate_error(const struct supervisor *supervisor, const struct core_action
                    supervisor->plan->workers[slot->owner].rules->restart != RESTART_NEVER &&
                    action->phase == PHASE_RUNNING;
     bool lives = slot->life == CORE_UP; /* an `error` line, which was logged in its own words */
-    if (action->end.kind != ENDING_NOT_STARTED && !lives && log_enabled(level))
+    bool told = action->end.kind == ENDING_NOT_STARTED && !gave_up; /* by the start's own words */
+    if (!told && !lives && log_enabled(level))
         log_about(level, name, notes_of(supervisor, action->run.slot)->pid, "%s %s%s%s", name,
                   narrate_ending(action->end, text, sizeof text),
                   gave_up ? ", and has used up its restarts" : "",

@@ -24,6 +24,9 @@ const char *narrate_name(const struct supervisor *supervisor, uint32_t slot);
 /* proc(5)'s letter in words: "sleeping"; NULL when it has none. */
 const char *narrate_state(char state);
 
+/* A command around an instance, as its key is called: "after-stop". */
+const char *narrate_companion(enum core_companion companion);
+
 /* What a companion's slot runs, before the name of its instance: "before-start of "; else "". */
 const char *narrate_role(const struct supervisor *supervisor, uint32_t slot);
 
@@ -42,6 +45,7 @@ void narrate_refusal(const struct supervisor *supervisor, struct run_id run);
 /* A signal came; a run was started, is ready, has ended; an instance will start again. */
 void narrate_signal(const struct platform_signal *arrived);
 void narrate_start(const struct supervisor *supervisor, uint32_t slot);
+void narrate_no_start(const struct supervisor *supervisor, uint32_t slot, const char *sentence);
 void narrate_ready(const struct supervisor *supervisor, uint32_t slot);
 void narrate_retry(const struct supervisor *supervisor, const struct core_action *action);
 void narrate_end(const struct supervisor *supervisor, struct run_id run, struct ending end);

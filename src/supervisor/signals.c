@@ -49,10 +49,18 @@ int signals_of_tree(const struct supervisor *supervisor, uint32_t slot)
     return signal ? signal : SIGTERM;
 }
 
+/* Whose writers go on sees no end of its input: that one is asked by its signal. */
+static bool ends_by_input(const struct supervisor *supervisor, const struct plan_worker *worker)
+{
+    return worker != NULL && worker->is_logger &&
+           (supervisor->core->phase != PHASE_RUNNING ||
+            !admin_is_wanted(supervisor, worker->logger));
+}
+
 void signals_stop(struct supervisor *supervisor, const struct core_action *action)
 {
     const struct plan_worker *worker = worker_of(supervisor, action->run.slot);
-    if (worker != NULL && worker->is_logger) {
+    if (ends_by_input(supervisor, worker)) {
         platform_end_input(action->run); /* what waits in its pipe is still to be written */
         return;
     }

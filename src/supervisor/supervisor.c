@@ -90,7 +90,7 @@ static void start_run(struct supervisor *supervisor, const struct core_action *a
     if (started.ok) {
         narrate_start(supervisor, slot);
     } else {
-        log_about(LEVEL_ERROR, narrate_name(supervisor, slot), 0, "%s", started.sentence);
+        narrate_no_start(supervisor, slot, started.sentence);
         event.kind = EVENT_NOT_STARTED;
         event.end = started.end;
     }
@@ -132,6 +132,19 @@ static void drop(struct supervisor *supervisor, const struct core_action *action
     log_about(LEVEL_WARNING, name, 0, "job %s was not started in time and is dropped", name);
     admin_tell(supervisor, FACT_DROPPED, action->run.slot, 0, NULL);
     control_job_ended(supervisor, action->run, action->end, true);
+}
+
+/* Loggers that are down now are not started again: what waits in their pipes, and what still
+ * comes, goes on without them. */
+static void replace_loggers(struct supervisor *supervisor)
+{
+    const struct core *core = supervisor->core;
+    for (uint32_t i = 0; i < supervisor->plan->worker_count; i++) {
+        uint32_t slot = core_instance(core, i, 0);
+        enum core_life life = core_slot(core, slot)->life;
+        if (supervisor->plan->workers[i].is_logger && (life == CORE_DOWN || life == CORE_TREE))
+            platform_end_input(core_run(core, slot));
+    }
 }
 
 static void perform(struct supervisor *supervisor, const struct core_action *action)
@@ -206,6 +219,8 @@ static void perform(struct supervisor *supervisor, const struct core_action *act
         break;
     case ACTION_PHASE:
         narrate_phase(supervisor, action);
+        if (action->phase == PHASE_ENTERED)
+            replace_loggers(supervisor);
         admin_tell(supervisor, FACT_PHASE, 0, action->phase, NULL);
         upwards_phase(supervisor, action->phase);
         break;

@@ -69,6 +69,18 @@ static void copy_command(const struct supervisor *supervisor, uint32_t slot, cha
     }
 }
 
+/* "web:1", or "web:1 after-stop": a command around it is not the instance itself. */
+static void copy_name(const struct supervisor *supervisor, uint32_t slot, char *buffer, size_t size)
+{
+    const char *name = narrate_name(supervisor, slot);
+    if (narrate_kind(supervisor, slot) == CORE_COMPANION)
+        snprintf(
+            buffer, size, "%s %s", name,
+            narrate_companion((enum core_companion)core_slot(supervisor->core, slot)->companion));
+    else
+        report_copy(buffer, size, name);
+}
+
 static struct report_record make_run_record(const struct supervisor *supervisor,
                                             enum report_kind kind, struct run_id run)
 {
@@ -76,7 +88,7 @@ static struct report_record make_run_record(const struct supervisor *supervisor,
     record.run = run;
     record.pid = run.slot == 0 ? 0 : notes_of(supervisor, run.slot)->pid;
     record.since = run.slot == 0 ? 0 : core_slot(supervisor->core, run.slot)->up_since;
-    report_copy(record.name, sizeof record.name, narrate_name(supervisor, run.slot));
+    copy_name(supervisor, run.slot, record.name, sizeof record.name);
     copy_command(supervisor, run.slot, record.command, sizeof record.command);
     return record;
 }

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, alive, cases, check, equal, kill, needs,
-                     put_down, status_field, until, victim)
+                     put_down, status_field, strace, until, victim)
 
 FORMS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z \S+ ")
 
@@ -339,6 +339,21 @@ def test_sixty_four_silent_clients_and_one_more():
         client.close()
     until(lambda: descriptors(run.pid) == before, "all are gone")
     equal(state()["phase"], "running", "phase")
+    end(run)
+
+
+@needs("strace", "plain")
+def test_who_is_one_too_many_is_told_so_although_he_could_not_speak():
+    run = launch()
+    before = descriptors(run.pid)
+    clients = [connect() for _ in range(64)]
+    until(lambda: descriptors(run.pid) == before + 64, "all are there")
+    refused = strace("trace", "submit", "--control", path(), "--", "true",
+                     options=["-e", "trace=sendmsg", "-e", "inject=sendmsg:error=EPIPE"])
+    refused.end(125)
+    check("there are too many clients already" in refused.err, refused.err)
+    for client in clients:
+        client.close()
     end(run)
 
 

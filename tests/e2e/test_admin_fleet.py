@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import time
@@ -171,6 +172,28 @@ def test_a_start_that_fails_is_told():
     run.wait()
 
 
+@cases(*[f"{word} {how}" for word in ("start", "restart") for how in
+         ("exits", "is late", "leaves a tree", "is not prepared")])
+def test_a_start_that_fails_is_told_although_the_next_is_under_way(case):
+    word, _, how = case.partition(" ")
+    script, keys, told = {
+        "exits": ("exit 3", "restart-delay = 0", "was not ready before it ended (exited with status 3)"),
+        "is late": ("on TERM [ exit 0 ] pause", "restart-delay = 0\nready-timeout = 100ms",
+                    "was not ready before it ended (exited with status 0)"),
+        "leaves a tree": ("spawn [ on TERM [ sleep 200ms exit 0 ] pause ] exit 3",
+                          "restart-delay = 10ms..10ms",
+                          "was not ready before it ended (exited with status 3)"),
+        "is not prepared": ("pause", "restart-delay = 0\nbefore-start = false",
+                            "before-start of bad exited with status 1"),
+    }[how]
+    run = fleet(f"[worker:bad]\ncommand = victim {script}\nautostart = no\nready = control\n{keys}\n")
+    is_up(run)
+    failed = ask(word, "bad", status=1)
+    check(f"{told}; it " in failed.err, failed.err)
+    ask("stop", "bad")
+    end(run)
+
+
 NO_START = {
     "program": ("command = ./program\n", "w could not be started"),
     "directory": ("command = sleep 60\ncwd = place\n", "w could not be started"),
@@ -304,6 +327,19 @@ def test_a_client_that_leaves_stops_no_roll():
     until(lambda: all(w["state"] == "ready" and w["pid"] != before[name]
                       for name, w in workers("web").items()), "all of it is new")
     end(run)
+
+
+def test_who_asks_is_heard_although_runs_have_taken_all_descriptors():
+    run = fleet("[worker:many]\ncommand = victim pause\ninstances = 100\n",
+                "--control", "a.sock",
+                before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    run.log("Too many open files")
+    for _ in range(3):
+        states = {w["state"] for w in json.loads(
+            ask("status", "--json", "--control", "a.sock").out)["workers"]}
+        check("ready" in states and "waiting" in states, f"the states: {states}")
+    ask("shutdown", "--control", "a.sock").end(0)
+    run.end(0)
 
 
 def test_shutdown_takes_its_status():

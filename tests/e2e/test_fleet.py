@@ -4,7 +4,9 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
+import socket
 from pathlib import Path
 
 from harness import (BINARY, VICTIM, aiorun, cases, check, children, command_line, equal, kill,
@@ -219,6 +221,16 @@ def test_command_that_cannot_be_started(command, status):
     run.end(status)
 
 
+@cases(command=("command = /no/such/program\n", "web: cannot run '/no/such/program'"),
+       before=("command = true\nbefore-start = /no/such/program\n",
+               "before-start of web: cannot run '/no/such/program'"))
+def test_log_names_who_cannot_be_started(lines, told):
+    run = fleet(f"[worker:web]\n{lines}{QUICK}\nrestart-limit = 1/1m\n")
+    run.log(f"error: {told}")
+    run.log("error: web could not be started, and has used up its restarts")
+    end(run, 127)
+
+
 def test_requested_end_is_no_error_in_a_fleet():
     run = fleet(worker("web", "on TERM [ exit 143 ] say up pause", "success-status = requested"))
     run.line("up")
@@ -244,6 +256,33 @@ def test_needs_is_stopped_with_what_it_needs_and_comes_back_with_it():
     end(run)
     ends = events.all("ended")
     check(ends.index(("ended", "web")) < ends.index(("ended", "db")), f"web ended first: {ends}")
+
+
+@cases("stop", "reload")
+def test_who_fails_when_somebody_has_stopped_it_is_no_error(how):
+    """It is asked only when nothing is left of what needs it."""
+    run = fleet("[aiorun]\nstop-on-unhandled-errors = yes\n"
+                + worker("db", "say up pause")
+                + worker("web", "on TERM [ say asked pause ] on USR1 [ exit 0 ] say up pause",
+                         "needs = db"))
+    all_up(run, 2)
+    before = pids()
+    if how == "reload":
+        text = Path("fleet.ini").read_text()
+        Path("fleet.ini").write_text(text.replace("say up", "print cwd say up"))
+    asked = verb("stop", "db") if how == "stop" else verb("reload")
+    run.line("^asked$")
+    kill(before["db"], "KILL")
+    until(lambda: workers("db")["db"]["pid"] is None, "it is gone")
+    kill(before["web"], "USR1")
+    asked.end(0)
+    again = pids()["web"]
+    run.send("TERM")
+    if again:
+        run.line("^asked$")
+        kill(again, "USR1")
+    run.end(0)
+    check("error" not in run.err, run.err)
 
 
 def test_needs_is_left_alone_by_a_restart():
@@ -304,6 +343,25 @@ def test_who_asks_for_what_is_held_is_told():
 def why(name):
     found = workers(name)[name]
     return found["state"], found["reason"]
+
+
+def test_who_is_held_while_its_before_start_runs_is_told_why():
+    slow = shlex.join(victim("on TERM [ say asked ] say preparing pause"))
+    run = fleet(worker("db", "say up pause")
+                + worker("web", "say up pause", "needs = db", f"before-start = {slow}"))
+    run.line("^preparing$")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(is_up(run))
+        client.sendall(b"start web\n")  # it is there before anybody else can ask
+        ask("stop", "--no-wait", "db")
+        client.settimeout(10)
+        answer = client.recv(4096)
+    check(b"web is held: it needs db, which is stopp" in answer, f"the answer: {answer}")
+    run.line("^asked$")
+    for pid in children(run.pid):
+        if "preparing" in command_line(pid):
+            kill(pid)
+    end(run)
 
 
 @cases(fails=("exit 3", "restart-limit = 1/1m", "given-up", "its restarts are used up"),
@@ -630,6 +688,19 @@ def test_restarts_with_as_few_descriptors_as_one_start_needs(output):
             equal((starts, "Too many" in run.err), (21, False), f"with {limit} descriptors")
     check(not worked[0] and worked[-1], "the limits are not around what it needs")
     equal(worked, sorted(worked), "it works from one limit on")
+
+
+def test_a_start_needs_as_many_descriptors_wherever_the_control_pipe_is():
+    """Also where it happens to be already."""
+    def starts(limit, fd):
+        Path("starts").unlink(missing_ok=True)
+        run = fleet(ENDS + "[worker:one]\ncommand = sh -c 'echo >starts'\nrestart = never\n",
+                    "--control-fd", str(fd),
+                    before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        run.wait()
+        return Path("starts").exists()
+    first = {fd: next(limit for limit in range(8, 24) if starts(limit, fd)) for fd in range(3, 11)}
+    equal(len(set(first.values())), 1, f"how many limits there are: {first}")
 
 
 def test_what_a_job_has_left_is_not_the_next_ones():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import (BINARY, Run, aiorun, cases, check, children, deadline, equal, fill_pipe, kill,
                      needs, put_down, pty, status_field, strace, until, victim)
+from test_admin_fleet import ask, workers
 import shlex
 
 
@@ -472,6 +473,34 @@ def test_pipe_whose_command_dies_in_the_shutdown_ends_on_our_own_output():
     run.send("TERM")
     run.end(0)
     equal([line.split(" | ")[1] for line in captured(run)], ["two"], "what the logger did not take")
+
+
+@cases(died="exit 3", ended="exit 0")
+def test_pipe_whose_command_waits_for_its_restart_ends_on_our_own_output(end):
+    run = fleet(worker("web", "on TERM [ say bye exit 0 ] say up append said up pause",
+                       f"output = pipe:sh -c '{end}'"), "--restart-delay", "1h")
+    run.log("web.log .* starts again")
+    until(Path("said").exists, "there is something to take")
+    run.send("TERM")
+    run.end(0)
+    equal([line.split(" | ")[1] for line in captured(run)], ["up", "bye"], "what nobody took")
+
+
+def test_pipe_whose_command_is_stopped_or_restarted_alone_waits_for_it():
+    run = fleet(worker("web", "on USR1 [ say more ] on TERM [ say bye exit 0 ] say up pause",
+                       "output = pipe:cat"))
+    run.line("^up$")
+    for verb in "restart", "stop":
+        ask(verb, "web.log").end(0)
+    equal({name: shown["state"] for name, shown in workers().items()},
+          {"web.log": "stopped", "web": "ready"}, "the states")
+    ask("signal", "USR1", "web").end(0)
+    ask("start", "web.log").end(0)
+    run.line("^more$")
+    run.send("TERM")
+    run.end(0)
+    check(run.out.endswith("bye\n"), "the logger ends last")
+    check("refused to exit" not in run.err, "nobody was killed")
 
 
 def test_pipe_command_alone_does_not_keep_us_running():

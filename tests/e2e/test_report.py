@@ -11,6 +11,8 @@ from pathlib import Path
 from harness import (BINARY, VICTIM, aiorun, alive, cases, check, deadline, equal, launch, needs, pause, pid1, shell,
                      until, victim)
 from speaker import pipe_of
+from test_admin_fleet import ask
+from test_output import fleet, worker
 
 PHASES = ["entered", "drain", "cancel", "orphans", "closed"]
 SEED = ["Stopping the loop", "Entering shutdown phase", "Cancelling pending tasks",
@@ -633,3 +635,19 @@ def test_json_log_stays_json():
                      "300ms")
     messages = [json.loads(line)["message"] for line in run.err.splitlines()]
     check(any("It took" in message for message in messages), "no bars")
+
+
+def test_commands_around_an_instance_are_told_apart_from_it():
+    name = "a-worker-with-a-name-that-is-not-short"
+    run = fleet(worker(name, "on TERM [ exit 0 ] say ready pause", "before-start = true",
+                       "after-stop = true"), "--report", "report.json")
+    run.line("ready")
+    ask("restart", name).end(0)
+    run.line("ready")
+    run.send("TERM")
+    run.end(0)
+    told = load()
+    lanes = {lane["worker"] for lane in told["processes"]}
+    equal(lanes, {name, f"{name} after-stop"}, "who was there at the end")
+    starts = [event["worker"] for event in told["events"] if event["kind"] == "started"]
+    equal(starts[-1:], [f"{name} after-stop"], "what was started last")

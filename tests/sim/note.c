@@ -136,9 +136,9 @@ static void note_worker_end(struct world *world, struct record *record, struct e
         record->restart_at = next;
         return;
     }
+    bool stopped = (record->requested || !record->wanted) && !world->entered;
     record->done = success && record->wanted && !record->requested && !world->entered;
     record->wanted = false;
-    bool stopped = record->requested && !world->entered;
     if (failed)
         note_error(world, record, (struct ending){ENDING_EXITED, 1});
     else if (!success && !requested && !stopped)

@@ -660,6 +660,7 @@ static void test_a_logger_is_a_worker_before_those_that_it_serves(void **state)
     assert_ptr_equal(&plan.workers[web->after[0].worker], logger);
     assert_false(web->after[0].needs);
     assert_true(logger->is_logger);
+    assert_ptr_equal(&plan.workers[logger->logger], web);
     assert_false(web->is_logger);
     assert_int_equal(logger->rules->instances, 1);
     assert_string_equal(logger->argv[0], "cat");
