@@ -276,7 +276,10 @@ def test_who_fails_when_somebody_has_stopped_it_is_no_error(how):
     until(lambda: workers("db")["db"]["pid"] is None, "it is gone")
     kill(before["web"], "USR1")
     asked.end(0)
-    again = pids()["web"]
+    if how == "reload":
+        all_up(run, 2)
+    again = until(lambda: pids()["web"] != before["web"] and pids(), "its run is over")["web"]
+    equal(again is None, how == "stop", "it is stopped")
     run.send("TERM")
     if again:
         run.line("^asked$")
