@@ -35,7 +35,6 @@ void admin_started(struct supervisor *supervisor, uint32_t slot)
     life->tried_at = ++supervisor->admin->clock;
     life->over = false;
     life->has_status = false;
-    life->unprepared = (struct ending){ENDING_NONE, 0};
     if (slot >= supervisor->core->first_job)
         supervisor->jobs[slot - supervisor->core->first_job].queued = false;
     admin_tell(supervisor, FACT_STARTED, slot, 0, NULL);
@@ -58,7 +57,6 @@ static void note_preparation(struct supervisor *supervisor, uint32_t index, stru
         return;
     struct admin_life *life = &supervisor->admin->lives[slot->about];
     life->starts++;
-    life->unprepared = end;
     life->tried_at = ++supervisor->admin->clock;
     life->over = true;
     note_failure(life, true, end);
@@ -71,7 +69,6 @@ void admin_not_started(struct supervisor *supervisor, uint32_t slot, struct endi
     struct admin_life *life = &supervisor->admin->lives[slot];
     life->starts++;
     life->tried_at = ++supervisor->admin->clock;
-    life->unprepared = (struct ending){ENDING_NONE, 0};
     admin_ended(supervisor, slot, end);
 }
 

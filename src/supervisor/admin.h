@@ -65,14 +65,19 @@ struct admin_event {
 struct admin_life {
     uint32_t starts;
     bool ended, has_status;
-    bool over;                /* the last try to start it is: it has ended, or did not begin */
-    struct ending end;        /* of the last run, when `ended` */
-    struct ending unprepared; /* of the before-start that failed since; or ENDING_NONE */
-    uint64_t tried_at;        /* that last try, by admin.clock */
-    uint64_t failed_at;       /* the last that failed before it was ready; 0: none has */
-    struct ending failure;    /* how that one ended, */
-    bool failed_to_prepare;   /* or its before-start */
+    bool over;              /* the last try to start it is: it has ended, or did not begin */
+    bool failed_to_prepare; /* what failed last was its before-start */
+    struct ending end;      /* of the last run, when `ended` */
+    struct ending failure;  /* of the last try that failed before it was ready */
+    uint64_t tried_at;      /* the last try, by admin.clock; */
+    uint64_t failed_at;     /* the last of them that failed; 0: none has */
 };
+
+/* Was the last try a before-start, which has failed? */
+static inline bool admin_is_unprepared(const struct admin_life *life)
+{
+    return life->failed_to_prepare && life->failed_at == life->tried_at;
+}
 
 /* What they say of themselves stands behind the lives of all: most say nothing, and pages that are
  * never written are never there. */

@@ -138,7 +138,7 @@ const char *admin_state_reason(const struct supervisor *supervisor, uint32_t ind
 {
     const struct core *core = supervisor->core;
     const struct core_slot *slot = core_slot(core, index);
-    struct ending unprepared = supervisor->admin->lives[index].unprepared;
+    const struct admin_life *life = &supervisor->admin->lives[index];
     const char *reason = NULL;
     char end[64];
     if (slot->kind != CORE_WORKER || slot->life != CORE_DOWN)
@@ -149,9 +149,9 @@ const char *admin_state_reason(const struct supervisor *supervisor, uint32_t ind
         reason = rest_reason(supervisor, index);
     else if (core->phase == PHASE_RUNNING)
         reason = wait_reason(supervisor, index, buffer);
-    if (unprepared.kind == ENDING_NONE || (reason != NULL && slot->wanted))
+    if (!admin_is_unprepared(life) || (reason != NULL && slot->wanted))
         return reason;
     snprintf(buffer, ADMIN_REASON_MAX, "%s%sits before-start %s", reason != NULL ? reason : "",
-             reason != NULL ? "; " : "", narrate_ending(unprepared, end, sizeof end));
+             reason != NULL ? "; " : "", narrate_ending(life->failure, end, sizeof end));
     return buffer;
 }

@@ -89,7 +89,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
     const char *name = narrate_name(supervisor, index);
     bool fresh = life->tried_at > session->since;
     bool has_ended = fresh && life->over;
-    bool unprepared = life->unprepared.kind != ENDING_NONE;
+    bool unprepared = admin_is_unprepared(life);
     char words[160];
     if (is_serving(supervisor, index) && (fresh || session->request.verb == ADMIN_START))
         return OUTCOME_GOOD;
@@ -105,7 +105,7 @@ static enum outcome judge_start(struct supervisor *supervisor, struct admin_sess
         return OUTCOME_PENDING;
     if (session->request.verb == ADMIN_RESTART && !has_ended) /* what nobody wants is not renewed */
         return OUTCOME_GOOD;
-    say_end(name, unprepared, unprepared ? life->unprepared : life->end, words, sizeof words);
+    say_end(name, unprepared, unprepared ? life->failure : life->end, words, sizeof words);
     if (has_ended)
         snprintf(session->text, sizeof session->text, "%s", words);
     else
