@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import (BINARY, VICTIM, aiorun, alive, cases, check, deadline, equal, launch, needs, pause, pid1, shell,
                      until, victim)
 from speaker import pipe_of
-from test_admin_fleet import ask
+from test_admin_fleet import ask, workers
 from test_output import fleet, worker
 
 PHASES = ["entered", "drain", "cancel", "orphans", "closed"]
@@ -644,6 +644,8 @@ def test_commands_around_an_instance_are_told_apart_from_it():
     run.line("ready")
     ask("restart", name).end(0)
     run.line("ready")
+    # What has ended in the millisecond in which the shutdown begins was there then.
+    until(lambda: workers(name)[name]["uptime"] > 0.01, "its before-start is over for long")
     run.send("TERM")
     run.end(0)
     told = load()
