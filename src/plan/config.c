@@ -143,8 +143,17 @@ static void set_value(struct loader *loader, const struct option *option, struct
                    loader->faults);
 }
 
-/* Takes each word of a value that is a list, from the value's own bytes: words are never longer
- * than their quoted form. */
+/* Puts a word of a value back into the value's own bytes: words are never longer than their quoted
+ * form.  `*out` is where, and then behind it. */
+static char *keep_word(char **out, const char *word)
+{
+    size_t size = strlen(word) + 1;
+    char *kept = memcpy(*out, word, size);
+    *out += size;
+    return kept;
+}
+
+/* Takes each word of a value that is a list. */
 static void take_words(struct loader *loader, const struct option *option, struct plan *plan,
                        struct plan_worker *worker, const char *value, uint32_t line)
 {
@@ -165,12 +174,8 @@ static void take_words(struct loader *loader, const struct option *option, struc
                       value);
         return;
     }
-    for (char **word = words; *word != NULL; word++) {
-        size_t size = strlen(*word) + 1;
-        memcpy(out, *word, size);
-        set_value(loader, option, plan, worker, out, line);
-        out += size;
-    }
+    for (char **word = words; *word != NULL; word++)
+        set_value(loader, option, plan, worker, keep_word(&out, *word), line);
     free(words);
 }
 
@@ -250,7 +255,7 @@ static void begin_worker(struct loader *loader, const struct ini_entry *entry)
     loader->where = IN_NOTHING;
 }
 
-/* Its words stand in the value's own bytes, too: a plan keeps them for each worker. */
+/* A plan keeps its words for each worker. */
 static void split_command(struct loader *loader, struct plan_worker *worker, const char *command)
 {
     char **words;
@@ -260,11 +265,8 @@ static void split_command(struct loader *loader, struct plan_worker *worker, con
         return;
     }
     worker->argv = loader->next_word;
-    for (char **word = words; *word != NULL; word++) {
-        size_t size = strlen(*word) + 1;
-        *loader->next_word++ = memcpy(out, *word, size);
-        out += size;
-    }
+    for (char **word = words; *word != NULL; word++)
+        *loader->next_word++ = keep_word(&out, *word);
     *loader->next_word++ = NULL;
     free(words);
 }
