@@ -215,9 +215,9 @@ static bool is_scarce(const struct pair *pair)
     return false;
 }
 
-/* A worker that ends is often started anew, and the kernel takes as long for a pipe as for half a
- * fork.  So that is done while the new process comes up: what belonged to the old one is closed,
- * and a pipe made for the next; but nothing is kept that a start might lack. */
+/* A worker that ends is often started anew, and the kernel takes long to make a pipe and to release
+ * it.  So that is done while the new process comes up: what belonged to the old one is closed, and
+ * a pipe made for the next; but nothing is kept that a start might lack. */
 void channel_tidy(void)
 {
     struct pair *stock = &channels.stock;
